@@ -1,0 +1,1 @@
+"""Replays labelled images at a set rate."""

@@ -1,0 +1,1 @@
+"""From images arriving to rows in a sink."""
