@@ -18,8 +18,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pyspark.sql.types import BinaryType, IntegerType, StringType, StructField, StructType
 
+from sparkdl.arrow import arrow_udf
 from sparkdl.containers import identify
-from sparkdl.errors import SparkdlError
+from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.pixels import Pixels, scale_transparency, to_array, to_gray, upright
 from sparkdl.png import lacks_rows
 from sparkdl.quiet import libtiff_complaints, quiet
@@ -36,6 +37,7 @@ __all__ = [
     "Reason",
     "Rejected",
     "arrays_to_struct",
+    "check_image_column",
     "decode",
     "decode_images",
     "struct_to_arrays",
@@ -231,14 +233,12 @@ def decode_images(payload: Column | str, origin: Column | str, limits: Limits = 
     it in the same Python call as its neighbours. One batch's pixels must stay under 2 GiB
     (`spark.sql.execution.arrow.maxRecordsPerBatch`).
     """
-    # Here, because every worker imports this module to decode and none needs Spark's whole function library.
-    from pyspark.sql.pandas.functions import arrow_udf
 
     def decoded(payloads: pa.Array, origins: pa.Array) -> pa.Array:
         return _decode_column(payloads, origins, limits)
 
     # PySpark's stub asks for the kind of function, but at run time that is taken from the type hints.
-    udf: Callable[[Column | str, Column | str], Column] = arrow_udf(decoded, DECODED_TYPE)  # type: ignore[call-overload]
+    udf = arrow_udf(decoded, DECODED_TYPE)
     return udf(payload, origin)
 
 
@@ -251,3 +251,16 @@ def _decode_column(payloads: pa.Array, origins: pa.Array, limits: Limits) -> pa.
     reasons = pa.array([r and r.reason.value for r in rejected], pa.string())
     details = pa.array([r and r.detail for r in rejected], pa.string())
     return pa.StructArray.from_arrays([images, reasons, details], names=DECODED_TYPE.names)
+
+
+def check_image_column(schema: StructType, name: str) -> None:
+    """Raises a RequestError unless `schema` has a column `name` of Spark's image schema."""
+    if name not in schema.names:
+        raise RequestError(f"expected a column {name!r} of images, received columns {', '.join(schema.names)}")
+    received = schema[name].dataType
+    fields = [(field.name, field.dataType) for field in IMAGE_TYPE]
+    if not isinstance(received, StructType) or [(f.name, f.dataType) for f in received] != fields:
+        raise RequestError(
+            f"expected column {name!r} of Spark's image schema, as spark.read.format('image') gives it, "
+            f"received {received.simpleString()}"
+        )

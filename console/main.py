@@ -1,0 +1,66 @@
+"""Assembles the `sparkdl` command and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from console import models, predictions, produce, stream, train
+from sparkdl.errors import RequestError, SparkdlError
+
+app = typer.Typer(
+    name="sparkdl",
+    help="Image classification on Spark streams: train on labelled images, then classify images as they arrive.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command()(train.train)
+app.command()(train.evaluate)
+app.command()(predictions.predict)
+app.command()(stream.stream)
+app.command()(produce.produce)
+app.command("predictions")(predictions.read)
+app.add_typer(models.app, name="models")
+
+DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
+
+
+def main() -> None:
+    """Runs the command line; the entry point of `sparkdl`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code: 0 done, 1 failed, 2 the request was wrong, 130 interrupted."""
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="sparkdl", standalone_mode=False)
+    except click.UsageError as error:
+        return _say(error.format_message().replace("\n", " "), REFUSED)
+    except click.ClickException as error:
+        return _say(error.format_message(), REFUSED)
+    except RequestError as error:
+        return _say(str(error), REFUSED)
+    except SparkdlError as error:
+        return _say(str(error), FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted", STOPPED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing more to say, and nothing to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return code if isinstance(code, int) else DONE
+
+
+def _say(message: str, code: int) -> int:
+    print(f"sparkdl: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What the commands print: data on stdout, words and progress on stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format, title: str = "") -> None:
+    """Prints rows: a table of `columns`, or all there is as JSON lines, or `columns` as CSV."""
+    if form is Format.JSON:
+        for row in rows:
+            sys.stdout.write(json.dumps(row, default=_to_json, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+    elif form is Format.CSV:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([_to_text(row.get(name)) for name in columns])
+            sys.stdout.flush()
+    else:
+        table = Table(*columns, title=title or None, title_justify="left")
+        for row in rows:
+            table.add_row(*(_to_text(row.get(name)) for name in columns))
+        out.print(table)
+
+
+def print_json(value: Any) -> None:
+    """Prints one JSON document."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_to_json) + "\n")
+
+
+def _to_json(value: Any) -> Any:
+    from streaming.predictions import to_json_value
+
+    return to_json_value(value)
+
+
+def _to_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    return str(value)
+
+
+@contextmanager
+def working(words: str) -> Iterator[None]:
+    """Shows that something long is going on: a spinner at a terminal, one line elsewhere."""
+    if err.is_terminal:
+        with err.status(words):
+            yield
+    else:
+        err.print(words)
+        yield
+
+
+def start_spark(conf: Sequence[str] = ()) -> SparkSession:
+    """The Spark session of a command, with `--conf KEY=VALUE` settings."""
+    from sparkdl.errors import RequestError
+    from sparkdl.session import spark_session
+
+    settings = {}
+    for setting in conf:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise RequestError(f"expected --conf KEY=VALUE, received {setting!r}")
+        settings[key] = value
+    with working("starting Spark"):
+        return spark_session("sparkdl", settings)

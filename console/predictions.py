@@ -1,0 +1,99 @@
+"""`sparkdl predictions` reads a sink; `sparkdl predict` classifies files at once, without a stream."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console.output import Format, err, out, print_json, print_rows, start_spark, working
+from console.train import Conf
+
+_PREDICTION = ("id", "prediction", "confidence", "label", "needs_review")
+_DEAD = ("id", "reason", "detail", "size", "label")
+
+
+def read(
+    sink: Annotated[str, typer.Argument(help="The sink: parquet:DIR or a directory.")],
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show what could not be classified.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Show counts, not rows.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for more; end with Ctrl-C.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows at the most.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Read what a stream has written."""
+    from streaming.predictions import SinkReader
+
+    reader = SinkReader(sink)
+    if summary:
+        figures = reader.summary()
+        if form is Format.JSON:
+            print_json(figures)
+        else:
+            print_summary(figures)
+        return
+    columns = _DEAD if dead_letters else _PREDICTION
+    rows = itertools.islice(reader.rows(dead=dead_letters, follow=follow), limit)
+    if follow and form is Format.TABLE:
+        for row in rows:
+            out.print("  ".join(_brief(row[name]) for name in columns), soft_wrap=True)
+    else:
+        print_rows(rows, columns, form)
+
+
+def _brief(value: Any) -> str:
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def print_summary(figures: dict[str, Any]) -> None:
+    """Prints `SinkReader.summary` as a table of names and values."""
+    rows: list[dict[str, Any]] = [
+        {"": name.replace("_", " "), "value": figures[name]}
+        for name in ("images", "predictions", "dead_letters", "needs_review")
+    ]
+    if figures["labelled"]:
+        said = f"{figures['accuracy']:.4f} ({figures['correct']} of {figures['labelled']} labelled)"
+        rows.append({"": "accuracy", "value": said})
+    for group, name in (("classes", "predicted"), ("reasons", "dead letters,"), ("models", "by model")):
+        rows += [{"": f"{name} {key}", "value": count} for key, count in figures[group].items()]
+    print_rows(rows, ("", "value"), Format.TABLE)
+
+
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
+    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")] = "models",
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    conf: Conf = None,
+) -> None:
+    """Classify image files."""
+    from sparkdl.errors import RequestError
+    from sparkdl.predictor import classify
+    from training.datasets import Dataset, LabelledImage, list_images
+    from training.fit import encoded_rows
+    from training.registry import resolve_model
+
+    version = resolve_model(model)
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise RequestError(f"no such file or directory: {path}")
+        found = list_images(path) if path.is_dir() else [path]
+        if not found:
+            raise RequestError(f"{path}: no image files in it")
+        files += found
+    images = Dataset("", tuple(LabelledImage(str(path), "", path) for path in files))
+    spark = start_spark(conf or ())
+    with working(f"classifying {len(files)} images with {version.name}"):
+        rows = [
+            row.asDict()
+            for row in classify(encoded_rows(spark, images), version.load())
+            .drop("payload", "origin", "label")
+            .orderBy("id")
+            .collect()
+        ]
+    print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
+    failed = sum(row["reason"] is not None for row in rows)
+    if failed:
+        err.print(f"{failed} of {len(rows)} could not be classified")

@@ -1,0 +1,88 @@
+"""`sparkdl stream`: classify images as they arrive."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from console.output import start_spark
+from console.train import Conf
+
+if TYPE_CHECKING:
+    from streaming.job import StreamJob
+
+
+def stream(
+    source: Annotated[str | None, typer.Option(help="The directory to watch.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A registry, a version, or a saved PipelineModel [default: models].")
+    ] = None,
+    sink: Annotated[str | None, typer.Option(help="parquet:DIR, a directory, or console.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="The directory of the stream's progress.")] = None,
+    available_now: Annotated[
+        bool | None, typer.Option("--available-now", help="Classify what is there, then end.")
+    ] = None,
+    trigger: Annotated[
+        str | None, typer.Option(help="Time between micro-batches, such as 500ms [default: 1s].")
+    ] = None,
+    label_from: Annotated[
+        str | None, typer.Option(help="none, or parent: the folder's name is the true class [default: none].")
+    ] = None,
+    max_files_per_trigger: Annotated[int | None, typer.Option(help="Files a micro-batch [default: 1024].")] = None,
+    review_below: Annotated[
+        float | None, typer.Option(help="Confidence below which a prediction needs review [default: 0.5].")
+    ] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Largest encoded image, bytes.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Largest image, pixels.")] = None,
+    conf: Conf = None,
+) -> None:
+    """Classify images as they arrive. Each option can also be set as SPARKDL_NAME or in sparkdl.toml.
+
+    Ctrl-C or SIGTERM ends the stream after the running micro-batch; a second one ends it at once.
+    """
+    from streaming.settings import StreamSettings
+
+    settings = StreamSettings.read(
+        source=source,
+        model=model,
+        sink=sink,
+        checkpoint=checkpoint,
+        available_now=available_now,
+        trigger=trigger,
+        label_from=label_from,
+        max_files_per_trigger=max_files_per_trigger,
+        review_below=review_below,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+    )
+    from streaming.job import StreamJob, check_request
+    from streaming.progress import BatchLog
+
+    check_request(settings)  # what can be refused without Spark is refused before it is started
+    spark = start_spark(conf or ())
+    log = BatchLog()
+    job = StreamJob(spark, settings, log.batch)
+    stop_on_signals(job)
+    job.start()
+    log.started(settings, job.model.name)
+    job.wait()
+    log.ended()
+
+
+def stop_on_signals(job: StreamJob) -> None:
+    """The first SIGINT or SIGTERM stops `job` after its micro-batch; the second ends the process with 130."""
+    seen = 0
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 1:
+            os._exit(130)
+        job.stop()
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)

@@ -1,0 +1,114 @@
+"""Replays labelled images into a directory at a set rate, each file appearing whole."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from sparkdl.errors import RequestError, SparkdlError
+from training.datasets import Dataset, LabelledImage
+
+
+def sequence(
+    dataset: Dataset, *, limit: int | None = None, shuffle: bool = False, seed: int = 0, loop: bool = False
+) -> Iterator[tuple[LabelledImage, int]]:
+    """The images to replay, each with the number of the round it is sent in, from 0.
+
+    Parameters
+    ----------
+    limit
+        Images at the most, over all rounds.
+    shuffle, seed
+        A new order each round; the same seed gives the same orders.
+    loop
+        Start again after the last image.
+    """
+    chance = random.Random(seed)
+
+    def rounds() -> Iterator[tuple[LabelledImage, int]]:
+        for number in itertools.count() if loop else (0,):
+            images = list(dataset.images)
+            if shuffle:
+                chance.shuffle(images)
+            for image in images:
+                yield image, number
+
+    return itertools.islice(rounds(), limit)
+
+
+def replay_to_directory(
+    images: Iterator[tuple[LabelledImage, int]],
+    directory: Path,
+    *,
+    rate: float | None = None,
+    label_folders: bool = False,
+    on_sent: Callable[[int], None] = lambda sent: None,
+) -> int:
+    """Writes each image into `directory` and returns how many there were.
+
+    A file is written under a hidden name beside its target, then renamed, so that a reader of the directory sees it
+    whole or not at all. No file is ever replaced: a name that is taken gets a number.
+
+    Parameters
+    ----------
+    images
+        What `sequence` gives.
+    directory
+        Made if it is missing.
+    rate
+        Images a second; None for as fast as it goes.
+    label_folders
+        Put each image into a folder named as its label.
+    on_sent
+        Called after each image with the number sent so far.
+
+    Raises
+    ------
+    RequestError
+        If `directory` cannot be made or is a file, or `rate` is not positive.
+    SparkdlError
+        If an image cannot be read or written; the message names it and counts what was sent.
+    """
+    if rate is not None and rate <= 0:
+        raise RequestError(f"expected a rate above 0 images a second, received {rate}")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{directory} cannot be a directory to write to: {error.strerror}") from error
+    started = time.monotonic()
+    sent = 0
+    for image, number in images:
+        if rate is not None:
+            time.sleep(max(0.0, started + sent / rate - time.monotonic()))
+        try:
+            folder = directory / image.label if label_folders else directory
+            folder.mkdir(exist_ok=True)
+            _place(image.read(), folder, PurePosixPath(image.name), number)
+        except OSError as error:
+            raise SparkdlError(f"{image.name} cannot be sent ({error}); {sent} images were sent before it") from error
+        sent += 1
+        on_sent(sent)
+    return sent
+
+
+def _place(payload: bytes, folder: Path, name: PurePosixPath, number: int) -> None:
+    partial = folder / f".{name.name}.{os.getpid()}.partial"
+    partial.write_bytes(payload)
+    try:
+        for attempt in itertools.count(number):
+            target = folder / (f"{name.stem}~{attempt}{name.suffix}" if attempt else name.name)
+            try:
+                os.link(partial, target)  # unlike a rename, fails where the name is taken
+            except FileExistsError:
+                continue
+            except OSError:  # a file system without links
+                if target.exists():
+                    continue
+                partial.replace(target)
+            return
+    finally:
+        partial.unlink(missing_ok=True)

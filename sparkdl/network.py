@@ -1,0 +1,203 @@
+"""From a network's description to one ONNX file: uint8 images in, feature vectors out; made once and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from sparkdl.backbones import Backbone, backbone
+from sparkdl.errors import RequestError
+from sparkdl.weights import find_weights, sha256
+
+if TYPE_CHECKING:
+    import onnx
+
+_FORMAT = 1  # raised when the same description starts to give another graph
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network is asked to compute.
+
+    Attributes
+    ----------
+    model_name
+        A name out of `sparkdl.backbones.BACKBONES`.
+    input_size
+        Height and width of the images fed, pixels.
+    tap_layers
+        Layers whose outputs are joined, each pooled and flattened, in this order.
+    pooling
+        `none` keeps every position of the layer, `average` takes the mean over all, `NxN` the means over an N x N grid.
+    weights
+        A file of weights; None for the published ones.
+    """
+
+    model_name: str
+    input_size: tuple[int, int]
+    tap_layers: tuple[str, ...]
+    pooling: str = "none"
+    weights: str | None = None
+
+
+def grid_of(pooling: str) -> int | None:
+    """The cells a side of `pooling`: None for `none`, 1 for `average`, N for `NxN`."""
+    if pooling == "none":
+        return None
+    if pooling == "average":
+        return 1
+    rows, _, columns = pooling.partition("x")
+    if rows.isdecimal() and rows == columns and int(rows) > 0:
+        return int(rows)
+    raise RequestError(f"expected pooling 'none', 'average' or a square grid such as '3x3', received {pooling!r}")
+
+
+def build_network(spec: NetworkSpec) -> bytes:
+    """The ONNX file of `spec`, from the cache if it has been made before.
+
+    The graph has one input, `image`: uint8 [N, H, W, 3], BGR; and one output, `features`: float32 [N, D].
+    """
+    network = backbone(spec.model_name)
+    grid_of(spec.pooling)
+    if min(spec.input_size) < 1:
+        raise RequestError(f"expected an input size of at least 1 x 1 pixels, received {spec.input_size}")
+    weights = find_weights(network, spec.weights)
+    identity = {**asdict(spec), "weights": "published" if weights is None else sha256(weights), "format": _FORMAT}
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+    cached = cache_directory() / "networks" / f"{spec.model_name}-{key}.onnx"
+    if cached.is_file():
+        return cached.read_bytes()
+    content: bytes = _compose(network, spec, _body(network, weights, spec)).SerializeToString(deterministic=True)
+    _write_atomically(cached, content)
+    return content
+
+
+def cache_directory() -> Path:
+    """Where made networks are kept: `SPARKDL_CACHE_DIR`, or the user's cache directory."""
+    return Path(os.environ.get("SPARKDL_CACHE_DIR") or platformdirs.user_cache_path("sparkdl-streaming"))
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(content)
+    Path(file.name).replace(path)
+
+
+def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.ModelProto:
+    """Preprocessed pixels to tap layers; see `efficientnet.build` for the contract of the graph."""
+    if network.keras_file is None:
+        from sparkdl import efficientnet
+
+        assert weights is not None  # such a network always has a file
+        return efficientnet.build(weights, spec.tap_layers)
+    from sparkdl import export
+
+    body: onnx.ModelProto = export.export_keras(network.name, weights, spec.input_size, spec.tap_layers)
+    return body
+
+
+def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onnx.ModelProto:
+    """`body` between the preprocessing of `network` and the pooling of `spec`."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = body.graph
+    shapes = _tap_shapes(body, spec)
+    before: list[onnx.NodeProto] = []
+    after: list[onnx.NodeProto] = []
+
+    def constant(name: str, value: NDArray[Any]) -> str:
+        graph.initializer.append(numpy_helper.from_array(value, f"sparkdl.constant.{name}"))
+        return f"sparkdl.constant.{name}"
+
+    def add(nodes: list[onnx.NodeProto], kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    x = "image"
+    if network.channels == "RGB":
+        x = add(before, "Gather", [x, constant("rgb", np.array([2, 1, 0], np.int64))], "sparkdl.rgb_image", axis=3)
+    x = add(before, "Cast", [x], "sparkdl.float", to=TensorProto.FLOAT)
+    x = add(before, "Sub", [x, constant("mean", np.array(network.mean, np.float32))], "sparkdl.centred")
+    add(before, "Mul", [x, constant("scale", np.array(network.scale, np.float32))], "pixels")
+
+    vectors, width = [], 0
+    for tap, (height, breadth, channels) in zip(spec.tap_layers, shapes, strict=True):
+        grid = grid_of(spec.pooling)
+        cells = height * breadth
+        if grid is not None:
+            if grid > min(height, breadth):
+                raise RequestError(
+                    f"pooling {spec.pooling!r} asks for more cells than layer {tap!r} has at input size "
+                    f"{spec.input_size}: {height} x {breadth}"
+                )
+            rows = add(
+                after, "Reshape", [tap, constant(f"{tap}.rows", np.array([0, cells, channels]))], f"sparkdl.{tap}.rows"
+            )
+            matrix = constant(f"{tap}.grid", _pooling_matrix(height, breadth, grid))
+            pooled = add(after, "MatMul", [matrix, rows], f"sparkdl.{tap}.pooled")
+            cells = grid * grid
+        else:
+            pooled = tap
+        flat = constant(f"{tap}.flat", np.array([0, cells * channels]))
+        vectors.append(add(after, "Reshape", [pooled, flat], f"sparkdl.{tap}.flat_features"))
+        width += cells * channels
+    add(after, "Concat", vectors, "features", axis=1)
+
+    nodes = [*before, *graph.node, *after]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *spec.input_size, 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", width])
+    model = helper.make_model(
+        helper.make_graph(nodes, spec.model_name, [image], [features], list(graph.initializer)),
+        opset_imports=list(body.opset_import),
+        ir_version=body.ir_version,
+        producer_name="sparkdl",
+        functions=list(body.functions),
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def _tap_shapes(body: onnx.ModelProto, spec: NetworkSpec) -> list[tuple[int, int, int]]:
+    """Height, width and channels of each tap at the input size asked for."""
+    import onnx
+
+    probe = onnx.ModelProto()
+    probe.CopyFrom(body)
+    for axis, size in enumerate((1, *spec.input_size, 3)):
+        probe.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
+    inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in inferred.graph.output
+    }
+    for tap in spec.tap_layers:
+        if min(shapes[tap]) < 1:
+            raise RequestError(f"input size {spec.input_size} is too small for layer {tap!r} of {spec.model_name}")
+    return [(shapes[tap][1], shapes[tap][2], shapes[tap][3]) for tap in spec.tap_layers]
+
+
+def _pooling_matrix(height: int, width: int, grid: int) -> NDArray[np.float32]:
+    """float32 [grid * grid, height * width]: row r takes the mean over cell r of an adaptive grid.
+
+    Cell i of n over a side of s positions covers floor(i s / n) to ceil((i + 1) s / n), as adaptive pooling does.
+    """
+
+    def weights(size: int) -> NDArray[np.float32]:
+        matrix = np.zeros((grid, size), np.float32)
+        for cell in range(grid):
+            start, stop = cell * size // grid, -(-(cell + 1) * size // grid)
+            matrix[cell, start:stop] = 1 / (stop - start)
+        return matrix
+
+    return np.kron(weights(height), weights(width))

@@ -1,0 +1,144 @@
+"""Applies a fitted pipeline to encoded images, on batch and streaming DataFrames: each row a prediction or a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pyspark.ml import PipelineModel, Transformer
+from pyspark.ml.feature import IndexToString
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from sparkdl.errors import RequestError
+from sparkdl.image import IMAGE_TYPE, decode_images
+from sparkdl.rejection import DEFAULT_LIMITS, Limits, Reason
+
+_PLACEHOLDER = np.full((8, 8, 1), 127, np.uint8)
+ENCODED, DECODED = "_encoded", "_decoded"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fitted pipeline and what its predictions are called.
+
+    Attributes
+    ----------
+    pipeline
+        Takes a column of images and gives a prediction (class index) and a probability (Vector, one value a class).
+    classes
+        The name of each class index; None if the pipeline does not say, then the indices are the names.
+    """
+
+    pipeline: PipelineModel
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.classes is None:
+            for stage in self.pipeline.stages:
+                if isinstance(stage, IndexToString):
+                    object.__setattr__(self, "classes", tuple(stage.getLabels()))
+
+    @property
+    def image_column(self) -> str:
+        """The column that the pipeline reads images from."""
+        first = self.pipeline.stages[0]
+        return str(first.getOrDefault("inputCol")) if first.hasParam("inputCol") else "image"
+
+    @property
+    def probability_column(self) -> str:
+        """The column that the pipeline writes probabilities to.
+
+        Raises
+        ------
+        RequestError
+            If none of its stages gives probabilities.
+        """
+        return _column_of(self.pipeline, "probabilityCol", "probabilities")
+
+    @property
+    def prediction_column(self) -> str:
+        """The column that the pipeline writes the predicted class index to."""
+        return _column_of(self.pipeline, "predictionCol", "a prediction")
+
+
+def _column_of(pipeline: PipelineModel, param: str, what: str) -> str:
+    named = [stage for stage in pipeline.stages if isinstance(stage, Transformer) and stage.hasParam(param)]
+    if not named or not named[-1].getOrDefault(param):
+        kinds = ", ".join(type(stage).__name__ for stage in pipeline.stages)
+        raise RequestError(f"expected a pipeline with a classifier that gives {what}, received stages {kinds}")
+    return str(named[-1].getOrDefault(param))
+
+
+def decode_rows(encoded: DataFrame, image_column: str, limits: Limits = DEFAULT_LIMITS) -> DataFrame:
+    """Rows with an image for every encoded row, ready for a pipeline's stages.
+
+    A row that does not decode gets a gray placeholder, and what comes of it is to be thrown away: so the good and the
+    bad take one pass, whatever the stages are.
+
+    Returns
+    -------
+    Three columns: `ENCODED`, a struct of the columns of `encoded`; `DECODED`, what `sparkdl.image.decode_images`
+    gave; and `image_column`.
+    """
+    return encoded.select(
+        F.struct("*").alias(ENCODED), decode_images("payload", "origin", limits).alias(DECODED)
+    ).withColumn(image_column, F.coalesce(f"{DECODED}.image", _placeholder()))
+
+
+def classify(encoded: DataFrame, classifier: Classifier, limits: Limits = DEFAULT_LIMITS) -> DataFrame:
+    """Decodes each row's `payload` and applies the pipeline to it.
+
+    Parameters
+    ----------
+    encoded
+        Rows with `payload binary` and `origin string` among their columns.
+
+    Returns
+    -------
+    The same rows with these columns added: `prediction string`, `confidence double` (0..1), `probabilities
+    map<string,double>`, all null where the image was refused; `reason string`, `detail string`, null where it was not.
+    """
+    images = decode_rows(encoded, classifier.image_column, limits)
+    scored = classifier.pipeline.transform(images)
+    probabilities = vector_to_array(F.col(classifier.probability_column))
+    confidence = F.array_max(probabilities)
+    refused = F.col(f"{DECODED}.reason")
+    failed = refused.isNull() & F.coalesce(F.isnan(confidence), F.lit(True))
+    good = refused.isNull() & ~failed
+    index = F.col(classifier.prediction_column).cast("int")
+    return scored.select(
+        f"{ENCODED}.*",
+        F.when(good, _name(index, classifier.classes)).alias("prediction"),
+        F.when(good, confidence).alias("confidence"),
+        F.when(good, _named(probabilities, classifier.classes)).alias("probabilities"),
+        F.when(failed, Reason.MODEL_ERROR.value).otherwise(refused).alias("reason"),
+        F.when(failed, "the model gave no probabilities for this image")
+        .otherwise(F.col(f"{DECODED}.detail"))
+        .alias("detail"),
+    )
+
+
+def _placeholder() -> Column:
+    height, width, channels = _PLACEHOLDER.shape
+    values = ("", height, width, channels, 0, bytearray(_PLACEHOLDER.tobytes()))
+    return F.struct(
+        *(F.lit(value).cast(field.dataType).alias(field.name) for field, value in zip(IMAGE_TYPE, values, strict=True))
+    )
+
+
+def _names(classes: Sequence[str]) -> Column:
+    return F.array(*(F.lit(name) for name in classes))
+
+
+def _name(index: Column, classes: tuple[str, ...] | None) -> Column:
+    return index.cast("string") if classes is None else F.element_at(_names(classes), index + 1)
+
+
+def _named(probabilities: Column, classes: tuple[str, ...] | None) -> Column:
+    if classes is not None:
+        return F.map_from_arrays(_names(classes), probabilities)
+    indices = F.transform(F.sequence(F.lit(0), F.size(probabilities) - 1), lambda i: i.cast("string"))
+    return F.map_from_arrays(indices, probabilities)

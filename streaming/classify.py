@@ -1,0 +1,56 @@
+"""Shapes what the classifier says of encoded images into outcomes: prediction rows and dead-letter rows."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from sparkdl.predictor import Classifier, classify
+from sparkdl.rejection import Limits
+from streaming.rows import DEAD_LETTER, PREDICTION
+
+
+def outcomes(encoded: DataFrame, classifier: Classifier, model: str, review_below: float, limits: Limits) -> DataFrame:
+    """One row for each encoded image, with the columns of both contracts; `reason` tells which of them it is.
+
+    Parameters
+    ----------
+    encoded
+        Rows of `streaming.rows.ENCODED`, batch or streaming.
+    model
+        What the predictions call the model.
+    review_below
+        The confidence below which a prediction needs review, 0..1.
+    """
+    failed = F.col("reason").isNotNull()
+    payload = F.when(failed, F.col("payload"))  # the bytes of a good image have served
+    return classify(encoded, classifier, limits).select(
+        "id",
+        "origin",
+        "prediction",
+        "confidence",
+        "probabilities",
+        "label",
+        (F.col("confidence") < review_below).alias("needs_review"),
+        F.lit(model).alias("model"),
+        "produced_at",
+        F.current_timestamp().alias("predicted_at"),
+        F.current_timestamp().alias("failed_at"),
+        "reason",
+        "detail",
+        payload.alias("payload"),
+        F.length(payload).cast("long").alias("size"),
+        F.sha2(payload, 256).alias("sha256"),
+    )
+
+
+def predictions(rows: DataFrame, batch_id: int) -> DataFrame:
+    """The outcomes that are predictions, as `streaming.rows.PREDICTION`."""
+    return rows.where("reason is null").withColumn("batch_id", F.lit(batch_id).cast("long")).select(*PREDICTION.names)
+
+
+def dead_letters(rows: DataFrame, batch_id: int) -> DataFrame:
+    """The outcomes that are dead letters, as `streaming.rows.DEAD_LETTER`."""
+    return (
+        rows.where("reason is not null").withColumn("batch_id", F.lit(batch_id).cast("long")).select(*DEAD_LETTER.names)
+    )

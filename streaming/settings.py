@@ -1,0 +1,89 @@
+"""Everything a stream can be told, with every default, in one frozen object."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from sparkdl.errors import RequestError
+from sparkdl.rejection import DEFAULT_LIMITS
+
+TOML = "sparkdl.toml"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class LabelFrom(StrEnum):
+    """Where an image's true class is read from, if it is known at all."""
+
+    NONE = "none"
+    PARENT = "parent"
+
+
+def _to_seconds(value: object) -> object:
+    """Seconds of "1s", "500ms", "2m", "1h" or a number."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip())
+    if not match or (match[2] or "s") not in _UNITS:
+        raise ValueError("expected a duration such as 500ms, 1s or 2m")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+class StreamSettings(BaseSettings):
+    """One stream: from where, by which model, to where.
+
+    Each field is taken from the keyword argument, else from the environment (`SPARKDL_` and its name), else from
+    `sparkdl.toml` in the working directory, else it has its default.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="SPARKDL_", toml_file=TOML, extra="ignore")
+
+    source: str = Field(description="a directory to watch")
+    model: str = Field("models", description="a registry, a version, or a saved PipelineModel")
+    sink: str = Field(description="parquet:DIR or a directory")
+    checkpoint: Path = Field(description="the directory of the stream's progress")
+    available_now: bool = Field(False, description="process what is there, then end")
+    trigger: Annotated[float, BeforeValidator(_to_seconds)] = Field(1.0, description="seconds between micro-batches")
+    label_from: LabelFrom = Field(LabelFrom.NONE, description="where the true class is read from")
+    max_files_per_trigger: int = Field(1024, ge=1, description="files a micro-batch at the most")
+    review_below: float = Field(0.5, ge=0, le=1, description="confidence below which a prediction needs review")
+    max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="encoded bytes an image at the most")
+    max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="pixels an image at the most")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def read(cls, **given: Any) -> StreamSettings:
+        """The settings, with arguments that are None taken as not given.
+
+        Raises
+        ------
+        RequestError
+            In one line: which setting is missing or out of range.
+        """
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            flag = "--" + str(first["loc"][0]).replace("_", "-")
+            if first["type"] == "missing":
+                raise RequestError(f"{flag} is missing") from error
+            message = first["msg"].removeprefix("Value error, ").lower()
+            raise RequestError(f"{flag}: {message}, received {first['input']!r}") from error

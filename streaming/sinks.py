@@ -1,0 +1,224 @@
+"""The sinks: where the outcomes of each micro-batch are written, and what each promises."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from sparkdl.errors import RequestError, SparkdlError
+from streaming.classify import dead_letters, predictions
+
+PREDICTIONS, DEAD_LETTERS = "predictions", "dead_letters"
+_OWNER = "_checkpoint.json"
+_STAGING = "_staging"
+
+
+@dataclass(frozen=True)
+class Written:
+    """How one micro-batch ended: images = predictions + dead letters."""
+
+    predictions: int
+    dead_letters: int
+
+
+class Sink(ABC):
+    """Takes the outcomes of micro-batches. One sink belongs to one checkpoint."""
+
+    @abstractmethod
+    def open(self, checkpoint_id: str) -> None:
+        """Prepares the sink for the stream of `checkpoint_id`; called once, before the first `write`.
+
+        Raises
+        ------
+        RequestError
+            If the sink holds rows of another checkpoint: their batch ids would be taken for this stream's.
+        """
+
+    @abstractmethod
+    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
+        """Writes the outcomes of one micro-batch (`streaming.classify.outcomes`), all or nothing.
+
+        Spark calls with the same `batch_id` again if it was stopped before it noted the batch as done. Returns None
+        if the batch was complete already and nothing was done.
+        """
+
+
+class ParquetSink(Sink):
+    """Parquet files, exactly once, no half-written batch ever visible.
+
+    `DIR/predictions/batch=N/*.parquet` and `DIR/dead_letters/batch=N/*.parquet`, readable by anything that reads
+    Parquet. A batch is written under `DIR/_staging`, and becomes decided by one rename there (`ready=N`); only then
+    its two parts are renamed to their places, dead letters first. A batch that was cut off before it was decided is
+    written anew; one that was cut off after is completed from what was staged, never computed again, so that both
+    parts always come from the same computation. Needs a file system whose rename of a directory is atomic (a local
+    disk, HDFS).
+    """
+
+    def __init__(self, spark: SparkSession, root: str) -> None:
+        self._files = _Files(spark)
+        self._root = str(Path(root).absolute()) if "://" not in root else root.rstrip("/")
+
+    def open(self, checkpoint_id: str) -> None:
+        owner = f"{self._root}/{_OWNER}"
+        if self._files.exists(owner):
+            found = json.loads(self._files.read(owner))["checkpoint"]
+            if found != checkpoint_id:
+                raise RequestError(
+                    f"sink {self._root} holds batches of another checkpoint ({found}); this one is {checkpoint_id}: "
+                    "use the checkpoint it was written with, or another sink"
+                )
+        else:
+            if self._files.exists(f"{self._root}/{PREDICTIONS}"):
+                raise RequestError(f"sink {self._root} holds predictions that no checkpoint owns: use another sink")
+            self._files.write(owner, json.dumps({"checkpoint": checkpoint_id}) + "\n")
+        for ready in self._files.names(f"{self._root}/{_STAGING}"):
+            if ready.startswith("ready="):
+                self._publish(int(ready.removeprefix("ready=")))
+
+    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
+        files, staging = self._files, f"{self._root}/{_STAGING}"
+        if files.exists(f"{staging}/ready={batch_id}"):
+            self._publish(batch_id)
+        if files.exists(f"{self._root}/{PREDICTIONS}/batch={batch_id}"):
+            return None
+        staged = f"{staging}/batch={batch_id}"
+        files.delete(staged)
+        rows.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated once, by the first of the writes
+        try:
+            _write_parquet(predictions(rows, batch_id), f"{staged}/{PREDICTIONS}")
+            total, failed = rows.select(F.count(F.lit(1)), F.count("reason")).collect()[0]
+            if failed:
+                _write_parquet(dead_letters(rows, batch_id), f"{staged}/{DEAD_LETTERS}")
+        finally:
+            rows.unpersist()
+        files.rename(staged, f"{staging}/ready={batch_id}")
+        self._publish(batch_id)
+        return Written(total - failed, failed)
+
+    def _publish(self, batch_id: int) -> None:
+        """Moves a decided batch to its places; can be cut off and called again at any point."""
+        ready = f"{self._root}/{_STAGING}/ready={batch_id}"
+        for part in (DEAD_LETTERS, PREDICTIONS):
+            if self._files.exists(f"{ready}/{part}"):
+                self._files.make_directory(f"{self._root}/{part}")
+                self._files.rename(f"{ready}/{part}", f"{self._root}/{part}/batch={batch_id}")
+        self._files.delete(ready)
+
+
+class ConsoleSink(Sink):
+    """Prints each outcome as a JSON object a line on standard output; for looking."""
+
+    def open(self, checkpoint_id: str) -> None:
+        pass
+
+    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
+        rows.persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            counts = []
+            for part in (predictions(rows, batch_id), dead_letters(rows, batch_id)):
+                lines = part.drop("payload").toJSON().collect()
+                counts.append(len(lines))
+                print(*lines, sep="\n", end="\n" * bool(lines), flush=True)  # noqa: T201 - this is what it is for
+        finally:
+            rows.unpersist()
+        return Written(*counts)
+
+
+def open_sink(spark: SparkSession, address: str) -> Sink:
+    """The sink that `address` names: `parquet:DIR`, a bare directory, or `console`.
+
+    Raises
+    ------
+    RequestError
+        If the address has another form.
+    """
+    if address == "console":
+        return ConsoleSink()
+    return ParquetSink(spark, parquet_directory(address))
+
+
+def parquet_directory(address: str) -> str:
+    """The directory of a Parquet sink's address.
+
+    Raises
+    ------
+    RequestError
+        If it is the address of something else, or the directory is a file.
+    """
+    scheme, separator, rest = address.partition(":")
+    if separator and scheme != "parquet" and "/" not in scheme:
+        raise RequestError(f"expected the sink as parquet:DIR, a directory or console, received {address!r}")
+    directory = rest if separator and scheme == "parquet" else address
+    if not directory or Path(directory).is_file():
+        raise RequestError(f"expected the sink as a directory, received {address!r}")
+    return directory
+
+
+def sink_identity(address: str) -> str:
+    """How `address` is written into a checkpoint's fingerprint: the same sink gives the same words."""
+    return address if address == "console" else f"parquet:{Path(parquet_directory(address)).absolute()}"
+
+
+def _write_parquet(rows: DataFrame, path: str) -> None:
+    rows.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false").parquet(path)
+
+
+class _Files:
+    """The few file operations of a sink, on whatever file system Spark writes to."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._jvm: Any = spark.sparkContext._jvm
+        self._conf = spark._jsc.hadoopConfiguration()
+
+    def _open(self, path: str) -> tuple[Any, Any]:
+        place = self._jvm.org.apache.hadoop.fs.Path(path)
+        return place.getFileSystem(self._conf), place
+
+    def exists(self, path: str) -> bool:
+        system, place = self._open(path)
+        return bool(system.exists(place))
+
+    def names(self, directory: str) -> list[str]:
+        system, place = self._open(directory)
+        return [status.getPath().getName() for status in system.listStatus(place)] if system.exists(place) else []
+
+    def make_directory(self, path: str) -> None:
+        system, place = self._open(path)
+        if not system.mkdirs(place):
+            raise SparkdlError(f"the directory {path} cannot be made")
+
+    def rename(self, source: str, target: str) -> None:
+        system, place = self._open(source)
+        if not system.rename(place, self._jvm.org.apache.hadoop.fs.Path(target)):
+            raise SparkdlError(f"{source} cannot be renamed to {target}")
+
+    def delete(self, path: str) -> None:
+        system, place = self._open(path)
+        if system.exists(place) and not system.delete(place, True):
+            raise SparkdlError(f"{path} cannot be removed")
+
+    def write(self, path: str, text: str) -> None:
+        """A small file, under a temporary name first, so that it is never half there."""
+        partial = f"{path}.partial"
+        system, place = self._open(partial)
+        stream = system.create(place, True)
+        try:
+            stream.write(text.encode())
+        finally:
+            stream.close()
+        self.rename(partial, path)
+
+    def read(self, path: str) -> str:
+        system, place = self._open(path)
+        stream = system.open(place)
+        try:
+            return bytes(stream.readAllBytes()).decode()
+        finally:
+            stream.close()

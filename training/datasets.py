@@ -1,0 +1,214 @@
+"""Labelled images: label folders, NumtaDB's official layout, or drawn samples, under one address."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sklearn.model_selection import train_test_split
+
+from sparkdl.errors import RequestError
+from training import samples
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+SAMPLES = "samples"
+"""The address of drawn samples: `samples`, or `samples:N` for N images a class."""
+_SAMPLES_A_CLASS = 100
+_OFFICIAL_SET = re.compile(r"(training|testing)-[a-f]\d?\.csv")
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image and its class: a file, or bytes that were drawn."""
+
+    name: str
+    label: str
+    path: Path | None = None
+    payload: bytes | None = None
+
+    def read(self) -> bytes:
+        """The encoded image."""
+        if self.payload is not None:
+            return self.payload
+        assert self.path is not None  # an image is either a file or bytes
+        return self.path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images in a fixed order.
+
+    Attributes
+    ----------
+    address
+        Where they come from, as the user named it.
+    images
+        At least one.
+    problems
+        A line for each image that is named but cannot be used, such as a file missing beside its CSV.
+    """
+
+    address: str
+    images: tuple[LabelledImage, ...]
+    problems: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[LabelledImage]:
+        return iter(self.images)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that occur, numbers in the order of their values."""
+        return tuple(sorted({image.label for image in self.images}, key=natural_order))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images a class, in the order of `classes`."""
+        counted = Counter(image.label for image in self.images)
+        return {label: counted[label] for label in self.classes}
+
+    def digest(self) -> str:
+        """SHA-256, hexadecimal, over names, labels and contents."""
+        total = hashlib.sha256()
+        for image in self.images:
+            content = hashlib.sha256(image.read()).hexdigest()
+            total.update(f"{image.name}\0{image.label}\0{content}\n".encode())
+        return total.hexdigest()
+
+    def split(self, test_fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+        """A stratified split into a part to train on and a part to test on; the same seed gives the same split.
+
+        Raises
+        ------
+        RequestError
+            If a class has fewer than two images, or either part would lack a class.
+        """
+        if not 0 < test_fraction < 1:
+            raise RequestError(f"expected a test fraction between 0 and 1, received {test_fraction}")
+        if len(self.classes) < 2:
+            raise RequestError(f"{self.address}: expected at least two classes, found only {self.classes[0]!r}")
+        for label, count in self.counts.items():
+            if count < 2:
+                raise RequestError(
+                    f"{self.address}: class {label!r} has one image; at least two are needed, "
+                    "one to train on and one to test on"
+                )
+        smallest = min(len(self) * test_fraction, len(self) * (1 - test_fraction))
+        if smallest < len(self.classes):
+            raise RequestError(
+                f"{self.address}: a test fraction of {test_fraction} of {len(self)} images cannot hold "
+                f"all {len(self.classes)} classes in both parts"
+            )
+        train, test = train_test_split(
+            list(self.images),
+            test_size=test_fraction,
+            stratify=[image.label for image in self.images],
+            random_state=seed,
+        )
+        return replace(self, images=tuple(train)), replace(self, images=tuple(test))
+
+
+def natural_order(label: str) -> tuple[int, int | str]:
+    """A sort key: whole numbers by value, before all other names."""
+    return (0, int(label)) if label.isdecimal() else (1, label)
+
+
+def open_dataset(address: str, seed: int = 0) -> Dataset:
+    """The labelled images at `address`.
+
+    Parameters
+    ----------
+    address
+        A directory of label folders (`DIR/<label>/**/<image>`), a directory in NumtaDB's official layout
+        (`training-a.csv` beside `training-a/`), `samples` or `samples:N`.
+    seed
+        Of drawn samples.
+
+    Raises
+    ------
+    RequestError
+        If there is no such directory or no labelled image in it.
+    """
+    if address == SAMPLES or address.startswith(f"{SAMPLES}:"):
+        return _draw(address, seed)
+    root = Path(address)
+    if not root.is_dir():
+        raise RequestError(
+            f"no such directory of labelled images: {address} (expected a directory, or '{SAMPLES}' for drawn digits)"
+        )
+    tables = sorted(path for path in root.iterdir() if _OFFICIAL_SET.fullmatch(path.name))
+    dataset = _read_official(address, root, tables) if tables else _read_folders(address, root)
+    if not dataset.images:
+        missing = f" ({len(dataset.problems)} named in its tables are missing)" if dataset.problems else ""
+        raise RequestError(
+            f"{address}: no labelled image found{missing}; expected {root.name}/<label>/<image>, "
+            "or NumtaDB's training-a.csv beside training-a/"
+        )
+    return dataset
+
+
+def _read_folders(address: str, root: Path) -> Dataset:
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path))
+    return Dataset(
+        address,
+        tuple(
+            LabelledImage(path.relative_to(root).as_posix(), folder.name, path)
+            for folder in folders
+            for path in list_images(folder)
+        ),
+    )
+
+
+def list_images(directory: Path) -> list[Path]:
+    """The image files below `directory`, by their suffix, in a fixed order; hidden ones are left out."""
+    return sorted(
+        path
+        for path in directory.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not _is_hidden(path) and path.is_file()
+    )
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith((".", "_"))
+
+
+def _read_official(address: str, root: Path, tables: list[Path]) -> Dataset:
+    """The sets' CSVs have different columns in different orders: `filename` and `digit` are found by name."""
+    images, problems = [], []
+    for table in tables:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = {"filename", "digit"} - set(rows.fieldnames or ())
+            if missing:
+                problems.append(f"{table.name}: no column {' or '.join(sorted(missing))}, the set is left out")
+                continue
+            for row in rows:
+                name = f"{table.stem}/{row['filename']}"
+                path = root / table.stem / Path(row["filename"]).name
+                if path.is_file():
+                    images.append(LabelledImage(name, row["digit"].strip(), path))
+                else:
+                    problems.append(f"{name}: named in {table.name}, but there is no such file")
+    return Dataset(address, tuple(images), tuple(problems))
+
+
+def _draw(address: str, seed: int) -> Dataset:
+    _, _, number = address.partition(":")
+    if number and not (number.isdecimal() and int(number) > 0):
+        raise RequestError(f"expected 'samples' or 'samples:N' with N images a class, received {address!r}")
+    each = int(number) if number else _SAMPLES_A_CLASS
+    images = [
+        LabelledImage(
+            f"{digit}/{digit}-{index:05d}.png", str(digit), payload=samples.draw_png(digit, seed * 1_000_003 + index)
+        )
+        for digit in range(10)
+        for index in range(each)
+    ]
+    return Dataset(address, tuple(images))

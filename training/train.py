@@ -1,0 +1,96 @@
+"""One training run, from a data set to a saved and promoted version with its report."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+
+from pyspark.sql import SparkSession
+
+from training.datasets import Dataset
+from training.evaluate import Evaluation, evaluate
+from training.fit import Unreadable, fit
+from training.recipes import Recipe
+from training.registry import ModelVersion, Registry
+from training.report import write_report
+
+_LIBRARIES = ("sparkdl-streaming", "pyspark", "numpy", "pillow", "onnx", "onnxruntime", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run made, and how long its parts took (seconds)."""
+
+    version: ModelVersion
+    evaluation: Evaluation
+    unreadable: tuple[Unreadable, ...]
+    images: int
+    fit_seconds: float
+    test_seconds: float
+
+
+def train(
+    spark: SparkSession,
+    dataset: Dataset,
+    recipe: Recipe,
+    registry: Registry,
+    *,
+    seed: int = 0,
+    test_fraction: float = 0.2,
+    promote: bool = True,
+) -> Trained:
+    """Splits `dataset`, fits `recipe` on one part, measures on the other, saves a version and promotes it.
+
+    Raises
+    ------
+    RequestError
+        If the data set cannot be split, or a class has no image that can be decoded.
+    """
+    part, test = dataset.split(test_fraction, seed)
+    start = time.monotonic()
+    fitted = fit(spark, part, recipe)
+    middle = time.monotonic()
+    evaluation = evaluate(spark, fitted.classifier, test)
+    end = time.monotonic()
+    images = len(part) - len(fitted.unreadable)
+    description = {
+        "recipe": recipe.model_dump(mode="json"),
+        "input": {"size": recipe.input_size, "normalize_ink": recipe.normalize_ink},
+        "data": {
+            "address": dataset.address,
+            "digest": part.digest(),
+            "images": images,
+            "test_images": len(test),
+            "test_fraction": test_fraction,
+            "seed": seed,
+        },
+        "metrics": evaluation.metrics,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
+    }
+    about = {
+        "recipe": f"{recipe.name}: {recipe.summary}",
+        "network": f"{recipe.model_name}, {recipe.input_size} px, {', '.join(recipe.tap_layers)}, {recipe.pooling}",
+        "classes": ", ".join(dataset.classes),
+        "trained on": f"{images} images of {dataset.address}",
+        "training took": f"{middle - start:.1f} s",
+    }
+    version = registry.save(
+        fitted.classifier,
+        recipe.name,
+        description,
+        lambda directory: write_report(directory, evaluation, test, about),
+    )
+    if promote:
+        registry.promote(version.name)
+    return Trained(version, evaluation, fitted.unreadable, images, middle - start, end - middle)
+
+
+def _version(library: str) -> str | None:
+    try:
+        return installed_version(library)
+    except ModuleNotFoundError:
+        return None
