@@ -72,7 +72,7 @@ def decode(payload: bytes | None, limits: Limits = DEFAULT_LIMITS) -> Pixels | R
     if not payload:
         return Rejected(Reason.EMPTY, "null" if payload is None else "0 bytes")
     if len(payload) > limits.max_bytes:
-        return Rejected(Reason.TOO_MANY_BYTES, f"{len(payload)} bytes, at most {limits.max_bytes} are admitted")
+        return Rejected(Reason.TOO_MANY_BYTES, f"more than the {limits.max_bytes} bytes that are admitted")
 
     name = "image"
 

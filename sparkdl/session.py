@@ -24,8 +24,7 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 DEFAULTS: dict[str, str] = {
     # An image is large: Spark's 10,000 rows an Arrow batch would be gigabytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
-    # Above this number of paths Spark lists files with a job of its own, which takes seconds a micro-batch.
-    "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": "32m",
     # Micro-batches are short jobs on few rows: code generation costs more than it saves.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from sparkdl.predictor import Classifier, classify
-from sparkdl.rejection import Limits
+from sparkdl.rejection import Limits, Reason
 from streaming.rows import DEAD_LETTER, PREDICTION
 
 
@@ -23,7 +23,8 @@ def outcomes(encoded: DataFrame, classifier: Classifier, model: str, review_belo
         The confidence below which a prediction needs review, 0..1.
     """
     failed = F.col("reason").isNotNull()
-    payload = F.when(failed, F.col("payload"))  # the bytes of a good image have served
+    # The bytes of a good image have served, and of one that is too long only the beginning was read.
+    payload = F.when(failed & (F.col("reason") != Reason.TOO_MANY_BYTES.value), F.col("payload"))
     return classify(encoded, classifier, limits).select(
         "id",
         "origin",
@@ -39,7 +40,7 @@ def outcomes(encoded: DataFrame, classifier: Classifier, model: str, review_belo
         "reason",
         "detail",
         payload.alias("payload"),
-        F.length(payload).cast("long").alias("size"),
+        "size",
         F.sha2(payload, 256).alias("sha256"),
     )
 

@@ -19,11 +19,13 @@ ENCODED = StructType(
         StructField("id", StringType()),
         StructField("origin", StringType()),
         StructField("payload", BinaryType()),
+        StructField("size", LongType()),
         StructField("label", StringType()),
         StructField("produced_at", TimestampType()),
     ]
 )
-"""`id` is stable across replays: the path relative to the watched directory. `origin` is a URI."""
+"""`id` is stable across replays: the path relative to the watched directory. `origin` is a URI. `size` counts the
+bytes of the encoded image, also where it is too long and `payload` holds its beginning only."""
 
 PREDICTION = StructType(
     [
