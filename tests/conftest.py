@@ -1,21 +1,64 @@
-"""Fixtures shared by the tests: one Spark session for the whole run."""
+"""What the tests share: one Spark session for the whole run, one trained model, and where real data lies."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+from sparkdl.session import spark_session
+from training.datasets import Dataset, open_dataset
+from training.recipes import recipe
+from training.registry import ModelVersion, Registry
+from training.train import train
+
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    session = (
-        SparkSession.builder.master("local[2]")
-        .appName("tests")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        .getOrCreate()
-    )
+    """The session that all tests share: two slots, two shuffle partitions."""
+    session = spark_session("tests", {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"})
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def numtadb_home() -> Path:
+    """The directory of real images (see the README); tests that need them are skipped where it is not set."""
+    home = os.environ.get("NUMTADB_HOME")
+    if not home:
+        pytest.skip("NUMTADB_HOME is not set: no real images to test on")
+    return Path(home)
+
+
+@pytest.fixture(scope="session")
+def inception_weights(numtadb_home: Path) -> Path:
+    """InceptionV3 without its top, beside the real images."""
+    path = numtadb_home.parent / "weights" / "inception_v3_notop.h5"
+    if not path.is_file():
+        pytest.skip(f"no weights of InceptionV3 beside NUMTADB_HOME ({path.name})")
+    return path
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Dataset:
+    """400 drawn digits, 40 a class."""
+    return open_dataset("samples:40")
+
+
+@pytest.fixture(scope="session")
+def registry(spark: SparkSession, drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry with one promoted model, trained on drawn digits."""
+    made = Registry(tmp_path_factory.mktemp("registry"))
+    train(spark, drawn, recipe("digits", ["max_iter=20"]), made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def model(registry: Registry) -> ModelVersion:
+    """The promoted model of `registry`."""
+    current = registry.current()
+    assert current is not None
+    return current
