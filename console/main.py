@@ -8,7 +8,7 @@ import sys
 import click
 import typer
 
-from console import models, predictions, produce, stream, train
+from console import demo, models, predictions, produce, stream, train
 from sparkdl.errors import RequestError, SparkdlError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(stream.stream)
 app.command()(produce.produce)
 app.command("predictions")(predictions.read)
 app.add_typer(models.app, name="models")
+app.command()(demo.demo)
 
 DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 

@@ -105,6 +105,11 @@ class StreamJob:
             writer = writer.trigger(processingTime=f"{round(self.settings.trigger * 1000)} milliseconds")
         self._query = writer.start()
 
+    @property
+    def is_active(self) -> bool:
+        """Whether the stream has been started and has not ended."""
+        return self._query is not None and self._query.isActive
+
     def stop(self) -> None:
         """Asks the stream to end after the micro-batch that it is in; `wait` returns when it has."""
         self._stopping.set()
