@@ -38,8 +38,7 @@ def ensure_java() -> str:
     SparkdlError
         If no Java of at least version 17 is to be found; the message says how to get one.
     """
-    home = os.environ.get("JAVA_HOME")
-    java = Path(home) / "bin" / "java" if home else Path(shutil.which("java") or "java")
+    java = installed_java()
     version = major_version(java)
     if version is not None and version >= OLDEST:
         return str(java)
@@ -49,6 +48,12 @@ def ensure_java() -> str:
     shim = _shim()
     os.environ["JAVA_HOME"] = str(shim.parent.parent)
     return str(shim)
+
+
+def installed_java() -> Path:
+    """The `java` that Spark would start: JAVA_HOME's, else the one on the path; it may not exist."""
+    home = os.environ.get("JAVA_HOME")
+    return Path(home) / "bin" / "java" if home else Path(shutil.which("java") or "java")
 
 
 def major_version(java: Path) -> int | None:
@@ -74,3 +79,8 @@ def _shim() -> Path:
         partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         partial.replace(shim)
     return shim
+
+
+if __name__ == "__main__":
+    # For installers: succeeds where a Java for Spark is installed.
+    raise SystemExit((major_version(installed_java()) or 0) < OLDEST)

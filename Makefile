@@ -1,0 +1,50 @@
+# Needs Python 3.11+; everything else is installed into .venv. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-keras demo test lint lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## Make .venv and install into it, from locks with hashes
+
+$(VENV)/.installed: locks/dev.lock locks/java.lock pyproject.toml
+	@echo "installing into $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r locks/dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m sparkdl.java || $(PIP) install --require-hashes -r locks/java.lock
+	@touch $@
+
+install-keras: $(VENV)/.installed-keras ## Add TensorFlow, to export the Keras networks
+
+$(VENV)/.installed-keras: $(VENV)/.installed locks/keras.lock
+	@echo "installing TensorFlow into $(VENV)"
+	@$(PIP) install --require-hashes -r locks/keras.lock
+	@touch $@
+
+demo: install ## Train, stream, produce and show, in one go; ends by itself
+	@$(BIN)/sparkdl demo
+
+test: install ## Run the tests; set NUMTADB_HOME to test on real images too
+	@$(BIN)/python -m pytest
+
+lint: install ## Check format, style, types and the layers of the packages
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: ## Make the locks anew; needs uv
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o locks/core.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/core.lock pyproject.toml --group dev -o locks/dev.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock pyproject.toml --extra keras -o locks/keras.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -c locks/core.lock --extra java -o locks/java.lock
+
+clean: ## Remove .venv and what the tools left behind
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis sparkdl-demo spark-warehouse
