@@ -28,7 +28,7 @@ class Reason(StrEnum):
 MEANINGS = MappingProxyType(
     {
         Reason.EMPTY: "there are no bytes: the payload is null or has length 0",
-        Reason.TOO_MANY_BYTES: "the encoded image is longer than `Limits.max_bytes`; not one byte was read",
+        Reason.TOO_MANY_BYTES: "the encoded image is longer than `Limits.max_bytes`; it was not looked into",
         Reason.TOO_MANY_PIXELS: "width x height is above `Limits.max_pixels`, or the pixels did not fit in memory",
         Reason.UNSUPPORTED_FORMAT: "not PNG, JPEG, BMP, GIF, TIFF or WebP, or a variant that cannot be decoded",
         Reason.TRUNCATED: "a valid start whose own structure says that more bytes should follow",

@@ -1,0 +1,32 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparkdl.rejection import MEANINGS
+from streaming.rows import DEAD_LETTER, PREDICTION
+
+ROOT = Path(__file__).parent.parent
+ROWS = (ROOT / "docs" / "rows.md").read_text()
+
+
+@pytest.mark.parametrize("reason", MEANINGS)
+def test_every_reason_is_documented_with_its_meaning(reason: str) -> None:
+    assert f"| `{reason}` | {MEANINGS[reason]} |" in ROWS
+
+
+@pytest.mark.parametrize("column", sorted({*PREDICTION.names, *DEAD_LETTER.names}))
+def test_every_column_is_documented(column: str) -> None:
+    assert f"`{column}`" in ROWS
+
+
+def test_every_package_has_a_row_in_the_architecture() -> None:
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    for package in ("sparkdl", "training", "streaming", "producer", "console"):
+        rooms = {path.stem for path in (ROOT / package).glob("*.py") if path.stem not in {"__init__", "main"}}
+        row = next(line for line in architecture.splitlines() if line.startswith(f"| `{package}` |"))
+        if package != "console":
+            assert {room for room in rooms if f"`{room}`" not in row} - {"errors", "arrow", "torch_weights"} == set()
