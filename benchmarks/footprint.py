@@ -34,7 +34,8 @@ def main() -> None:
         with suppress(psutil.NoSuchProcess):
             peak = max(peak, tree_pss(root))
         time.sleep(PERIOD)
-    print(f"wall {time.monotonic() - started:.1f} s, peak memory of all processes {peak / 2**30:.2f} GiB", file=sys.stderr)
+    wall = time.monotonic() - started
+    print(f"wall {wall:.1f} s, peak memory of all processes {peak / 2**30:.2f} GiB", file=sys.stderr)
     sys.exit(command.returncode)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 
 from console import demo, models, predictions, produce, stream, train
@@ -14,7 +13,6 @@ from sparkdl.errors import RequestError, SparkdlError
 app = typer.Typer(
     name="sparkdl",
     help="Image classification on Spark streams: train on labelled images, then classify images as they arrive.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -29,6 +27,9 @@ app.command("predictions")(predictions.read)
 app.add_typer(models.app, name="models")
 app.command()(demo.demo)
 
+# What all of typer's complaints about a command line derive from; it has no public name of its own.
+_UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+
 DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 
 
@@ -39,17 +40,16 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code: 0 done, 1 failed, 2 the request was wrong, 130 interrupted."""
+    arguments = arguments or ["--help"]
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="sparkdl", standalone_mode=False)
-    except click.UsageError as error:
-        return _say(error.format_message().replace("\n", " "), REFUSED)
-    except click.ClickException as error:
-        return _say(error.format_message(), REFUSED)
+    except _UsageError as error:
+        return _say(" ".join(error.format_message().split()), REFUSED)
     except RequestError as error:
         return _say(str(error), REFUSED)
     except SparkdlError as error:
         return _say(str(error), FAILED)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", STOPPED)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing more to say, and nothing to say it to.

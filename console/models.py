@@ -13,7 +13,7 @@ from console.train import Models
 if TYPE_CHECKING:
     from training.registry import ModelVersion
 
-app = typer.Typer(help="List, show, promote and verify saved models.", no_args_is_help=True)
+app = typer.Typer(help="List, show, promote and verify saved models.")
 Version = Annotated[str, typer.Argument(help="A version's name, or 'current'.")]
 
 

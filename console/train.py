@@ -34,6 +34,7 @@ def train(
 ) -> None:
     """Train on labelled images, evaluate on a part kept aside, save and promote."""
     from training.datasets import open_dataset
+    from training.fit import prepare
     from training.recipes import recipe as find_recipe
     from training.registry import Registry
     from training.train import train as run
@@ -44,6 +45,8 @@ def train(
     err.print(f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}")
     for problem in dataset.problems:
         err.print(f"left out: {problem}")
+    with working(f"preparing {chosen.model_name}"):
+        prepare(chosen)  # made or refused before Spark is started
     spark = start_spark(conf or ())
     with working("training"):
         trained = run(spark, dataset, chosen, Registry(models), seed=seed, test_fraction=test_fraction, promote=promote)

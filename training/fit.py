@@ -84,6 +84,19 @@ def feature_stages(recipe: Recipe) -> list[Transformer]:
     return [*stages, featurizer]
 
 
+def prepare(recipe: Recipe) -> None:
+    """Makes the recipe's network, which can take a while and can be refused, without Spark; it is cached.
+
+    Raises
+    ------
+    RequestError
+        If the recipe asks for a network, layer, size or pooling that there is not.
+    """
+    for stage in feature_stages(recipe):
+        if isinstance(stage, DeepImageFeaturizer):
+            stage.network()
+
+
 def fit(spark: SparkSession, dataset: Dataset, recipe: Recipe) -> Fitted:
     """Fits `recipe` on all of `dataset`.
 
