@@ -65,6 +65,8 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None) -> SparkSessi
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         ensure_java()
+        # Spark would take the first `python3` of the path, which need not be the one that has these packages.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **(conf or {})}
     if not submitted:
         _start_jvm(settings)
