@@ -1,0 +1,219 @@
+"""The command: what it answers to right and wrong requests, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+from pyspark.sql import SparkSession
+
+from console.main import run
+from sparkdl.image import Reason
+from training.datasets import Dataset
+from training.registry import ModelVersion, Registry
+
+METRICS = {
+    "n",
+    "accuracy",
+    "accuracy_interval",
+    "precision_weighted",
+    "recall_weighted",
+    "f1_weighted",
+    "f1_macro",
+    "roc_auc",
+    "per_class",
+    "confusion_matrix",
+}
+
+
+@pytest.fixture
+def folders(drawn: Dataset, tmp_path: Path) -> Path:
+    """A directory of label folders: 4 drawn images of each class."""
+    root = tmp_path / "labelled"
+    for image in drawn:
+        if int(Path(image.name).stem.split("-")[1]) < 4:
+            target = root / image.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(image.read())
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], "Did you mean 'train'?"),
+        (["train", "--dat", "samples"], "--data"),
+        (["train"], "'--data'"),
+        (["train", "--data", "nowhere"], "no such directory of labelled images: nowhere"),
+        (["train", "--data", "empty"], "no labelled image found"),
+        (["train", "--data", "lonely"], "class '4' has one image"),
+        (["train", "--data", "samples:2", "--recipe", "digit"], "did you mean digits?"),
+        (["train", "--data", "samples:2", "--set", "max_itr=3"], "did you mean max_iter?"),
+        (["train", "--data", "samples:2", "--set", "max_iter=many"], "received 'many'"),
+        (["train", "--data", "samples:2", "--test-fraction", "1.5"], "between 0 and 1"),
+        (["train", "--data", "samples:9", "--models", "a-file"], "a-file"),
+        (["train", "--data", "samples:9", "--conf", "nonsense"], "--conf KEY=VALUE"),
+        (["evaluate", "--model", "nowhere", "--data", "samples:2"], "no such model: nowhere"),
+        (["evaluate", "--model", "empty", "--data", "samples:2"], "empty is not a model"),
+        (["predict", "nowhere.png", "--model", "registry"], "no such file or directory: nowhere.png"),
+        (["predict", "empty", "--model", "registry"], "no image files in it"),
+        (["stream"], "--source is missing"),
+        (
+            ["stream", "--source", "nowhere", "--sink", "out", "--checkpoint", "c"],
+            "no such directory to watch: nowhere",
+        ),
+        (["stream", "--source", "kafka://h:1/t", "--sink", "out", "--checkpoint", "c"], "expected --source"),
+        (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--trigger", "soon"], "such as 500ms"),
+        (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--label-from", "name"], "--label-from"),
+        (["stream", "--source", "empty", "--model", "empty", "--sink", "o", "--checkpoint", "c"], "not a model"),
+        (["stream", "--source", "empty", "--model", "registry", "--sink", "s3:o", "--checkpoint", "c"], "parquet:DIR"),
+        (["stream", "--source", "empty", "--model", "registry", "--sink", "o", "--checkpoint", "lonely"], "lonely"),
+        (["produce", "--data", "samples:1", "--to", "a-file"], "a-file"),
+        (["produce", "--data", "samples:1", "--to", "out", "--rate", "0"], "above 0 images a second"),
+        (["predictions", "nowhere"], "no such sink: nowhere"),
+        (["predictions", "lonely"], "lonely is not a sink"),
+        (["models"], "Missing command"),
+        (["models", "list", "--models", "nowhere"], "no such registry: nowhere"),
+        (["models", "promote", "20200101T000000-digits", "--models", "registry"], "unknown version"),
+        (["demo", "--out", "lonely"], "it is left alone"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_request_gets_one_line_and_exit_code_2(
+    arguments: list[str],
+    words: str,
+    registry: Registry,
+    drawn: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a-file").touch()
+    (tmp_path / "registry").symlink_to(registry.path)
+    for name in ("3/a.png", "3/b.png", "4/c.png"):
+        (tmp_path / "lonely" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "lonely" / name).write_bytes(drawn.images[0].read())
+
+    assert run(arguments) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    complaints = [line for line in printed.err.splitlines() if line.startswith("sparkdl: ")]
+    assert len(complaints) == 1
+    assert printed.err.splitlines()[-1] == complaints[0]
+    assert words in complaints[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+def test_train_stream_and_read_with_the_command_alone(
+    spark: SparkSession, folders: Path, drawn: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, watched, sink = tmp_path / "models", tmp_path / "watched", tmp_path / "sink"
+
+    assert run(["train", "--data", str(folders), "--models", str(models), "--test-fraction", "0.25", "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert set(metrics) >= METRICS
+    assert metrics["n"] == 10
+
+    assert run(["models", "list", "--models", str(models), "--format", "json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["promoted"] == "*"
+    assert run(["models", "verify", "--models", str(models)]) == 0
+    assert run(["models", "show", listed["version"], "--models", str(models)]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"] == metrics
+
+    assert run(["produce", "--data", str(folders), "--to", str(watched), "--label-folders", "--shuffle"]) == 0
+    (watched / "broken.png").write_bytes(b"not an image")
+    assert sum(path.is_file() for path in watched.rglob("*")) == 41
+    capsys.readouterr()
+
+    assert run(["predictions", str(watched)]) == 2  # a directory, but not a sink
+    stream = ["stream", "--source", str(watched), "--model", str(models), "--sink", f"parquet:{sink}"]
+    assert run([*stream, "--checkpoint", str(tmp_path / "c"), "--available-now", "--label-from", "parent"]) == 0
+    log = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert [entry["event"] for entry in log] == ["stream started", "batch", "stream ended"]
+    assert (log[1]["images"], log[1]["predictions"], log[1]["dead_letters"]) == (41, 40, 1)
+
+    assert run(["predictions", str(sink), "--format", "json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["id"] for row in rows} == {path.relative_to(watched).as_posix() for path in watched.glob("*/*.png")}
+    assert all(row["label"] == row["id"].split("/")[0] for row in rows)
+    assert {row["model"] for row in rows} == {listed["version"]}
+
+    assert run(["predictions", str(sink), "--dead-letters", "--format", "json"]) == 0
+    (dead,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (dead["id"], dead["reason"]) == ("broken.png", Reason.UNSUPPORTED_FORMAT)
+
+    assert run(["predictions", str(sink), "--summary", "--format", "json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["images"], summary["labelled"], summary["reasons"]) == (41, 40, {"unsupported_format": 1})
+
+    files = f"{sink}/predictions/*/*.parquet"
+    assert duckdb.sql(f"SELECT count(*), count(DISTINCT id) FROM read_parquet('{files}')").fetchall() == [(40, 40)]
+
+
+def test_evaluate_prints_the_same_keys_as_train_and_writes_the_report(
+    spark: SparkSession, model: ModelVersion, folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", "--model", str(model.path), "--data", str(folders), "--json", "--out", str(tmp_path / "r")]
+    assert run(arguments) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["n"] == 40
+    assert set(metrics) == set(model.description["metrics"])
+    assert json.loads((tmp_path / "r" / "metrics.json").read_text()) == metrics
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_predict_names_each_file_and_what_cannot_be_read(
+    form: str, spark: SparkSession, registry: Registry, folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folders / "7" / "7-cut.png").write_bytes((folders / "7" / "7-00000.png").read_bytes()[:100])
+    assert run(["predict", str(folders / "7"), "--model", str(registry.path), "--format", form]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("truncated") == 1
+    assert "1 of 5 could not be classified" in printed.err
+    if form == "json":
+        rows = [json.loads(line) for line in printed.out.splitlines()]
+        assert [row["prediction"] is None for row in rows] == [False] * 4 + [True]
+
+
+def test_the_demo_ends_by_itself_and_accounts_for_every_file(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NUMTADB_HOME", raising=False)
+    out = tmp_path / "demo"
+    assert run(["demo", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for reason in ("empty", "truncated", "corrupt", "unsupported_format", "too_many_pixels"):
+        assert reason in printed
+    assert run(["predictions", str(out / "sink"), "--summary", "--format", "json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["images"], summary["predictions"], summary["dead_letters"]) == (205, 200, 5)
+    assert summary["accuracy"] > 0.85
+    assert run(["demo", "--out", str(tmp_path)]) == 2  # not empty, and no demo's
+
+
+def test_the_help_of_every_command_fits_80_columns_and_starts_no_spark() -> None:
+    environment = {**os.environ, "COLUMNS": "80", "JAVA_HOME": "/nonexistent"}
+    for command in ("train", "evaluate", "predict", "stream", "produce", "predictions", "models", "demo"):
+        shown = subprocess.run(
+            [sys.executable, "-m", "console.main", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+            cwd=Path(__file__).parent.parent,
+        )
+        assert max(map(len, shown.stdout.splitlines())) <= 80
