@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import pyarrow as pa
 from PIL.Image import Resampling
+from py4j.protocol import Py4JError
 from pyspark import keyword_only
+from pyspark.errors import PySparkException
 from pyspark.ml import Transformer
 from pyspark.ml.linalg import VectorUDT
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -138,8 +140,9 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         pooling: str | None = None,
         weights: str | None = None,
     ) -> DeepImageFeaturizer:
-        """Sets any of the constructor's arguments."""
-        return self._set(**self._input_kwargs)  # type: ignore[attr-defined]
+        """Sets any of the constructor's arguments; None leaves a Param as it is."""
+        given: dict[str, Any] = self._input_kwargs  # type: ignore[attr-defined]
+        return self._set(**{name: value for name, value in given.items() if value is not None})
 
     def setInputCol(self, value: str) -> DeepImageFeaturizer:
         return self._set(inputCol=value)
@@ -204,9 +207,8 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         return build_network(spec)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        for param in (self.inputCol, self.outputCol):
-            if not self.isDefined(param):
-                raise RequestError(f"DeepImageFeaturizer needs {param.name}")
+        if not self.isDefined(self.inputCol):
+            raise RequestError("DeepImageFeaturizer needs inputCol")
         check_image_column(dataset.schema, self.getInputCol())
         content = self.network()
         shipped = Network(
@@ -283,5 +285,8 @@ def _write_bytes(spark: SparkSession, path: str, content: bytes) -> None:
 
 
 def _read_bytes(spark: SparkSession, path: str) -> bytes:
-    rows = spark.read.format("binaryFile").load(path).select("content").collect()
+    try:
+        rows = spark.read.format("binaryFile").load(path).select("content").collect()
+    except (PySparkException, Py4JError) as error:
+        raise SparkdlError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     return bytes(rows[0].content)

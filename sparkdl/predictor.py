@@ -44,8 +44,10 @@ class Classifier:
     @property
     def image_column(self) -> str:
         """The column that the pipeline reads images from."""
-        first = self.pipeline.stages[0]
-        return str(first.getOrDefault("inputCol")) if first.hasParam("inputCol") else "image"
+        for first in self.pipeline.stages[:1]:
+            if first.hasParam("inputCol"):
+                return str(first.getOrDefault("inputCol"))
+        return "image"
 
     @property
     def probability_column(self) -> str:
@@ -103,10 +105,11 @@ def classify(encoded: DataFrame, classifier: Classifier, limits: Limits = DEFAUL
     """
     images = decode_rows(encoded, classifier.image_column, limits)
     scored = classifier.pipeline.transform(images)
-    probabilities = vector_to_array(F.col(classifier.probability_column))
+    vector = F.col(classifier.probability_column)
+    probabilities = F.when(vector.isNotNull(), vector_to_array(vector))  # it fails on null
     confidence = F.array_max(probabilities)
     refused = F.col(f"{DECODED}.reason")
-    failed = refused.isNull() & F.coalesce(F.isnan(confidence), F.lit(True))
+    failed = refused.isNull() & (confidence.isNull() | F.isnan(confidence))
     good = refused.isNull() & ~failed
     index = F.col(classifier.prediction_column).cast("int")
     return scored.select(

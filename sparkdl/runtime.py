@@ -97,7 +97,7 @@ def to_vectors(features: NDArray[Any]) -> pa.StructArray:
     """
     rows, width = features.shape
     values = pa.array(features.astype(np.float64, copy=False).ravel())
-    offsets = pa.array(np.arange(0, (rows + 1) * width, width, dtype=np.int32))
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
     return pa.StructArray.from_arrays(
         [
             pa.array(np.ones(rows, np.int8)),  # 1: dense

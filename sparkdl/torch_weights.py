@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -75,21 +76,28 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file:
             header = [_TensorsOnly(file).load() for _ in range(3)]
             if header[0] != _MAGIC or header[1] != _PROTOCOL:
-                raise SparkdlError(f"{path}: expected a legacy PyTorch checkpoint, received another format")
+                raise pickle.UnpicklingError("it begins as another format does")
             unpickler = _TensorsOnly(file)
             views = unpickler.load()
-            storages = {}
-            for key in _TensorsOnly(file).load():
-                count = int(np.fromfile(file, "<i8", 1)[0])
-                storages[key] = np.fromfile(file, unpickler.storages[key], count)
-    except (OSError, pickle.UnpicklingError, EOFError, IndexError, KeyError, ValueError) as error:
+            storages = {key: _read_storage(file, unpickler.storages[key]) for key in _TensorsOnly(file).load()}
+        return {name: _tensor(view, storages[view.key]) for name, view in views.items() if isinstance(view, _View)}
+    except Exception as error:  # a damaged pickle can raise anything
         raise SparkdlError(f"{path}: cannot be read as a legacy PyTorch checkpoint: {error}") from error
-    return {
-        name: np.lib.stride_tricks.as_strided(
-            storages[view.key][view.offset :],
-            view.size,
-            [step * storages[view.key].itemsize for step in view.stride],
-        ).copy()
-        for name, view in views.items()
-        if isinstance(view, _View)
-    }
+
+
+def _read_storage(file: IO[bytes], dtype: np.dtype[Any]) -> NDArray[Any]:
+    count = int.from_bytes(file.read(8), "little", signed=True)
+    content = file.read(max(count, 0) * dtype.itemsize)
+    if len(content) != count * dtype.itemsize:
+        raise ValueError(f"expected {count} elements, received {len(content)} bytes, then the end of the file")
+    return np.frombuffer(content, dtype)
+
+
+def _tensor(view: _View, storage: NDArray[Any]) -> NDArray[Any]:
+    """The elements that `view` sees. Strides are not checked by numpy, so it is done here."""
+    last = view.offset + sum((size - 1) * step for size, step in zip(view.size, view.stride, strict=True))
+    numbers = (view.offset, *view.size, *view.stride)
+    if min(numbers) < 0 or last >= storage.size or math.prod(view.size) > storage.size:
+        raise ValueError(f"a tensor {list(view.size)} at {view.offset} reaches past the {storage.size} stored elements")
+    strides = [step * storage.itemsize for step in view.stride]
+    return np.lib.stride_tricks.as_strided(storage[view.offset :], view.size, strides).copy()

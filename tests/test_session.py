@@ -1,0 +1,60 @@
+"""Promises of `sparkdl.session`: Spark with defaults that suit images, the caller's settings first, and no noise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from sparkdl.session import DEFAULTS, LOCAL_DEFAULTS, spark_session
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_a_session_has_the_defaults_for_images(spark: SparkSession, key: str) -> None:
+    assert spark.conf.get(key) == DEFAULTS[key]
+
+
+def test_nobody_else_reaches_a_local_driver(spark: SparkSession) -> None:
+    assert spark.conf.get("spark.driver.host") == "127.0.0.1"
+    assert spark.conf.get("spark.driver.bindAddress") == "127.0.0.1"
+    assert spark.sparkContext.uiWebUrl is None
+
+
+def test_the_callers_settings_come_before_the_defaults(spark: SparkSession) -> None:
+    # As the fixture asks for them.
+    assert LOCAL_DEFAULTS["spark.master"] == "local[*]"
+    assert spark.sparkContext.master == "local[2]"
+    assert spark.conf.get("spark.sql.shuffle.partitions") == "2"
+
+
+def test_a_second_call_gives_the_same_session_with_the_settings_asked_for(spark: SparkSession) -> None:
+    settings = {"spark.sql.shuffle.partitions": "2", "spark.sql.execution.arrow.maxRecordsPerBatch": "17"}
+    try:
+        again = spark_session("another name", settings)
+        assert again.sparkContext is spark.sparkContext
+        assert spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") == "17"
+    finally:
+        spark_session("tests", {"spark.sql.shuffle.partitions": "2"})
+    assert spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") == "256"
+
+
+def test_workers_run_on_the_python_of_the_driver(spark: SparkSession) -> None:
+    def executables(batches: object) -> object:
+        import pyarrow as pa
+
+        for batch in batches:  # type: ignore[attr-defined]
+            yield pa.RecordBatch.from_pydict({"python": [sys.executable] * len(batch)})
+
+    (row,) = spark.range(1).mapInArrow(executables, "python string").collect()
+    assert Path(row.python).resolve() == Path(sys.executable).resolve()
+
+
+def test_starting_spark_says_nothing() -> None:
+    program = "from sparkdl.session import spark_session; print(spark_session('quiet').range(3).count())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert (done.stdout, done.stderr) == ("3\n", "")
