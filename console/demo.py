@@ -38,7 +38,7 @@ def demo(
     conf: Conf = None,
 ) -> None:
     """Train a model, start a stream, drop 200 unseen images and some broken files, show what came out."""
-    from console.train import print_evaluation
+    from console.train import print_figures
     from producer.replay import replay_to_directory, sequence
     from streaming.job import StreamJob
     from streaming.predictions import SinkReader
@@ -60,7 +60,7 @@ def demo(
     spark = start_spark(conf or ())
     with working("training"):
         trained = train(spark, known, recipe("digits"), Registry(directory / "models"), seed=seed)
-    print_evaluation(trained.evaluation)
+    print_figures(trained.evaluation)
 
     _step(f"2. Streaming: watching {watched}")
     seen = _Tally()
@@ -89,7 +89,7 @@ def demo(
     rows = list(reader.rows())
     print_rows(rows[:10], ("id", "prediction", "confidence", "label"), Format.TABLE, f"10 of {len(rows)} predictions")
     print_rows(reader.rows(dead=True), ("id", "reason", "detail", "size"), Format.TABLE, "Dead letters")
-    print_summary(reader.summary())
+    print_summary(reader.summary(), classes=False)
     out.print(
         f"{seen.images} images in {len(seen.batches)} micro-batches, {seen.images_per_second:.0f} images a second"
     )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -77,6 +78,16 @@ def working(words: str) -> Iterator[None]:
     else:
         err.print(words)
         yield
+
+
+def make_directory(path: Path, flag: str) -> None:
+    """Makes the directory that `flag` names, or refuses the request in one line."""
+    from sparkdl.errors import RequestError
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{flag}: no directory can be made at {path}: {error.strerror}") from error
 
 
 def start_spark(conf: Sequence[str] = ()) -> SparkSession:

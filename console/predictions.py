@@ -47,8 +47,8 @@ def _brief(value: Any) -> str:
     return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def print_summary(figures: dict[str, Any]) -> None:
-    """Prints `SinkReader.summary` as a table of names and values."""
+def print_summary(figures: dict[str, Any], *, classes: bool = True) -> None:
+    """Prints `SinkReader.summary` as a table of names and values; `classes`: also how often each was predicted."""
     rows: list[dict[str, Any]] = [
         {"": name.replace("_", " "), "value": figures[name]}
         for name in ("images", "predictions", "dead_letters", "needs_review")
@@ -57,6 +57,8 @@ def print_summary(figures: dict[str, Any]) -> None:
         said = f"{figures['accuracy']:.4f} ({figures['correct']} of {figures['labelled']} labelled)"
         rows.append({"": "accuracy", "value": said})
     for group, name in (("classes", "predicted"), ("reasons", "dead letters,"), ("models", "by model")):
+        if group == "classes" and not classes:
+            continue
         rows += [{"": f"{name} {key}", "value": count} for key, count in figures[group].items()]
     print_rows(rows, ("", "value"), Format.TABLE)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from console.output import err, out, print_json, start_spark, working
+from console.output import err, make_directory, out, print_json, start_spark, working
 
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
@@ -41,7 +41,9 @@ def train(
 
     chosen = find_recipe(recipe, settings or ())
     dataset = open_dataset(data, seed)
+    registry = Registry(models)
     dataset.split(test_fraction, seed)  # refuses what cannot be split, before Spark is started
+    registry.make()
     err.print(f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}")
     for problem in dataset.problems:
         err.print(f"left out: {problem}")
@@ -49,7 +51,7 @@ def train(
         prepare(chosen)  # made or refused before Spark is started
     spark = start_spark(conf or ())
     with working("training"):
-        trained = run(spark, dataset, chosen, Registry(models), seed=seed, test_fraction=test_fraction, promote=promote)
+        trained = run(spark, dataset, chosen, registry, seed=seed, test_fraction=test_fraction, promote=promote)
     for image in (*trained.unreadable, *trained.evaluation.unreadable):
         err.print(f"left out: {image.name}: {image.reason}, {image.detail}")
     if as_json:
@@ -83,11 +85,12 @@ def evaluate(
 
     version = resolve_model(model)
     dataset = open_dataset(data, seed)
+    if out_directory is not None:
+        make_directory(out_directory, "--out")
     spark = start_spark(conf or ())
     with working(f"evaluating {version.name} on {len(dataset)} images"):
         evaluation = run(spark, version.load(), dataset)
     if out_directory is not None:
-        out_directory.mkdir(parents=True, exist_ok=True)
         write_report(out_directory, evaluation, dataset, {"model": version.name, "data": data})
         err.print(f"report in {out_directory}")
     if as_json:
@@ -96,10 +99,8 @@ def evaluate(
         print_evaluation(evaluation)
 
 
-def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
-    """Prints the figures, the report of each class, the confusion matrix, and some predicted samples."""
-    from training.report import sample_rows
-
+def print_figures(evaluation: Evaluation) -> None:
+    """Prints the figures over all classes."""
     m: dict[str, Any] = evaluation.metrics
     low, high = m["accuracy_interval"]
     summary = Table(title=f"{m['n']} test images", title_justify="left", show_header=False)
@@ -107,6 +108,14 @@ def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
     for key in ("precision_weighted", "recall_weighted", "f1_weighted", "f1_macro", "roc_auc"):
         summary.add_row(key.replace("_", " "), "-" if m[key] is None else f"{m[key]:.4f}")
     out.print(summary)
+
+
+def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
+    """Prints the figures, the report of each class, the confusion matrix, and some predicted samples."""
+    from training.report import sample_rows
+
+    print_figures(evaluation)
+    m: dict[str, Any] = evaluation.metrics
     report = Table("class", "precision", "recall", "f1", "images", title="Per class", title_justify="left")
     for name, row in m["per_class"].items():
         report.add_row(name, f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", str(row["support"]))

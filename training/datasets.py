@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -88,8 +89,9 @@ class Dataset:
         Raises
         ------
         RequestError
-            If a class has fewer than two images, or either part would lack a class.
+            If a class has fewer than two images, or too few for both parts to have one.
         """
+        _check_seed(seed)
         if not 0 < test_fraction < 1:
             raise RequestError(f"expected a test fraction between 0 and 1, received {test_fraction}")
         if len(self.classes) < 2:
@@ -100,24 +102,31 @@ class Dataset:
                     f"{self.address}: class {label!r} has one image; at least two are needed, "
                     "one to train on and one to test on"
                 )
-        smallest = min(len(self) * test_fraction, len(self) * (1 - test_fraction))
-        if smallest < len(self.classes):
+        tested = math.ceil(len(self) * test_fraction)
+        if min(tested, len(self) - tested) < len(self.classes):
             raise RequestError(
                 f"{self.address}: a test fraction of {test_fraction} of {len(self)} images cannot hold "
                 f"all {len(self.classes)} classes in both parts"
             )
         train, test = train_test_split(
             list(self.images),
-            test_size=test_fraction,
+            test_size=tested,
             stratify=[image.label for image in self.images],
             random_state=seed,
         )
-        return replace(self, images=tuple(train)), replace(self, images=tuple(test))
+        parts = replace(self, images=tuple(train)), replace(self, images=tuple(test))
+        for label, count in self.counts.items():
+            if any(label not in part.classes for part in parts):
+                raise RequestError(
+                    f"{self.address}: class {label!r} has {count} of {len(self)} images; at a test fraction of "
+                    f"{test_fraction} that is too few to have one in both parts"
+                )
+        return parts
 
 
-def natural_order(label: str) -> tuple[int, int | str]:
+def natural_order(label: str) -> tuple[int, int, str]:
     """A sort key: whole numbers by value, before all other names."""
-    return (0, int(label)) if label.isdecimal() else (1, label)
+    return (0, int(label), label) if label.isdecimal() else (1, 0, label)
 
 
 def open_dataset(address: str, seed: int = 0) -> Dataset:
@@ -136,6 +145,7 @@ def open_dataset(address: str, seed: int = 0) -> Dataset:
     RequestError
         If there is no such directory or no labelled image in it.
     """
+    _check_seed(seed)
     if address == SAMPLES or address.startswith(f"{SAMPLES}:"):
         return _draw(address, seed)
     root = Path(address)
@@ -146,16 +156,21 @@ def open_dataset(address: str, seed: int = 0) -> Dataset:
     tables = sorted(path for path in root.iterdir() if _OFFICIAL_SET.fullmatch(path.name))
     dataset = _read_official(address, root, tables) if tables else _read_folders(address, root)
     if not dataset.images:
-        missing = f" ({len(dataset.problems)} named in its tables are missing)" if dataset.problems else ""
+        problems = f" ({len(dataset.problems)} problems, the first: {dataset.problems[0]})" if dataset.problems else ""
         raise RequestError(
-            f"{address}: no labelled image found{missing}; expected {root.name}/<label>/<image>, "
+            f"{address}: no labelled image found{problems}; expected <label>/<image> below it, "
             "or NumtaDB's training-a.csv beside training-a/"
         )
     return dataset
 
 
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise RequestError(f"expected a seed from 0 to 4294967295, received {seed}")
+
+
 def _read_folders(address: str, root: Path) -> Dataset:
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path))
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name))
     return Dataset(
         address,
         tuple(
@@ -167,16 +182,18 @@ def _read_folders(address: str, root: Path) -> Dataset:
 
 
 def list_images(directory: Path) -> list[Path]:
-    """The image files below `directory`, by their suffix, in a fixed order; hidden ones are left out."""
+    """The image files below `directory`, by their suffix, in a fixed order; hidden files and folders are left out."""
     return sorted(
         path
         for path in directory.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not _is_hidden(path) and path.is_file()
+        if path.suffix.lower() in SUFFIXES
+        and not any(map(_is_hidden, path.relative_to(directory).parts))
+        and path.is_file()
     )
 
 
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith((".", "_"))
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
 
 
 def _read_official(address: str, root: Path, tables: list[Path]) -> Dataset:
@@ -190,10 +207,13 @@ def _read_official(address: str, root: Path, tables: list[Path]) -> Dataset:
                 problems.append(f"{table.name}: no column {' or '.join(sorted(missing))}, the set is left out")
                 continue
             for row in rows:
-                name = f"{table.stem}/{row['filename']}"
-                path = root / table.stem / Path(row["filename"]).name
-                if path.is_file():
-                    images.append(LabelledImage(name, row["digit"].strip(), path))
+                filename, label = ((row[column] or "").strip() for column in ("filename", "digit"))
+                name = f"{table.stem}/{filename}"
+                path = root / table.stem / Path(filename).name
+                if not filename or not label:
+                    problems.append(f"{table.name}, line {rows.line_num}: no filename or no digit")
+                elif path.is_file():
+                    images.append(LabelledImage(name, label, path))
                 else:
                     problems.append(f"{name}: named in {table.name}, but there is no such file")
     return Dataset(address, tuple(images), tuple(problems))

@@ -51,26 +51,30 @@ class Evaluation:
     def metrics(self) -> dict[str, Any]:
         """The figures, as they are written to `metrics.json` and into `model.json`.
 
-        `accuracy_interval` is Wilson's at 95%; `roc_auc` is the mean over classes of one against the rest, None where
-        a class has no image; `confusion_matrix` has a row a true class.
+        `accuracy_interval` is Wilson's at 95%; `f1_macro` is the mean over the classes that occur, as a label or as a
+        prediction; `roc_auc` is the mean over classes of one against the rest, None where a class has no image;
+        `confusion_matrix` has a row a true class.
         """
         n = len(self.labels)
         correct = sum(label == said for label, said in zip(self.labels, self.predictions, strict=True))
         interval = binomtest(correct, n).proportion_ci(0.95, method="wilson")
-        scores: dict[str, Sequence[Any]] = {}
-        for average in ("weighted", "macro", None):
-            scores[str(average)] = precision_recall_fscore_support(
-                self.labels, self.predictions, labels=self.classes, average=average, zero_division=0
+
+        def scores(average: str | None, classes: Sequence[str]) -> Any:
+            return precision_recall_fscore_support(
+                self.labels, self.predictions, labels=classes, average=average, zero_division=0
             )
-        precision, recall, f1, support = scores["None"]
+
+        weighted = scores("weighted", self.classes)
+        macro = scores("macro", sorted({*self.labels, *self.predictions}))
+        precision, recall, f1, support = scores(None, self.classes)
         return {
             "n": n,
             "accuracy": correct / n,
             "accuracy_interval": [float(interval.low), float(interval.high)],
-            "precision_weighted": float(scores["weighted"][0]),
-            "recall_weighted": float(scores["weighted"][1]),
-            "f1_weighted": float(scores["weighted"][2]),
-            "f1_macro": float(scores["macro"][2]),
+            "precision_weighted": float(weighted[0]),
+            "recall_weighted": float(weighted[1]),
+            "f1_weighted": float(weighted[2]),
+            "f1_macro": float(macro[2]),
             "roc_auc": self._roc_auc(),
             "per_class": {
                 name: {
@@ -87,7 +91,7 @@ class Evaluation:
         }
 
     def _roc_auc(self) -> float | None:
-        if set(self.labels) != set(self.classes):
+        if set(self.labels) != set(self.classes) or len(self.classes) < 2:
             return None
         truth = np.array(self.labels)
         areas = [roc_auc_score(truth == name, self.probabilities[:, k]) for k, name in enumerate(self.classes)]
@@ -102,17 +106,20 @@ def evaluate(spark: SparkSession, classifier: Classifier, dataset: Dataset) -> E
     RequestError
         If the data set has classes that the classifier does not know, or no image of it can be decoded.
     """
+    if classifier.classes is not None:
+        _check_classes(dataset, classifier.classes)
     rows = classify(encoded_rows(spark, dataset), classifier).drop("payload").collect()
-    good = sorted((row for row in rows if row.reason is None), key=lambda row: str(row.id))
+    rows.sort(key=lambda row: str(row.id))
+    good = [row for row in rows if row.reason is None]
     unreadable = tuple(Unreadable(row.id, row.reason, row.detail) for row in rows if row.reason is not None)
     if not good:
-        raise RequestError(f"{dataset.address}: none of {len(rows)} images can be decoded")
-    classes = classifier.classes or tuple(good[0].probabilities)
-    strange = sorted(set(dataset.classes) - set(classes))
-    if strange:
+        first = unreadable[0]
         raise RequestError(
-            f"{dataset.address}: the model knows the classes {', '.join(classes)}, but not {', '.join(strange)}"
+            f"{dataset.address}: none of {len(rows)} images can be decoded "
+            f"(the first, {first.name}: {first.reason}, {first.detail})"
         )
+    classes = classifier.classes or tuple(good[0].probabilities)
+    _check_classes(dataset, classes)
     return Evaluation(
         classes,
         tuple(row.id for row in good),
@@ -121,3 +128,11 @@ def evaluate(spark: SparkSession, classifier: Classifier, dataset: Dataset) -> E
         np.array([[row.probabilities[name] for name in classes] for row in good]),
         unreadable,
     )
+
+
+def _check_classes(dataset: Dataset, known: Sequence[str]) -> None:
+    strange = [label for label in dataset.classes if label not in known]
+    if strange:
+        raise RequestError(
+            f"{dataset.address}: the model knows the classes {', '.join(known)}, but not {', '.join(strange)}"
+        )

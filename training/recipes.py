@@ -11,20 +11,22 @@ from sparkdl.errors import RequestError, unknown
 
 
 def _split_names(value: object) -> object:
-    return tuple(value.split(",")) if isinstance(value, str) else value
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
 
 class Recipe(BaseModel):
     """How a model is made from labelled images. Every field can be set with `--set KEY=VALUE`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     name: str
     summary: str
     normalize_ink: bool = Field(description="crop handwriting to its ink, bright on black, before the network")
-    ink_margin: float = Field(default=0.1, description="space around the ink, a fraction of its longer side")
+    ink_margin: float = Field(
+        default=0.1, ge=0, le=2, description="space around the ink, a fraction of its longer side"
+    )
     model_name: str = Field(description="the network, as DeepImageFeaturizer's modelName")
-    input_size: int = Field(description="side of the square that images are resized to, pixels")
+    input_size: int = Field(ge=1, description="side of the square that images are resized to, pixels")
     scale_hint: str = Field(default="SCALE_DEFAULT", description="how images are resized")
     tap_layers: Annotated[tuple[str, ...], BeforeValidator(_split_names)] = Field(
         description="layers of the network that give the features, separated by commas"
@@ -32,7 +34,7 @@ class Recipe(BaseModel):
     pooling: str = Field(description="none, average or a grid such as 3x3")
     weights: str | None = Field(default=None, description="a file of weights; default: the published ones")
     max_iter: int = Field(default=100, ge=1, description="LogisticRegression's maxIter")
-    reg_param: float = Field(description="LogisticRegression's regParam")
+    reg_param: float = Field(ge=0, description="LogisticRegression's regParam")
     elastic_net_param: float = Field(default=0.0, ge=0, le=1, description="LogisticRegression's elasticNetParam")
 
 

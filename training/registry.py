@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ CURRENT = "CURRENT"
 PIPELINE, MODEL_JSON, REPORT = "pipeline", "model.json", "report"
 _VERSION = re.compile(r"\d{8}T\d{6}-[\w.-]+")
 _STAGE_PACKAGES = ("org.apache.spark.ml.", "pyspark.ml.", "sparkdl.")
+_UNPICKLING = "pyspark.ml.connect."  # its stages are loaded by torch.load
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ class ModelVersion:
             Naming the first file that differs, is missing, or is not listed; or a stage that is no ML stage of
             Spark or of this package.
         """
-        stated = self.description.get("files")
-        if stated is not None:
-            present = _digests(self.path)
+        if self.description:
+            stated, present = self.description.get("files"), _digests(self.path)
+            if not isinstance(stated, dict):
+                raise SparkdlError(f"model {self.name}: {MODEL_JSON} does not state the digests of its files")
             for name in sorted({*stated, *present}):
                 if name not in present:
                     raise SparkdlError(f"model {self.name}: {name} is missing")
@@ -82,24 +85,46 @@ class Registry:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def make(self) -> None:
+        """Makes the directory if it is missing.
+
+        Raises
+        ------
+        RequestError
+            If nothing can be saved there.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise RequestError(f"no registry can be made at {self.path}: {error.strerror}") from error
+
     def versions(self) -> list[ModelVersion]:
         """The saved versions, oldest first."""
+        return [_read_version(self.path / name) for name in self._names()]
+
+    def _names(self) -> list[str]:
         if not self.path.is_dir():
             return []
-        found = sorted(p for p in self.path.iterdir() if _VERSION.fullmatch(p.name) and (p / MODEL_JSON).is_file())
-        return [_read_version(path) for path in found]
+        return sorted(p.name for p in self.path.iterdir() if _VERSION.fullmatch(p.name) and (p / MODEL_JSON).is_file())
 
     def version(self, name: str) -> ModelVersion:
         """The version called `name`; the nearest names are offered if there is none."""
-        versions = {version.name: version for version in self.versions()}
-        if name not in versions:
-            raise unknown("version", name, versions) if versions else RequestError(f"{self.path}: no models in it")
-        return versions[name]
+        names = self._names()
+        if name not in names:
+            raise unknown("version", name, names) if names else RequestError(f"{self.path}: no models in it")
+        return _read_version(self.path / name)
 
     def current(self) -> ModelVersion | None:
         """The promoted version, None if none was ever promoted."""
         pointer = self.path / CURRENT
-        return self.version(pointer.read_text().strip()) if pointer.is_file() else None
+        if not pointer.is_file():
+            return None
+        try:
+            return self.version(pointer.read_text().strip())
+        except RequestError as error:
+            raise RequestError(f"{pointer}: {error}") from error
 
     def promote(self, name: str) -> ModelVersion:
         """Makes version `name` the one that the registry's address stands for, in one atomic step."""
@@ -130,7 +155,7 @@ class Registry:
         write_report
             Called with the directory to write the report to.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
         staged = self.path / f".staged-{uuid4().hex}"
         try:
             staged.mkdir()
@@ -138,7 +163,7 @@ class Registry:
             (staged / REPORT).mkdir()
             write_report(staged / REPORT)
             stated = {**description, "classes": list(classifier.classes or ()), "files": _digests(staged)}
-            (staged / MODEL_JSON).write_text(json.dumps(stated, indent=2, ensure_ascii=False) + "\n")
+            (staged / MODEL_JSON).write_text(json.dumps(stated, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             return _read_version(self._publish(staged, recipe))
         finally:
             shutil.rmtree(staged, ignore_errors=True)
@@ -164,7 +189,7 @@ def resolve_model(address: str) -> ModelVersion:
     RequestError
         If there is nothing of the kind at `address`.
     """
-    path = Path(address)
+    path = Path(address).resolve()  # so that "." has a name too
     if (path / MODEL_JSON).is_file():
         return _read_version(path)
     if (path / CURRENT).is_file():
@@ -183,7 +208,7 @@ def resolve_model(address: str) -> ModelVersion:
 
 def _read_version(path: Path) -> ModelVersion:
     try:
-        description = json.loads((path / MODEL_JSON).read_text())
+        description = json.loads((path / MODEL_JSON).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SparkdlError(f"{path / MODEL_JSON} cannot be read: {error}") from error
     if not isinstance(description, dict):
@@ -203,12 +228,19 @@ def _digests(root: Path) -> dict[str, str]:
 
 
 def _check_stages(name: str, pipeline: Path) -> None:
-    """A stage's metadata names the class that loads it: refuse any class that is not a known kind of stage."""
-    for metadata in (pipeline / "metadata", *(pipeline / "stages").glob("*/metadata")):
-        for part in metadata.glob("part-*"):
-            try:
-                loader = json.loads(part.read_text())["class"]
-            except (ValueError, KeyError) as error:
-                raise SparkdlError(f"model {name}: {part.relative_to(pipeline)} is not a stage's metadata") from error
-            if not loader.startswith(_STAGE_PACKAGES):
-                raise SparkdlError(f"model {name}: its stage of class {loader} is neither Spark's nor this package's")
+    """A stage's metadata names the class that loads it: refuse any class that is not a known kind of stage.
+
+    Spark reads every file of a `metadata` directory that is not hidden, at any depth of nested pipelines.
+    """
+    for path in pipeline.rglob("*"):
+        file = path.relative_to(pipeline)
+        if path.is_symlink():
+            raise SparkdlError(f"model {name}: {file} is a link, which no saved model has")
+        if "metadata" not in file.parts[:-1] or path.name.startswith((".", "_")) or not path.is_file():
+            continue
+        try:
+            loader = str(json.loads(path.read_text(encoding="utf-8"))["class"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SparkdlError(f"model {name}: {file} is not a stage's metadata") from error
+        if not loader.startswith(_STAGE_PACKAGES) or loader.startswith(_UNPICKLING):
+            raise SparkdlError(f"model {name}: its stage of class {loader} is neither Spark ML's nor this package's")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
+import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_curve
 
+from sparkdl.image import decode
+from sparkdl.rejection import Rejected
 from training.datasets import Dataset
 from training.evaluate import Evaluation
 
 _SHEET = 40  # pictures on a sheet
 _TILE = 96  # pixels a side
+_GAP, _WORDS = 8, 32  # pixels between tiles, and below each for two lines of words
+_LONGEST = 24  # characters of a class name in a plot
 
 
 def write_report(directory: Path, evaluation: Evaluation, dataset: Dataset, about: Mapping[str, Any]) -> None:
@@ -35,7 +40,7 @@ def write_report(directory: Path, evaluation: Evaluation, dataset: Dataset, abou
         What to say of the model at the top of the page, name to value.
     """
     metrics = evaluation.metrics
-    (directory / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    _write_text(directory / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
     _write_csv(
         directory / "per_class.csv",
         ("class", "precision", "recall", "f1", "support"),
@@ -51,7 +56,7 @@ def write_report(directory: Path, evaluation: Evaluation, dataset: Dataset, abou
     wrong.sort(key=lambda i: -evaluation.confidences[i])
     _sheet(evaluation, dataset, chosen[:_SHEET].tolist()).save(directory / "samples.png")
     _sheet(evaluation, dataset, wrong[:_SHEET]).save(directory / "misclassified.png")
-    (directory / "report.md").write_text(_page(evaluation, about, len(wrong)))
+    _write_text(directory / "report.md", _page(evaluation, about, len(wrong)))
 
 
 def sample_rows(evaluation: Evaluation) -> list[tuple[str, str, str, float]]:
@@ -66,6 +71,10 @@ def sample_rows(evaluation: Evaluation) -> list[tuple[str, str, str, float]]:
         )
         for i in order
     ]
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -87,8 +96,9 @@ def _draw_confusion(evaluation: Evaluation) -> Figure:
     figure = Figure(figsize=(side, side))
     axes: Axes = figure.add_subplot()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(k), evaluation.classes, rotation=0 if k <= 12 else 90)
-    axes.set_yticks(range(k), evaluation.classes)
+    names = [_in_plot(name) for name in evaluation.classes]
+    axes.set_xticks(range(k), names, rotation=0 if k <= 12 and max(map(len, names)) <= 3 else 90)
+    axes.set_yticks(range(k), names)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(f"Confusion matrix, {matrix.sum()} images")
@@ -108,40 +118,64 @@ def _draw_roc(evaluation: Evaluation) -> Figure:
     for k, name in enumerate(evaluation.classes):
         if 0 < (truth == name).sum() < len(truth):
             false_rate, true_rate, _ = roc_curve(truth == name, evaluation.probabilities[:, k])
-            axes.plot(false_rate, true_rate, linewidth=1, label=name)
+            axes.plot(false_rate, true_rate, linewidth=1, label=_in_plot(name))
     axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
     area = evaluation.metrics["roc_auc"]
     axes.set_title("One-versus-rest ROC" + (f", mean AUC {area:.4f}" if area is not None else ""))
-    if len(evaluation.classes) <= 20:
-        axes.legend(title="class", fontsize=8)
+    if 0 < len(axes.get_legend_handles_labels()[0]) <= 20:
+        axes.legend(title="class", fontsize=8, loc="lower right")
     return figure
+
+
+def _in_plot(name: str) -> str:
+    """`name` for matplotlib: not too long, and no formula."""
+    return (name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…").replace("$", r"\$")
 
 
 def _sheet(evaluation: Evaluation, dataset: Dataset, chosen: Sequence[int]) -> Image.Image:
     """The chosen images, each above its prediction; the true class is added where it differs."""
     by_name = {image.name: image for image in dataset}
     columns = 8
-    rows = max(-(-len(chosen) // columns), 1)
-    sheet = Image.new("RGB", (columns * (_TILE + 8), rows * (_TILE + 26)), "white")
+    across, down = _TILE + _GAP, _TILE + _WORDS + _GAP
+    sheet = Image.new("RGB", (columns * across, max(-(-len(chosen) // columns), 1) * down), "white")
     pen = ImageDraw.Draw(sheet)
+    pen.font = ImageFont.truetype(findfont("DejaVu Sans"), 11)
     for place, index in enumerate(chosen):
-        left, top = (place % columns) * (_TILE + 8) + 4, (place // columns) * (_TILE + 26) + 4
-        with Image.open(io.BytesIO(by_name[evaluation.names[index]].read())) as picture:
-            tile = picture.convert("RGB")
-        tile.thumbnail((_TILE, _TILE))
-        if max(tile.size) < _TILE:
-            factor = _TILE / max(tile.size)
-            tile = tile.resize((round(tile.width * factor), round(tile.height * factor)))
+        left, top = place % columns * across + _GAP // 2, place // columns * down + _GAP // 2
+        tile = _tile(by_name[evaluation.names[index]].read())
         sheet.paste(tile, (left + (_TILE - tile.width) // 2, top + (_TILE - tile.height) // 2))
         right = evaluation.labels[index] == evaluation.predictions[index]
-        words = evaluation.predictions[index] + ("" if right else f" (is {evaluation.labels[index]})")
-        words += f" {evaluation.confidences[index]:.0%}"
-        pen.text((left, top + _TILE + 2), words, fill="black" if right else "firebrick")
+        share = f" {evaluation.confidences[index]:.0%}"
+        words = _shorten(pen, evaluation.predictions[index], _TILE - pen.textlength(share)) + share
+        if not right:
+            words += "\n" + _shorten(pen, f"is {evaluation.labels[index]}", _TILE)
+        pen.text((left, top + _TILE + 2), words, fill="black" if right else "firebrick", spacing=2)
     if not chosen:
-        pen.text((8, 8), "none", fill="black")
+        pen.text((_GAP, _GAP), "none", fill="black")
     return sheet
+
+
+def _tile(payload: bytes) -> Image.Image:
+    """The picture, its longer side `_TILE` pixels; gray if it has ceased to be readable since it was measured."""
+    pixels = decode(payload)
+    if isinstance(pixels, Rejected):
+        return Image.new("RGB", (_TILE, _TILE), "lightgray")
+    rgb = np.broadcast_to(pixels[..., ::-1], (*pixels.shape[:2], 3))
+    picture = Image.fromarray(np.ascontiguousarray(rgb))
+    factor = _TILE / max(picture.size)
+    return picture.resize((max(round(picture.width * factor), 1), max(round(picture.height * factor), 1)))
+
+
+def _shorten(pen: ImageDraw.ImageDraw, words: str, width: float) -> str:
+    """`words`, cut to `width` pixels."""
+    words = " ".join(words.split())
+    if pen.textlength(words) <= width:
+        return words
+    while words and pen.textlength(f"{words}…") > width:
+        words = words[:-1]
+    return f"{words}…"
 
 
 def _page(evaluation: Evaluation, about: Mapping[str, Any], wrong: int) -> str:
@@ -149,8 +183,8 @@ def _page(evaluation: Evaluation, about: Mapping[str, Any], wrong: int) -> str:
     low, high = m["accuracy_interval"]
     area = "-" if m["roc_auc"] is None else f"{m['roc_auc']:.4f}"
     lines = ["# Model report", "", "| | |", "| --- | --- |"]
-    lines += [f"| {name} | {value} |" for name, value in about.items()]
-    lines += ["", f"## On {m['n']} images it was not trained on", "", "| metric | value |", "| --- | --- |"]
+    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in about.items()]
+    lines += ["", f"## Measured on {m['n']} images", "", "| metric | value |", "| --- | --- |"]
     lines += [
         f"| accuracy | {m['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}) |",
         f"| precision, weighted | {m['precision_weighted']:.4f} |",
@@ -162,7 +196,7 @@ def _page(evaluation: Evaluation, about: Mapping[str, Any], wrong: int) -> str:
     ]
     lines += ["", "## Per class", "", "| class | precision | recall | F1 | images |", "| --- | --- | --- | --- | --- |"]
     lines += [
-        f"| {name} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
+        f"| {_cell(name)} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
         for name, row in m["per_class"].items()
     ]
     lines += [
@@ -180,3 +214,8 @@ def _page(evaluation: Evaluation, about: Mapping[str, Any], wrong: int) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    """`value` as one cell of a Markdown table."""
+    return html.escape(" ".join(str(value).split()), quote=False).replace("|", "&#124;")

@@ -76,6 +76,7 @@ def train(
         "network": f"{recipe.model_name}, {recipe.input_size} px, {', '.join(recipe.tap_layers)}, {recipe.pooling}",
         "classes": ", ".join(dataset.classes),
         "trained on": f"{images} images of {dataset.address}",
+        "tested on": f"{len(test)} others of it",
         "training took": f"{middle - start:.1f} s",
     }
     version = registry.save(

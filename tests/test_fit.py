@@ -1,0 +1,128 @@
+"""Fitting a recipe: what it learns, what it leaves out and says so, and the pipeline it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.ml.classification import LogisticRegressionModel
+from pyspark.ml.feature import IndexToString
+from pyspark.sql import SparkSession
+from refusals import refused
+
+from sparkdl.featurizer import DeepImageFeaturizer
+from sparkdl.normalize import InkNormalizer
+from training.datasets import Dataset, LabelledImage, open_dataset
+from training.evaluate import evaluate
+from training.fit import Fitted, encoded_rows, feature_stages, fit
+from training.recipes import recipe
+from training.registry import ModelVersion
+from training.samples import draw_png
+
+SMALL = recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=10"])
+LABELS = ("0", "2", "10")
+"""In the order of their values; the third is drawn as a 5."""
+
+
+def pictures(count: int) -> list[LabelledImage]:
+    return [
+        LabelledImage(f"{label}/{i}.png", label, payload=draw_png(digit, i))
+        for label, digit in zip(LABELS, (0, 2, 5), strict=True)
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def fitted(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """Three classes of 12 drawn digits, and three files that are no images."""
+    whole = draw_png(0, 99)
+    broken = {"2/cut.png": whole[: len(whole) // 2], "0/empty.png": b"", "10/words.png": b"not a picture"}
+    root = tmp_path_factory.mktemp("broken")
+    images = pictures(12)
+    for name, content in broken.items():
+        path = root / name
+        path.parent.mkdir()
+        path.write_bytes(content)
+        images.append(LabelledImage(name, path.parent.name, path))
+    return fit(spark, Dataset("here", tuple(images)), SMALL)
+
+
+def test_a_model_of_drawn_digits_reads_others_of_them(spark: SparkSession, model: ModelVersion) -> None:
+    evaluation = evaluate(spark, model.load(), open_dataset("samples:20", seed=7))
+    assert evaluation.metrics["n"] == 200
+    assert evaluation.metrics["accuracy"] > 0.9
+
+
+def test_images_that_do_not_decode_are_left_out_and_named_with_their_reason(fitted: Fitted) -> None:
+    assert [(image.name, image.reason) for image in fitted.unreadable] == [
+        ("0/empty.png", "empty"),
+        ("10/words.png", "unsupported_format"),
+        ("2/cut.png", "truncated"),
+    ]
+    assert all(image.detail for image in fitted.unreadable)
+
+
+def test_the_pipeline_is_ink_features_classifier_and_names(fitted: Fitted) -> None:
+    assert [type(stage) for stage in fitted.classifier.pipeline.stages] == [
+        InkNormalizer,
+        DeepImageFeaturizer,
+        LogisticRegressionModel,
+        IndexToString,
+    ]
+    assert fitted.classifier.image_column == "image"
+
+
+def test_a_recipe_without_ink_normalisation_starts_with_the_network(spark: SparkSession) -> None:
+    (featurizer,) = feature_stages(recipe("photos"))
+    assert isinstance(featurizer, DeepImageFeaturizer)
+    assert featurizer.getInputCol() == "image"
+
+
+def test_the_classes_keep_their_order_in_the_pipeline_and_in_its_predictions(
+    spark: SparkSession, fitted: Fitted
+) -> None:
+    assert fitted.classifier.classes == LABELS
+    assert list(fitted.classifier.pipeline.stages[-1].getLabels()) == list(LABELS)
+    seen = evaluate(spark, fitted.classifier, Dataset("here", tuple(pictures(4))))
+    assert seen.metrics["accuracy"] > 0.9  # they were among the images it learnt from
+
+
+def test_the_features_do_not_stay_in_memory(spark: SparkSession) -> None:
+    before = set(spark.sparkContext._jsc.getPersistentRDDs())
+    fit(spark, Dataset("here", tuple(pictures(4))), SMALL)
+    assert set(spark.sparkContext._jsc.getPersistentRDDs()) <= before
+
+
+def test_a_class_without_a_single_good_image_is_refused_with_the_first_that_is_bad(spark: SparkSession) -> None:
+    bad = (LabelledImage("7/b.png", "7", payload=b""), LabelledImage("7/a.png", "7", payload=b"GIF89a"))
+    with refused("here: no image of class '7' can be decoded", "7/a.png: truncated"):
+        fit(spark, Dataset("here", (*pictures(1), *bad)), SMALL)
+
+
+def test_a_recipe_that_the_network_cannot_follow_is_refused(spark: SparkSession) -> None:
+    wrong = recipe("digits", ["tap_layers=block77"])
+    with refused("unknown tap layer 'block77'"):
+        fit(spark, Dataset("here", tuple(pictures(1))), wrong)
+
+
+def test_encoded_rows_are_the_bytes_of_files_and_drawings_with_their_origins(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"from a file")
+    dataset = Dataset(
+        "here", (LabelledImage("cat/1", "cat", path), LabelledImage("dog/2", "dog", payload=b"from a pen"))
+    )
+    rows = sorted(encoded_rows(spark, dataset).collect())
+    assert [(row.id, row.label, bytes(row.payload)) for row in rows] == [
+        ("cat/1", "cat", b"from a file"),
+        ("dog/2", "dog", b"from a pen"),
+    ]
+    assert [row.origin for row in rows] == [f"file:{path}", "samples:dog/2"]
+
+
+def test_fitting_twice_gives_the_same_classifier(spark: SparkSession) -> None:
+    dataset = Dataset("here", tuple(pictures(3)))
+    first, second = (fit(spark, dataset, SMALL).classifier.pipeline.stages[2] for _ in range(2))
+    np.testing.assert_allclose(first.coefficientMatrix.toArray(), second.coefficientMatrix.toArray(), rtol=1e-6)
