@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 from sparkdl.errors import RequestError, SparkdlError
 from training.datasets import Dataset, LabelledImage
@@ -96,9 +97,9 @@ def replay_to_directory(
 
 
 def _place(payload: bytes, folder: Path, name: PurePosixPath, number: int) -> None:
-    partial = folder / f".{name.name}.{os.getpid()}.partial"
-    partial.write_bytes(payload)
+    partial = folder / f".{uuid4().hex}.partial"
     try:
+        partial.write_bytes(payload)
         for attempt in itertools.count(number):
             target = folder / (f"{name.stem}~{attempt}{name.suffix}" if attempt else name.name)
             try:

@@ -12,6 +12,7 @@ from streaming.sources import source_identity
 
 FORMAT = 1
 _FILE = "sparkdl.json"
+_PROGRESS = ("files", "offsets")
 
 
 def check_checkpoint(settings: StreamSettings) -> str | None:
@@ -35,6 +36,8 @@ def check_checkpoint(settings: StreamSettings) -> str | None:
         identity = str(theirs["id"])
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(f"--checkpoint: {mark} cannot be read: {error}") from error
+    if not any((directory / name).exists() for name in _PROGRESS):
+        return identity  # claimed by a stream that never started, so that it may become another's
     for key, ours in _fingerprint(settings).items():
         if theirs.get(key) != ours:
             raise RequestError(
@@ -45,14 +48,15 @@ def check_checkpoint(settings: StreamSettings) -> str | None:
 
 
 def claim_checkpoint(settings: StreamSettings) -> str:
-    """The id of the checkpoint directory, which is made, and marked as this stream's, if it is new."""
-    identity = check_checkpoint(settings)
-    if identity is None:
-        identity = uuid4().hex
+    """The id of the checkpoint directory, which is made if it is new, and marked as this stream's."""
+    identity = check_checkpoint(settings) or uuid4().hex
+    partial = settings.checkpoint / f".{_FILE}-{identity}"
+    try:
         settings.checkpoint.mkdir(parents=True, exist_ok=True)
-        partial = settings.checkpoint / f".{_FILE}-{identity}"
         partial.write_text(json.dumps({**_fingerprint(settings), "id": identity}, indent=2) + "\n")
         partial.replace(settings.checkpoint / _FILE)
+    except OSError as error:
+        raise RequestError(f"--checkpoint: {settings.checkpoint} cannot be written: {error.strerror}") from error
     return identity
 
 

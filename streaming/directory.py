@@ -15,9 +15,10 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
@@ -29,6 +30,7 @@ from streaming.rows import ENCODED
 NAME = "sparkdl-directory"
 _BATCH_BYTES = 16 << 20  # encoded bytes an Arrow batch, unless one image has more
 _BATCH_ROWS = 256
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ARROW_TYPES = [pa.string(), pa.string(), pa.binary(), pa.int64(), pa.string(), pa.timestamp("us", "UTC")]
 
 
@@ -144,25 +146,26 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         rows: list[tuple[Any, ...]] = []
         weight = 0
         for file in partition.files:
-            if rows and (len(rows) >= _BATCH_ROWS or weight + file.size > _BATCH_BYTES):
+            payload, size = self._content(file)
+            name = _printable(file.name)
+            rows.append((name, self._origin(file), payload, size, parent_of(name), _moment(file.modified_ns)))
+            weight += len(payload or b"")  # not what was listed: the file may have grown since
+            if len(rows) >= _BATCH_ROWS or weight >= _BATCH_BYTES:
                 yield _to_arrow(rows)
                 rows, weight = [], 0
-            rows.append(self._encoded(file))
-            weight += min(file.size, self._max_bytes)
         if rows:
             yield _to_arrow(rows)
 
-    def _encoded(self, file: WatchedFile) -> tuple[Any, ...]:
-        path = self._directory / file.name
+    def _content(self, file: WatchedFile) -> tuple[bytes | None, int | None]:
         try:
-            with path.open("rb") as opened:
-                payload = opened.read(self._max_bytes + 1)
-                size = os.fstat(opened.fileno()).st_size
-        except (FileNotFoundError, PermissionError):
-            payload, size = None, None  # a dead letter: there is nothing that could be tried again
-        name = _printable(file.name)
-        modified = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
-        return name, f"file:{_printable(str(path))}", payload, size, parent_of(name), modified
+            with (self._directory / file.name).open("rb") as opened:
+                return opened.read(self._max_bytes + 1), os.fstat(opened.fileno()).st_size
+        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
+            return None, None  # a dead letter: there is nothing that could be tried again
+
+    def _origin(self, file: WatchedFile) -> str:
+        """A URI that leads to the file whatever bytes its name has."""
+        return f"file:{quote(os.fsencode(self._directory / file.name))}"
 
 
 def parent_of(name: str) -> str | None:
@@ -178,10 +181,10 @@ def list_files(directory: Path) -> Iterator[WatchedFile]:
         folder = folders.pop()
         try:
             entries = list(os.scandir(directory / folder))
-        except FileNotFoundError:
+        except OSError:
             if not folder:
                 raise
-            continue  # a folder that went away while its parent was listed
+            continue  # a folder that went away while its parent was listed, or that is not open to us
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -192,8 +195,8 @@ def list_files(directory: Path) -> Iterator[WatchedFile]:
                 elif entry.is_file():
                     status = entry.stat()
                     yield WatchedFile(name, status.st_size, status.st_mtime_ns)
-            except FileNotFoundError:
-                continue  # went away after it was listed
+            except OSError:
+                continue  # went away after it was listed, or a link that leads nowhere
 
 
 def deal(files: Sequence[WatchedFile], shares: int) -> list[list[WatchedFile]]:
@@ -210,6 +213,14 @@ def deal(files: Sequence[WatchedFile], shares: int) -> list[list[WatchedFile]]:
 def _printable(name: str) -> str:
     """`name` as valid Unicode: bytes of a file name that are not UTF-8 are written as \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _moment(nanoseconds: int) -> datetime | None:
+    """Nanoseconds since 1970 as a time; None for what lies outside the years 1 to 9999, as a file's time may."""
+    try:
+        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        return None
 
 
 def _to_arrow(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:

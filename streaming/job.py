@@ -150,13 +150,9 @@ class _Stopped(Exception):  # noqa: N818 - ends a micro-batch that was not begun
 
 
 def root_cause(message: str) -> str:
-    """The line of a Spark error that says what happened: the innermost Python exception, else the last cause."""
+    """The line of a Spark error that says what happened: the innermost Python exception, else the last Java cause."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    python = [
-        line
-        for line in lines
-        if not line.startswith(("File ", "at ", "Traceback", "^", "Caused by: ")) and re.match(r"[\w.]*Error: ", line)
-    ]
-    chosen = (python or causes or lines)[-1] if (python or causes) else lines[0]
-    return chosen[:500]
+    # What py4j says is where an error crossed between Java and Python, not what it was; ": " begins what it was.
+    python = [line for line in lines if re.match(r"(?!py4j\.)[\w.]*Error: ", line)]
+    java = [cause[1] for line in lines if (cause := re.match(r"(?:Caused by)?: ((?!py4j\.).+)", line))]
+    return (python or java or lines[:1])[-1][:500]

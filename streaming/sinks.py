@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -63,9 +64,15 @@ class ParquetSink(Sink):
 
     def __init__(self, spark: SparkSession, root: str) -> None:
         self._files = _Files(spark)
-        self._root = str(Path(root).absolute()) if "://" not in root else root.rstrip("/")
+        self._root = _absolute(root)
 
     def open(self, checkpoint_id: str) -> None:
+        try:
+            self._open(checkpoint_id)
+        except Py4JJavaError as error:
+            raise RequestError(f"sink {self._root} cannot be opened: {error.java_exception.getMessage()}") from error
+
+    def _open(self, checkpoint_id: str) -> None:
         owner = f"{self._root}/{_OWNER}"
         if self._files.exists(owner):
             found = json.loads(self._files.read(owner))["checkpoint"]
@@ -123,7 +130,7 @@ class ConsoleSink(Sink):
         try:
             counts = []
             for part in (predictions(rows, batch_id), dead_letters(rows, batch_id)):
-                lines = part.drop("payload").toJSON().collect()
+                lines = [row[0] for row in part.drop("payload").select(F.to_json(F.struct("*"))).collect()]
                 counts.append(len(lines))
                 print(*lines, sep="\n", end="\n" * bool(lines), flush=True)  # noqa: T201 - this is what it is for
         finally:
@@ -163,10 +170,16 @@ def parquet_directory(address: str) -> str:
 
 def sink_identity(address: str) -> str:
     """How `address` is written into a checkpoint's fingerprint: the same sink gives the same words."""
-    return address if address == "console" else f"parquet:{Path(parquet_directory(address)).absolute()}"
+    return address if address == "console" else f"parquet:{_absolute(parquet_directory(address))}"
+
+
+def _absolute(directory: str) -> str:
+    return directory.rstrip("/") if "://" in directory else str(Path(directory).resolve())
 
 
 def _write_parquet(rows: DataFrame, path: str) -> None:
+    # Spark's own default is a type of old that knows no time zone, and no year after 2262 to most readers.
+    rows.sparkSession.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     rows.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false").parquet(path)
 
 

@@ -38,4 +38,4 @@ def open_source(spark: SparkSession, settings: StreamSettings) -> DataFrame:
 
 def source_identity(address: str) -> str:
     """How `address` is written into a checkpoint's fingerprint: the same source gives the same words."""
-    return str(Path(address).absolute())
+    return str(Path(address).resolve())

@@ -1,0 +1,65 @@
+"""Promises of `streaming.sources`: an address becomes a stream of encoded images, or one line says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from sparkdl.errors import RequestError
+from streaming.rows import ENCODED
+from streaming.settings import StreamSettings
+from streaming.sources import check_source, open_source, source_identity
+
+
+def settings(tmp_path: Path, source: str | Path, **given: object) -> StreamSettings:
+    return StreamSettings.read(
+        source=str(source), sink=str(tmp_path / "out"), checkpoint=tmp_path / "checkpoint", **given
+    )
+
+
+@pytest.mark.parametrize(
+    ("label_from", "labels"),
+    [("none", {"7/a.png": None, "b.png": None}), ("parent", {"7/a.png": "7", "b.png": None})],
+)
+def test_labels_come_from_the_parent_folder_if_they_are_asked_for(
+    spark: SparkSession, tmp_path: Path, label_from: str, labels: dict[str, str | None]
+) -> None:
+    watched = tmp_path / "watched"
+    (watched / "7").mkdir(parents=True)
+    (watched / "7" / "a.png").write_bytes(b"x")
+    (watched / "b.png").write_bytes(b"x")
+    encoded = open_source(spark, settings(tmp_path, watched, label_from=label_from))
+    assert encoded.isStreaming
+    assert [(f.name, f.dataType) for f in encoded.schema] == [(f.name, f.dataType) for f in ENCODED]
+    query = (
+        encoded.writeStream.format("memory")
+        .queryName(f"labels_from_{label_from}")
+        .trigger(availableNow=True)
+        .option("checkpointLocation", str(tmp_path / "checkpoint"))
+        .start()
+    )
+    query.awaitTermination()
+    assert {row["id"]: row["label"] for row in spark.table(f"labels_from_{label_from}").collect()} == labels
+
+
+def test_a_directory_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"no such directory to watch: .*missing"):
+        check_source(settings(tmp_path, tmp_path / "missing"))
+
+
+def test_a_file_is_no_directory_to_watch(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match=r"no such directory to watch: .*file"):
+        check_source(settings(tmp_path, tmp_path / "file"))
+
+
+def test_an_address_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="expected --source as a directory, received 's3://bucket/images'"):
+        check_source(settings(tmp_path, "s3://bucket/images"))
+
+
+def test_a_source_is_known_by_the_directory_it_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert source_identity("in/") == source_identity("./in") == str(tmp_path / "in")
