@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, markup=False)
 err = Console(stderr=True, highlight=False, markup=False)
+
+
+KafkaConfig = Annotated[
+    Path | None, typer.Option(help="A properties file as Kafka's own tools take it, for TLS and logins.")
+]
 
 
 class Format(StrEnum):
@@ -90,8 +96,8 @@ def make_directory(path: Path, flag: str) -> None:
         raise RequestError(f"{flag}: no directory can be made at {path}: {error.strerror}") from error
 
 
-def start_spark(conf: Sequence[str] = ()) -> SparkSession:
-    """The Spark session of a command, with `--conf KEY=VALUE` settings."""
+def start_spark(conf: Sequence[str] = (), packages: Sequence[str] = ()) -> SparkSession:
+    """The Spark session of a command, with `--conf KEY=VALUE` settings and Maven packages."""
     from sparkdl.errors import RequestError
     from sparkdl.session import spark_session
 
@@ -101,5 +107,5 @@ def start_spark(conf: Sequence[str] = ()) -> SparkSession:
         if not separator or not key:
             raise RequestError(f"expected --conf KEY=VALUE, received {setting!r}")
         settings[key] = value
-    with working("starting Spark"):
-        return spark_session("sparkdl", settings)
+    with working(f"starting Spark{' with ' if packages else ''}{', '.join(packages)}"):
+        return spark_session("sparkdl", settings, packages)

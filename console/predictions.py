@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.output import Format, err, out, print_json, print_rows, start_spark, working
+from console.output import Format, KafkaConfig, err, out, print_json, print_rows, start_spark, working
 from console.train import Conf
+
+if TYPE_CHECKING:
+    from streaming.predictions import Reader
 
 _PREDICTION = ("id", "prediction", "confidence", "label", "needs_review")
 _DEAD = ("id", "reason", "detail", "size", "label")
 
 
 def read(
-    sink: Annotated[str, typer.Argument(help="The sink: parquet:DIR or a directory.")],
+    sink: Annotated[str, typer.Argument(help="The sink: parquet:DIR, a directory, or kafka://HOST:PORT/TOPIC.")],
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show what could not be classified.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Show counts, not rows.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Wait for more; end with Ctrl-C.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows at the most.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    kafka_config: KafkaConfig = None,
 ) -> None:
     """Read what a stream has written."""
-    from streaming.predictions import SinkReader
-
-    reader = SinkReader(sink)
+    reader = open_reader(sink, kafka_config)
     if summary:
         figures = reader.summary()
         if form is Format.JSON:
@@ -43,12 +45,24 @@ def read(
         print_rows(rows, columns, form)
 
 
+def open_reader(address: str, kafka_config: Path | None) -> Reader:
+    """The reader of the sink at `address`."""
+    from streaming.client_config import ClientConfig
+    from streaming.kafka import KafkaAddress, is_kafka
+    from streaming.kafka_reader import KafkaReader
+    from streaming.predictions import ParquetReader
+
+    if is_kafka(address):
+        return KafkaReader(KafkaAddress.parse(address), ClientConfig.read(kafka_config))
+    return ParquetReader(address)
+
+
 def _brief(value: Any) -> str:
     return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def print_summary(figures: dict[str, Any], *, classes: bool = True) -> None:
-    """Prints `SinkReader.summary` as a table of names and values; `classes`: also how often each was predicted."""
+    """Prints `Reader.summary` as a table of names and values; `classes`: also how often each was predicted."""
     rows: list[dict[str, Any]] = [
         {"": name.replace("_", " "), "value": figures[name]}
         for name in ("images", "predictions", "dead_letters", "needs_review")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.output import start_spark
+from console.output import KafkaConfig, start_spark
 from console.train import Conf
 
 if TYPE_CHECKING:
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def stream(
-    source: Annotated[str | None, typer.Option(help="The directory to watch.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="A directory to watch, or kafka://HOST:PORT/TOPIC.")] = None,
     model: Annotated[
         str | None, typer.Option(help="A registry, a version, or a saved PipelineModel [default: models].")
     ] = None,
-    sink: Annotated[str | None, typer.Option(help="parquet:DIR, a directory, or console.")] = None,
+    sink: Annotated[
+        str | None, typer.Option(help="parquet:DIR, a directory, kafka://HOST:PORT/TOPIC, or console.")
+    ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The directory of the stream's progress.")] = None,
     available_now: Annotated[
         bool | None, typer.Option("--available-now", help="Classify what is there, then end.")
@@ -32,12 +34,22 @@ def stream(
     label_from: Annotated[
         str | None, typer.Option(help="none, or parent: the folder's name is the true class [default: none].")
     ] = None,
-    max_files_per_trigger: Annotated[int | None, typer.Option(help="Files a micro-batch [default: 1024].")] = None,
+    max_images_per_trigger: Annotated[int | None, typer.Option(help="Images a micro-batch [default: 1024].")] = None,
     review_below: Annotated[
         float | None, typer.Option(help="Confidence below which a prediction needs review [default: 0.5].")
     ] = None,
     max_bytes: Annotated[int | None, typer.Option(help="Largest encoded image, bytes.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="Largest image, pixels.")] = None,
+    kafka_config: KafkaConfig = None,
+    starting_offsets: Annotated[
+        str | None, typer.Option(help="Where a new stream of messages begins: earliest, latest or JSON.")
+    ] = None,
+    min_partitions: Annotated[
+        int | None, typer.Option(help="Tasks that read a micro-batch of messages [default: one a core].")
+    ] = None,
+    fail_on_data_loss: Annotated[
+        bool | None, typer.Option(help="Stop if messages are gone that were not read yet [default: yes].")
+    ] = None,
     conf: Conf = None,
 ) -> None:
     """Classify images as they arrive. Each option can also be set as SPARKDL_NAME or in sparkdl.toml.
@@ -54,16 +66,21 @@ def stream(
         available_now=available_now,
         trigger=trigger,
         label_from=label_from,
-        max_files_per_trigger=max_files_per_trigger,
+        max_images_per_trigger=max_images_per_trigger,
         review_below=review_below,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
+        kafka_config=kafka_config,
+        starting_offsets=starting_offsets,
+        min_partitions=min_partitions,
+        fail_on_data_loss=fail_on_data_loss,
     )
     from streaming.job import StreamJob, check_request
+    from streaming.kafka import connector_packages
     from streaming.progress import BatchLog
 
     check_request(settings)  # what can be refused without Spark is refused before it is started
-    spark = start_spark(conf or ())
+    spark = start_spark(conf or (), connector_packages(settings.source, settings.sink))
     log = BatchLog()
     job = StreamJob(spark, settings, log.batch)
     stop_on_signals(job)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkdl.errors import SparkdlError
 from sparkdl.java import ensure_java
+from sparkdl.maven import REPOSITORY_VARIABLE, package_conf, repository
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,6 +21,8 @@ _NOISE = (
     "netlib-blas:",  # a native library that is optional
     "Using Spark's default log4j profile",
 )
+_IVY_BEGINS, _IVY_ENDS = ":: loading settings ::", "already retrieved ("
+_REMEMBERED = 1000  # lines
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
 DEFAULTS: dict[str, str] = {
@@ -28,8 +32,11 @@ DEFAULTS: dict[str, str] = {
     # Micro-batches are short jobs on few rows: code generation costs more than it saves.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    # What plans do not show of a source's options: by default addresses, and what is called a secret or a password; a
+    # key of TLS is called neither.
+    "spark.sql.redaction.options.regex": "(?i)url|ssl[.]keystore[.]key|sasl[.]jaas[.]config",
 }
-"""Good for images on any master."""
+"""Good for images, and for secrets, on any master."""
 
 LOCAL_DEFAULTS: dict[str, str] = {
     "spark.master": "local[*]",
@@ -45,7 +52,7 @@ LOCAL_DEFAULTS: dict[str, str] = {
 """For a driver that this process starts itself; `spark-submit` brings its own."""
 
 
-def spark_session(app: str, conf: Mapping[str, str] | None = None) -> SparkSession:
+def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Sequence[str] = ()) -> SparkSession:
     """The session of this process, started if there is none.
 
     Parameters
@@ -54,11 +61,14 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None) -> SparkSessi
         The application's name.
     conf
         Spark settings that override `DEFAULTS` and `LOCAL_DEFAULTS`, `spark.master` among them.
+    packages
+        Maven coordinates of jars that are needed, to a session that has been started already no more added. `conf` may
+        bring them otherwise: as `spark.jars` or `spark.jars.packages`.
 
     Raises
     ------
     SparkdlError
-        If there is no Java to run Spark on.
+        If there is no Java to run Spark on, or a package cannot be had.
     """
     from pyspark.sql import SparkSession
 
@@ -67,7 +77,10 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None) -> SparkSessi
         ensure_java()
         # Spark would take the first `python3` of the path, which need not be the one that has these packages.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **(conf or {})}
+    conf = conf or {}
+    brought = conf.keys() & {"spark.jars", "spark.jars.packages"}
+    jars = {} if submitted or brought else package_conf(packages)
+    settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **jars, **conf}
     if not submitted:
         _start_jvm(settings)
     builder = SparkSession.builder.appName(app)
@@ -79,19 +92,48 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None) -> SparkSessi
 def _start_jvm(settings: Mapping[str, str]) -> None:
     """Starts the driver's JVM, if there is none yet, with what it says on stderr passed on but for known noise."""
     from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkRuntimeError
     from pyspark.java_gateway import launch_gateway
 
     if SparkContext._gateway is not None:
         return
     reading, writing = os.pipe()
+    said: list[str] = []
+    listener = threading.Thread(target=_pass_on, args=(reading, said), daemon=True, name="jvm-stderr")
+    listener.start()
     conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
-    SparkContext._ensure_initialized(gateway=launch_gateway(conf, {"stderr": writing}))  # type: ignore[no-untyped-call]
+    try:
+        # What the JVM prints is words too: stdout is for the data of the program that this is part of.
+        gateway = launch_gateway(conf, {"stdout": writing, "stderr": writing})  # type: ignore[no-untyped-call]
+    except PySparkRuntimeError as error:
+        os.close(writing)
+        listener.join()
+        raise SparkdlError(_why_not_started(said, settings)) from error
     os.close(writing)
-    threading.Thread(target=_pass_on, args=(reading,), daemon=True, name="jvm-stderr").start()
+    said.clear()
+    SparkContext._ensure_initialized(gateway=gateway)
 
 
-def _pass_on(reading: int) -> None:
+def _why_not_started(said: list[str], settings: Mapping[str, str]) -> str:
+    """The reason in what a JVM said that did not come to be Spark's."""
+    if any("unresolved dependency" in line for line in said):
+        return (
+            f"{settings.get('spark.jars.packages')} cannot be fetched from {repository()}: without a way there, set "
+            f"{REPOSITORY_VARIABLE} to the address of a mirror, or pass --conf spark.jars=FILE,... with the jars and "
+            "what they need"
+        )
+    reasons = [line for line in said if "Exception" in line or "Error" in line] or said[-1:]
+    return f"Spark did not start: {reasons[0] if reasons else 'its JVM ended at once'}"
+
+
+def _pass_on(reading: int, said: list[str]) -> None:
+    """Copies lines to stderr, and to `said` until Spark runs; the report of Ivy, which fetches jars, goes to `said`."""
+    fetching = False
     with os.fdopen(reading, "r", errors="replace") as lines:
         for line in lines:
-            if not line.startswith(_NOISE):
+            if len(said) < _REMEMBERED:
+                said.append(line.strip())
+            fetching = fetching or line.startswith(_IVY_BEGINS)
+            if not fetching and not line.startswith(_NOISE):
                 sys.stderr.write(line)
+            fetching = fetching and _IVY_ENDS not in line

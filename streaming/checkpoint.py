@@ -61,4 +61,4 @@ def claim_checkpoint(settings: StreamSettings) -> str:
 
 
 def _fingerprint(settings: StreamSettings) -> dict[str, str | int]:
-    return {"format": FORMAT, "source": source_identity(settings.source), "sink": sink_identity(settings.sink)}
+    return {"format": FORMAT, "source": source_identity(settings), "sink": sink_identity(settings)}

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from sparkdl.predictor import Classifier, classify
-from sparkdl.rejection import Limits, Reason
+from sparkdl.rejection import Limits
 from streaming.rows import DEAD_LETTER, PREDICTION
 
 
@@ -23,8 +23,8 @@ def outcomes(encoded: DataFrame, classifier: Classifier, model: str, review_belo
         The confidence below which a prediction needs review, 0..1.
     """
     failed = F.col("reason").isNotNull()
-    # The bytes of a good image have served, and of one that is too long only the beginning was read.
-    payload = F.when(failed & (F.col("reason") != Reason.TOO_MANY_BYTES.value), F.col("payload"))
+    # The bytes of a good image have served, and of a file that is too long only the beginning was read.
+    payload = F.when(failed & (F.length("payload") == F.col("size")), F.col("payload"))
     return classify(encoded, classifier, limits).select(
         "id",
         "origin",

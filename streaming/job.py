@@ -16,12 +16,15 @@ from sparkdl.errors import SparkdlError
 from sparkdl.rejection import Limits
 from streaming.checkpoint import check_checkpoint, claim_checkpoint
 from streaming.classify import outcomes
+from streaming.client_config import ClientConfig
+from streaming.kafka import explain, is_kafka
 from streaming.settings import StreamSettings
-from streaming.sinks import open_sink
+from streaming.sinks import check_sink, open_sink
 from streaming.sources import check_source, open_source
 from training.registry import ModelVersion, resolve_model
 
 _POLL = 0.1  # seconds between two looks at the query
+_LEAVE = 10.0  # seconds that a query which does not write is given to end its trigger
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ def check_request(settings: StreamSettings) -> ModelVersion:
     RequestError
         If the source, model, sink or checkpoint is missing or does not belong together.
     """
+    ClientConfig.read(settings.kafka_config)
     check_source(settings)
+    check_sink(settings)
     model = resolve_model(settings.model)
     check_checkpoint(settings)
     return model
@@ -80,10 +85,11 @@ class StreamJob:
         self._on_batch = on_batch
         self._stopping = threading.Event()
         self._left = False
+        self._writing, self._quiet_since = False, time.monotonic()
         self.model = check_request(settings)
         encoded = open_source(spark, settings)
         classifier = self.model.load()
-        self._sink = open_sink(spark, settings.sink)
+        self._sink = open_sink(spark, settings)
         self._sink.open(claim_checkpoint(settings))
         self._rows = outcomes(
             encoded,
@@ -112,6 +118,8 @@ class StreamJob:
 
     def stop(self) -> None:
         """Asks the stream to end after the micro-batch that it is in; `wait` returns when it has."""
+        if not self._stopping.is_set():
+            self._quiet_since = time.monotonic()
         self._stopping.set()
 
     def wait(self) -> None:
@@ -125,12 +133,28 @@ class StreamJob:
         query = self._query
         assert query is not None  # started
         while query.isActive:
-            if self._stopping.is_set() and not query.status["isTriggerActive"]:
+            if self._stopping.is_set() and self._may_leave():
+                self._left = True
                 query.stop()
             time.sleep(_POLL)
         failure = query.exception()
         if failure is not None and not self._left:
-            raise SparkdlError(f"the stream failed: {root_cause(str(failure))}") from failure
+            raise SparkdlError(f"the stream failed: {self._reason(with_causes(failure))}") from failure
+
+    def _reason(self, failure: str) -> str:
+        cause = root_cause(failure)
+        place = next(filter(is_kafka, (self.settings.source, self.settings.sink)), None)
+        return (place and explain(failure, place)) or cause
+
+    def _may_leave(self) -> bool:
+        """Whether the query can be stopped without cutting off a micro-batch.
+
+        Between two triggers it can. So it can when it has long written nothing: then it waits for its source, which may
+        be away for good.
+        """
+        assert self._query is not None  # started
+        quiet = not self._writing and time.monotonic() - self._quiet_since > _LEAVE
+        return quiet or not self._query.status["isTriggerActive"]
 
     def _write(self, rows: DataFrame, batch_id: int) -> None:
         if self._stopping.is_set():
@@ -139,7 +163,11 @@ class StreamJob:
             self._left = True
             raise _Stopped
         started = time.monotonic()
-        written = self._sink.write(rows, batch_id)
+        self._writing = True
+        try:
+            written = self._sink.write(rows, batch_id)
+        finally:
+            self._writing, self._quiet_since = False, time.monotonic()
         if written is None:
             return
         self._on_batch(Batch(batch_id, written.predictions, written.dead_letters, time.monotonic() - started))
@@ -147,6 +175,12 @@ class StreamJob:
 
 class _Stopped(Exception):  # noqa: N818 - ends a micro-batch that was not begun; nobody sees it
     """The stream was asked to stop before this micro-batch began."""
+
+
+def with_causes(failure: Exception) -> str:
+    """What Spark says of a failed query, with the causes in Java that pyspark has but does not print."""
+    causes = getattr(getattr(failure, "_cause", None), "_stackTrace", None)
+    return f"{failure}\nCaused by: {causes}" if causes else str(failure)
 
 
 def root_cause(message: str) -> str:

@@ -1,11 +1,12 @@
-"""Reads a Parquet sink: its predictions, its dead letters, and a summary of both; needs no Spark."""
+"""Reads what a stream has written: predictions, dead letters, and a summary of both; starts no Spark."""
 
 from __future__ import annotations
 
 import base64
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,58 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkdl.errors import RequestError
-from streaming.sinks import DEAD_LETTERS, PREDICTIONS, parquet_directory
+from streaming.sinks.parquet import DEAD_LETTERS, PREDICTIONS, parquet_directory
 
 _POLL = 0.5  # seconds between two looks for new batches
 
 
-class SinkReader:
+class Reader(ABC):
+    """The rows of a sink."""
+
+    @abstractmethod
+    def rows(self, *, dead: bool = False, follow: bool = False) -> Iterator[dict[str, Any]]:
+        """The rows, each once, as the row contracts name them; with `follow` it waits for more and never ends."""
+
+    @abstractmethod
+    def columns(self, names: Sequence[str], *, dead: bool = False) -> Iterator[dict[str, list[Any]]]:
+        """The values of some columns of all rows, in parts."""
+
+    def summary(self) -> dict[str, Any]:
+        """Counts over the whole sink.
+
+        Returns
+        -------
+        `images`, `predictions`, `dead_letters`, `needs_review`; `classes`, `reasons` and `models`, each name to
+        count; `labelled`, `correct` and `accuracy` (None without labels) over the predictions with a label.
+        """
+        classes: Counter[str] = Counter()
+        models: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
+        review = labelled = correct = 0
+        for part in self.columns(("prediction", "label", "model", "needs_review")):
+            said, labels = part["prediction"], part["label"]
+            classes.update(said)
+            models.update(part["model"])
+            review += sum(part["needs_review"])
+            labelled += sum(label is not None for label in labels)
+            correct += sum(label == name for label, name in zip(labels, said, strict=True))
+        for part in self.columns(("reason",), dead=True):
+            reasons.update(part["reason"])
+        return {
+            "images": classes.total() + reasons.total(),
+            "predictions": classes.total(),
+            "dead_letters": reasons.total(),
+            "needs_review": review,
+            "classes": dict(sorted(classes.items())),
+            "reasons": dict(sorted(reasons.items())),
+            "models": dict(sorted(models.items())),
+            "labelled": labelled,
+            "correct": correct,
+            "accuracy": correct / labelled if labelled else None,
+        }
+
+
+class ParquetReader(Reader):
     """The rows of a Parquet sink, batch by batch in the order of the batches.
 
     Raises
@@ -35,19 +82,19 @@ class SinkReader:
         if not (self.root / PREDICTIONS).is_dir() and not any(self.root.glob("_*")):
             raise RequestError(f"{address} is not a sink: expected {self.root.name}/{PREDICTIONS}")
 
-    def tables(self, part: str, seen: set[str] | None = None) -> Iterator[pa.Table]:
+    def _tables(self, seen: set[str], *, dead: bool, names: list[str] | None = None) -> Iterator[pa.Table]:
         """A table a batch; `seen` holds the names of batches to pass over, and gets those that are read."""
-        seen = set() if seen is None else seen
-        for directory in sorted((self.root / part).glob("batch=*"), key=lambda path: int(path.name.split("=")[1])):
+        batches = (self.root / (DEAD_LETTERS if dead else PREDICTIONS)).glob("batch=*")
+        for directory in sorted(batches, key=lambda path: int(path.name.split("=")[1])):
             if directory.name not in seen:
                 seen.add(directory.name)
-                yield pa.concat_tables([pq.ParquetFile(path).read() for path in sorted(directory.glob("*.parquet"))])
+                files = sorted(directory.glob("*.parquet"))
+                yield pa.concat_tables([pq.ParquetFile(path).read(names) for path in files])
 
     def rows(self, *, dead: bool = False, follow: bool = False) -> Iterator[dict[str, Any]]:
-        """The rows, as the row contracts name them; with `follow` it waits for more and never ends."""
         seen: set[str] = set()
         while True:
-            for table in self.tables(DEAD_LETTERS if dead else PREDICTIONS, seen):
+            for table in self._tables(seen, dead=dead):
                 for row in table.to_pylist():
                     if not dead:
                         row["probabilities"] = dict(row["probabilities"])
@@ -56,39 +103,9 @@ class SinkReader:
                 return
             time.sleep(_POLL)
 
-    def summary(self) -> dict[str, Any]:
-        """Counts over the whole sink.
-
-        Returns
-        -------
-        `images`, `predictions`, `dead_letters`, `needs_review`; `classes`, `reasons` and `models`, each name to
-        count; `labelled`, `correct` and `accuracy` (None without labels) over the predictions with a label.
-        """
-        classes: Counter[str] = Counter()
-        models: Counter[str] = Counter()
-        reasons: Counter[str] = Counter()
-        review = labelled = correct = 0
-        for table in self.tables(PREDICTIONS):
-            said, labels = table["prediction"].to_pylist(), table["label"].to_pylist()
-            classes.update(said)
-            models.update(table["model"].to_pylist())
-            review += sum(table["needs_review"].to_pylist())
-            labelled += sum(label is not None for label in labels)
-            correct += sum(label == name for label, name in zip(labels, said, strict=True))
-        for table in self.tables(DEAD_LETTERS):
-            reasons.update(table["reason"].to_pylist())
-        return {
-            "images": classes.total() + reasons.total(),
-            "predictions": classes.total(),
-            "dead_letters": reasons.total(),
-            "needs_review": review,
-            "classes": dict(sorted(classes.items())),
-            "reasons": dict(sorted(reasons.items())),
-            "models": dict(sorted(models.items())),
-            "labelled": labelled,
-            "correct": correct,
-            "accuracy": correct / labelled if labelled else None,
-        }
+    def columns(self, names: Sequence[str], *, dead: bool = False) -> Iterator[dict[str, list[Any]]]:
+        for table in self._tables(set(), dead=dead, names=list(names)):
+            yield table.to_pydict()
 
 
 def to_json_value(value: Any) -> Any:

@@ -47,17 +47,21 @@ class StreamSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="SPARKDL_", toml_file=TOML, extra="ignore")
 
-    source: str = Field(description="a directory to watch")
+    source: str = Field(description="a directory to watch, or kafka://HOST:PORT/TOPIC")
     model: str = Field("models", description="a registry, a version, or a saved PipelineModel")
-    sink: str = Field(description="parquet:DIR or a directory")
+    sink: str = Field(description="parquet:DIR, a directory, kafka://HOST:PORT/TOPIC or console")
     checkpoint: Path = Field(description="the directory of the stream's progress")
     available_now: bool = Field(False, description="process what is there, then end")
     trigger: Annotated[float, BeforeValidator(_to_seconds)] = Field(1.0, description="seconds between micro-batches")
     label_from: LabelFrom = Field(LabelFrom.NONE, description="where the true class is read from")
-    max_files_per_trigger: int = Field(1024, ge=1, description="files a micro-batch at the most")
+    max_images_per_trigger: int = Field(1024, ge=1, description="images a micro-batch at the most")
     review_below: float = Field(0.5, ge=0, le=1, description="confidence below which a prediction needs review")
     max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="encoded bytes an image at the most")
     max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="pixels an image at the most")
+    kafka_config: Path | None = Field(None, description="a properties file of Kafka's clients, for TLS and logins")
+    starting_offsets: str = Field("earliest", description="where a new stream begins: earliest, latest or JSON")
+    min_partitions: int | None = Field(None, ge=1, description="tasks that read a micro-batch; default: one a core")
+    fail_on_data_loss: bool = Field(True, description="stop if messages are gone that were not read yet")
 
     @classmethod
     def settings_customise_sources(

@@ -4,29 +4,51 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError
+from streaming.client_config import ClientConfig
 from streaming.directory import NAME, DirectorySource
+from streaming.kafka import KafkaAddress, check_topics, is_kafka, look_at
+from streaming.message import Header
 from streaming.settings import LabelFrom, StreamSettings
+
+_LONGEST_LABEL = 256  # characters
+_TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold
 
 
 def check_source(settings: StreamSettings) -> None:
-    """Raises a RequestError if there is no such source."""
-    if "://" in settings.source:
-        raise RequestError(f"expected --source as a directory, received {settings.source!r}")
-    if not Path(settings.source).is_dir():
+    """Asks whether the source is there.
+
+    Raises
+    ------
+    RequestError
+        If it is not.
+    SparkdlError
+        If the brokers that would tell do not answer.
+    """
+    if is_kafka(settings.source):
+        if settings.label_from is LabelFrom.PARENT:
+            raise RequestError("--label-from parent is for directories: of a message the label header is read")
+        check_topics(KafkaAddress.parse(settings.source), ClientConfig.read(settings.kafka_config))
+    elif "://" in settings.source:
+        raise RequestError(f"expected --source as a directory or kafka://HOST:PORT/TOPIC, received {settings.source!r}")
+    elif not Path(settings.source).is_dir():
         raise RequestError(f"no such directory to watch: {settings.source}")
 
 
 def open_source(spark: SparkSession, settings: StreamSettings) -> DataFrame:
     """The stream of `settings.source`: rows of `streaming.rows.ENCODED`."""
+    return _messages(spark, settings) if is_kafka(settings.source) else _files(spark, settings)
+
+
+def _files(spark: SparkSession, settings: StreamSettings) -> DataFrame:
     spark.dataSource.register(DirectorySource)
     encoded = (
         spark.readStream.format(NAME)
         .option("log", str(settings.checkpoint.absolute() / "files"))
-        .option("maxFilesPerTrigger", settings.max_files_per_trigger)
+        .option("maxFilesPerTrigger", settings.max_images_per_trigger)
         .option("maxBytes", settings.max_bytes)
         .option("slots", spark.sparkContext.defaultParallelism)
         .load(str(Path(settings.source).absolute()))
@@ -36,6 +58,56 @@ def open_source(spark: SparkSession, settings: StreamSettings) -> DataFrame:
     return encoded
 
 
-def source_identity(address: str) -> str:
-    """How `address` is written into a checkpoint's fingerprint: the same source gives the same words."""
-    return str(Path(address).resolve())
+def _messages(spark: SparkSession, settings: StreamSettings) -> DataFrame:
+    address = KafkaAddress.parse(settings.source)
+    records = (
+        spark.readStream.format("kafka")
+        .options(**ClientConfig.read(settings.kafka_config).spark_options())
+        .option("kafka.bootstrap.servers", address.servers)
+        .option("subscribe" if address.topics else "subscribePattern", address.topic)
+        .option("startingOffsets", settings.starting_offsets)
+        .option("maxOffsetsPerTrigger", settings.max_images_per_trigger)
+        .option("minPartitions", settings.min_partitions or spark.sparkContext.defaultParallelism)
+        .option("failOnDataLoss", settings.fail_on_data_loss)
+        .option("includeHeaders", True)
+        .load()
+    )
+    return encoded_messages(records)
+
+
+def encoded_messages(records: DataFrame) -> DataFrame:
+    """Kafka records with their headers, as rows of `streaming.rows.ENCODED`.
+
+    Whatever a header holds, the row is made: a label that is not UTF-8 is mended, one that is too long is cut, and for
+    a time that is none the broker's time of the record stands.
+    """
+    place = F.concat_ws("/", "topic", "partition", "offset")
+    stated = F.try_to_timestamp(_header(Header.PRODUCED_AT))
+    return records.select(
+        place.alias("id"),
+        F.concat(F.lit("kafka://"), place).alias("origin"),
+        F.col("value").alias("payload"),
+        F.coalesce(F.length("value"), F.lit(0)).cast("long").alias("size"),
+        F.substring(_header(Header.LABEL), 1, _LONGEST_LABEL).alias("label"),
+        F.when(stated.between(*(F.lit(time).cast("timestamp") for time in _TIMES)), stated)
+        .otherwise(F.col("timestamp"))
+        .alias("produced_at"),
+    )
+
+
+def _header(name: Header) -> Column:
+    """The last value of a header, as text; null if there is none."""
+    named = F.filter("headers", lambda header: header["key"] == name.value)
+    return F.make_valid_utf8(F.try_element_at(named, F.lit(-1))["value"].cast("string"))
+
+
+def source_identity(settings: StreamSettings) -> str:
+    """How the source is written into a checkpoint's fingerprint: the same source gives the same words.
+
+    A Kafka cluster is known by its id, since its brokers may move.
+    """
+    if is_kafka(settings.source):
+        address = KafkaAddress.parse(settings.source)
+        cluster = look_at(address, ClientConfig.read(settings.kafka_config))
+        return f"kafka:{cluster.cluster_id}/{address.topic}"
+    return str(Path(settings.source).resolve())

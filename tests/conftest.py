@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from brokers import a_broker
 from pyspark.sql import SparkSession
 
+from sparkdl.errors import SparkdlError
 from sparkdl.session import spark_session
+from streaming.kafka import CONNECTOR
 from training.datasets import Dataset, open_dataset
 from training.recipes import recipe
 from training.registry import ModelVersion, Registry
 from training.train import train
 
+KAFKA = pytest.StashKey[str]()
+
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """The session that all tests share: two slots, two shuffle partitions."""
-    session = spark_session("tests", {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"})
+    """The session that all tests share: two slots, two shuffle partitions, and the Kafka connector if it can be had."""
+    settings = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
+    try:
+        session = spark_session("tests", settings, (CONNECTOR,))
+    except SparkdlError as error:
+        warnings.warn(f"the tests of Kafka on Spark are skipped: {error}", stacklevel=1)
+        session = spark_session("tests", settings)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_spark(spark: SparkSession) -> SparkSession:
+    """The shared session, which has the Kafka connector."""
+    if CONNECTOR not in spark.conf.get("spark.jars.packages", ""):
+        pytest.skip(f"{CONNECTOR} could not be fetched: see the warning")
+    return spark
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The `HOST:PORT` of a broker; which one it is stands at the end of the report."""
+    with a_broker(tmp_path_factory.mktemp("kafka")) as (address, words):
+        request.config.stash[KAFKA] = words
+        yield address
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if words := terminalreporter.config.stash.get(KAFKA, None):
+        terminalreporter.write_line(f"kafka: {words}")
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import struct
 import time
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +20,11 @@ from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
 from sparkdl.rejection import Reason
+from streaming.job import Batch, StreamJob
 from streaming.rows import ENCODED
+from streaming.settings import StreamSettings
+from training.datasets import Dataset, LabelledImage
+from training.registry import Registry
 from training.samples import draw_png
 
 MAX_BYTES = 100_000
@@ -99,3 +105,60 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain"
         time.sleep(0.02)
+
+
+def digits(drawn: Dataset, count: int) -> list[LabelledImage]:
+    """`count` drawn digits under names of their own."""
+    taken = itertools.islice(itertools.cycle(drawn.images), count)
+    return [LabelledImage(f"{n:04d}.png", image.label, payload=image.read()) for n, image in enumerate(taken)]
+
+
+@dataclass
+class Place:
+    """Where a stream of a test reads and writes."""
+
+    root: Path
+    registry: Registry
+    batches: list[Batch] = field(default_factory=list)
+
+    @property
+    def watched(self) -> Path:
+        return self.root / "watched"
+
+    @property
+    def sink(self) -> Path:
+        return self.root / "sink"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / "checkpoint"
+
+    @property
+    def images(self) -> int:
+        """Images that were told of."""
+        return sum(batch.images for batch in self.batches)
+
+    def job(self, spark: SparkSession, **given: Any) -> StreamJob:
+        """A stream that is started and whose batches are counted."""
+        arguments = {
+            "source": str(self.watched),
+            "model": str(self.registry.path),
+            "sink": str(self.sink),
+            "checkpoint": self.checkpoint,
+            "trigger": 0,
+        }
+        job = StreamJob(spark, StreamSettings.read(**(arguments | given)), self.batches.append)
+        job.start()
+        return job
+
+    def run_to_the_end(self, spark: SparkSession, **given: Any) -> None:
+        self.job(spark, available_now=True, **given).wait()
+
+    def ids(self) -> list[str]:
+        """The ids in the sink, of predictions and dead letters, each as often as it occurs."""
+        return sorted(row["id"] for part in ("predictions", "dead_letters") for row in rows_of(self.sink, part))
+
+    def batches_in(self, directory: str) -> set[int]:
+        """The numbers of the batches that the sink holds, or that Spark has noted as done."""
+        found = (self.root / directory).iterdir()
+        return {int(path.name.removeprefix("batch=")) for path in found if not path.name.startswith(".")}

@@ -17,9 +17,9 @@ from streams import BROKEN, encoded_rows, wait_until
 from sparkdl.errors import RequestError
 from sparkdl.rejection import Limits
 from streaming.classify import outcomes
-from streaming.predictions import SinkReader, to_json_value
+from streaming.predictions import ParquetReader, to_json_value
 from streaming.rows import DEAD_LETTER, PREDICTION
-from streaming.sinks import ParquetSink
+from streaming.sinks.parquet import ParquetSink
 from training.datasets import Dataset
 from training.registry import ModelVersion
 
@@ -49,28 +49,28 @@ def sink(spark: SparkSession, batches: list[DataFrame], tmp_path_factory: pytest
 
 
 def test_rows_come_in_the_order_of_their_batches_by_the_names_of_the_contract(sink: Path) -> None:
-    rows = list(SinkReader(str(sink)).rows())
+    rows = list(ParquetReader(str(sink)).rows())
     assert [row["batch_id"] for row in rows] == [2] * 5 + [10] * 2
     assert all(list(row) == PREDICTION.names for row in rows)
 
 
 def test_probabilities_are_a_mapping_that_the_prediction_is_the_largest_of(sink: Path) -> None:
-    for row in SinkReader(f"parquet:{sink}").rows():
+    for row in ParquetReader(f"parquet:{sink}").rows():
         assert sum(row["probabilities"].values()) == pytest.approx(1)
         assert max(row["probabilities"], key=row["probabilities"].get) == row["prediction"]
         assert row["probabilities"][row["prediction"]] == row["confidence"]
 
 
 def test_dead_letters_are_read_with_their_bytes(sink: Path) -> None:
-    (row,) = SinkReader(str(sink)).rows(dead=True)
+    (row,) = ParquetReader(str(sink)).rows(dead=True)
     assert list(row) == DEAD_LETTER.names
     assert row["payload"] == BROKEN["notes.txt"].payload
     assert (row["reason"], row["label"], row["batch_id"]) == ("unsupported_format", "0", 2)
 
 
 def test_the_summary_counts_everything_and_scores_what_has_a_label(sink: Path, model: ModelVersion) -> None:
-    summary = SinkReader(str(sink)).summary()
-    rows = list(SinkReader(str(sink)).rows())
+    summary = ParquetReader(str(sink)).summary()
+    rows = list(ParquetReader(str(sink)).rows())
     correct = sum(row["label"] == row["prediction"] for row in rows)
     assert correct < 5
     assert summary | {"classes": None} == {
@@ -92,7 +92,7 @@ def test_without_labels_there_is_no_accuracy(spark: SparkSession, batches: list[
     writer = ParquetSink(spark, str(tmp_path / "sink"))
     writer.open("owner")
     writer.write(batches[1], 0)
-    summary = SinkReader(str(tmp_path / "sink")).summary()
+    summary = ParquetReader(str(tmp_path / "sink")).summary()
     assert (summary["labelled"], summary["accuracy"]) == (0, None)
     assert (summary["dead_letters"], summary["reasons"]) == (0, {})
 
@@ -103,7 +103,7 @@ def test_follow_waits_for_the_next_batch(spark: SparkSession, batches: list[Data
     seen: list[dict[str, Any]] = []
 
     def follow() -> None:
-        seen.extend(itertools.islice(SinkReader(str(tmp_path / "sink")).rows(follow=True), 7))
+        seen.extend(itertools.islice(ParquetReader(str(tmp_path / "sink")).rows(follow=True), 7))
 
     reader = threading.Thread(target=follow, daemon=True)
     reader.start()
@@ -116,13 +116,13 @@ def test_follow_waits_for_the_next_batch(spark: SparkSession, batches: list[Data
 
 def test_a_sink_that_is_open_and_still_empty_has_no_rows(spark: SparkSession, tmp_path: Path) -> None:
     ParquetSink(spark, str(tmp_path / "sink")).open("owner")
-    reader = SinkReader(str(tmp_path / "sink"))
+    reader = ParquetReader(str(tmp_path / "sink"))
     assert list(reader.rows()) == []
     assert reader.summary()["images"] == 0
 
 
 def test_a_row_becomes_json_and_back(sink: Path) -> None:
-    (row,) = SinkReader(str(sink)).rows(dead=True)
+    (row,) = ParquetReader(str(sink)).rows(dead=True)
     read = json.loads(json.dumps(row, default=to_json_value))
     assert base64.b64decode(read["payload"]) == row["payload"]
     assert datetime.fromisoformat(read["produced_at"]) == datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -130,10 +130,10 @@ def test_a_row_becomes_json_and_back(sink: Path) -> None:
 
 def test_a_sink_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"no such sink: .*missing"):
-        SinkReader(str(tmp_path / "missing"))
+        ParquetReader(str(tmp_path / "missing"))
 
 
 def test_a_directory_of_something_else_is_no_sink(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     with pytest.raises(RequestError, match=r"is not a sink: expected .*/predictions"):
-        SinkReader(str(tmp_path))
+        ParquetReader(str(tmp_path))

@@ -53,8 +53,41 @@ def test_workers_run_on_the_python_of_the_driver(spark: SparkSession) -> None:
     assert Path(row.python).resolve() == Path(sys.executable).resolve()
 
 
+def in_a_new_process(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=variables)
+
+
 def test_starting_spark_says_nothing() -> None:
-    program = "from sparkdl.session import spark_session; print(spark_session('quiet').range(3).count())"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    done = in_a_new_process("from sparkdl.session import spark_session; print(spark_session('quiet').range(3).count())")
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@pytest.mark.usefixtures("kafka_spark")  # it can be fetched
+def test_a_package_is_fetched_without_a_word() -> None:
+    done = in_a_new_process(
+        "from sparkdl.session import spark_session\n"
+        "from streaming.kafka import CONNECTOR\n"
+        "spark = spark_session('quiet', packages=[CONNECTOR])\n"
+        "print(spark.readStream.format('kafka').option('kafka.bootstrap.servers', 'a:1').option('subscribe', 'b')"
+        ".load().columns[:2])"
+    )
+    assert (done.stdout, done.stderr) == ("['key', 'value']\n", "")
+
+
+def test_a_package_that_cannot_be_fetched_gets_a_line_that_says_what_to_do(tmp_path: Path) -> None:
+    done = in_a_new_process(
+        "from sparkdl.session import spark_session\n"
+        "from sparkdl.errors import SparkdlError\n"
+        "try:\n"
+        f"    spark_session('offline', {{'spark.jars.ivy': {str(tmp_path)!r}}}, ['org.example:nothing:1'])\n"
+        "except SparkdlError as error:\n"
+        "    print(error)",
+        SPARKDL_MAVEN_REPOSITORY="http://127.0.0.1:1/maven2",
+    )
+    assert done.stdout == (
+        "org.example:nothing:1 cannot be fetched from http://127.0.0.1:1/maven2: without a way there, set "
+        "SPARKDL_MAVEN_REPOSITORY to the address of a mirror, or pass --conf spark.jars=FILE,... with the jars and "
+        "what they need\n"
+    )
+    assert done.stderr == ""

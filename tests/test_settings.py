@@ -44,13 +44,13 @@ def test_three_settings_are_enough() -> None:
 def test_the_argument_goes_before_the_environment_before_the_file_before_the_default(
     working_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert StreamSettings.read(**NEEDED).max_files_per_trigger == 1024
-    (working_directory / "sparkdl.toml").write_text("max_files_per_trigger = 1\nreview_below = 0.9\n")
-    assert StreamSettings.read(**NEEDED).max_files_per_trigger == 1
-    monkeypatch.setenv("SPARKDL_MAX_FILES_PER_TRIGGER", "2")
-    assert StreamSettings.read(**NEEDED).max_files_per_trigger == 2
-    settings = StreamSettings.read(**NEEDED, max_files_per_trigger=3)
-    assert (settings.max_files_per_trigger, settings.review_below) == (3, 0.9)
+    assert StreamSettings.read(**NEEDED).max_images_per_trigger == 1024
+    (working_directory / "sparkdl.toml").write_text("max_images_per_trigger = 1\nreview_below = 0.9\n")
+    assert StreamSettings.read(**NEEDED).max_images_per_trigger == 1
+    monkeypatch.setenv("SPARKDL_MAX_IMAGES_PER_TRIGGER", "2")
+    assert StreamSettings.read(**NEEDED).max_images_per_trigger == 2
+    settings = StreamSettings.read(**NEEDED, max_images_per_trigger=3)
+    assert (settings.max_images_per_trigger, settings.review_below) == (3, 0.9)
 
 
 def test_an_argument_of_none_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_what_is_missing_is_named_as_the_option_it_is(name: str) -> None:
     ("given", "words"),
     [
         ({"review_below": 1.5}, "--review-below: input should be less than or equal to 1, received 1.5"),
-        ({"max_files_per_trigger": 0}, "--max-files-per-trigger: input should be greater than or equal to 1"),
+        ({"max_images_per_trigger": 0}, "--max-images-per-trigger: input should be greater than or equal to 1"),
         ({"max_bytes": "many"}, "--max-bytes: input should be a valid integer"),
         ({"max_pixels": -1}, "--max-pixels: input should be greater than or equal to 1, received -1"),
         ({"label_from": "child"}, "--label-from: input should be 'none' or 'parent', received 'child'"),

@@ -20,7 +20,11 @@ from sparkdl.errors import RequestError
 from sparkdl.rejection import Limits
 from streaming.classify import outcomes
 from streaming.rows import DEAD_LETTER, PREDICTION
-from streaming.sinks import ConsoleSink, ParquetSink, Written, open_sink, parquet_directory
+from streaming.settings import StreamSettings
+from streaming.sinks import open_sink
+from streaming.sinks.base import Written
+from streaming.sinks.console import ConsoleSink
+from streaming.sinks.parquet import ParquetSink, parquet_directory
 from training.datasets import Dataset
 from training.registry import ModelVersion
 
@@ -252,6 +256,10 @@ def test_a_sink_that_cannot_be_made_is_refused_in_one_line(spark: SparkSession, 
     assert "\n" not in str(caught.value)
 
 
+def settings(sink: str) -> StreamSettings:
+    return StreamSettings.read(source="in", sink=sink, checkpoint=Path("checkpoint"))
+
+
 # --- addresses ---------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +271,7 @@ def test_a_parquet_sink_is_a_directory_with_or_without_its_scheme(address: str) 
 @pytest.mark.parametrize("address", ["delta:out", "s3://bucket/out", "parquet:", ""])
 def test_another_address_is_refused_with_what_was_expected(spark: SparkSession, address: str) -> None:
     with pytest.raises(RequestError, match=f"expected the sink as .*directory.*, received '{address}'"):
-        open_sink(spark, address)
+        open_sink(spark, settings(address))
 
 
 def test_a_file_is_no_sink(tmp_path: Path) -> None:
@@ -275,7 +283,7 @@ def test_a_file_is_no_sink(tmp_path: Path) -> None:
 def test_the_console_shows_an_object_a_line_without_the_bytes(
     spark: SparkSession, rows: DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sink = open_sink(spark, "console")
+    sink = open_sink(spark, settings("console"))
     assert isinstance(sink, ConsoleSink)
     sink.open(OWNER)
     assert sink.write(rows, 3) == Written(predictions=GOOD, dead_letters=len(BAD))

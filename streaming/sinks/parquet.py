@@ -1,10 +1,8 @@
-"""The sinks: where the outcomes of each micro-batch are written, and what each promises."""
+"""The Parquet sink: each micro-batch appears whole, once, to whoever reads."""
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +13,11 @@ from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError, SparkdlError
 from streaming.classify import dead_letters, predictions
+from streaming.sinks.base import Sink, Written
 
 PREDICTIONS, DEAD_LETTERS = "predictions", "dead_letters"
 _OWNER = "_checkpoint.json"
 _STAGING = "_staging"
-
-
-@dataclass(frozen=True)
-class Written:
-    """How one micro-batch ended: images = predictions + dead letters."""
-
-    predictions: int
-    dead_letters: int
-
-
-class Sink(ABC):
-    """Takes the outcomes of micro-batches. One sink belongs to one checkpoint."""
-
-    @abstractmethod
-    def open(self, checkpoint_id: str) -> None:
-        """Prepares the sink for the stream of `checkpoint_id`; called once, before the first `write`.
-
-        Raises
-        ------
-        RequestError
-            If the sink holds rows of another checkpoint: their batch ids would be taken for this stream's.
-        """
-
-    @abstractmethod
-    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
-        """Writes the outcomes of one micro-batch (`streaming.classify.outcomes`), all or nothing.
-
-        Spark calls with the same `batch_id` again if it was stopped before it noted the batch as done. Returns None
-        if the batch was complete already and nothing was done.
-        """
 
 
 class ParquetSink(Sink):
@@ -64,7 +33,7 @@ class ParquetSink(Sink):
 
     def __init__(self, spark: SparkSession, root: str) -> None:
         self._files = _Files(spark)
-        self._root = _absolute(root)
+        self._root = absolute(root)
 
     def open(self, checkpoint_id: str) -> None:
         try:
@@ -119,38 +88,6 @@ class ParquetSink(Sink):
         self._files.delete(ready)
 
 
-class ConsoleSink(Sink):
-    """Prints each outcome as a JSON object a line on standard output; for looking."""
-
-    def open(self, checkpoint_id: str) -> None:
-        pass
-
-    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
-        rows.persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            counts = []
-            for part in (predictions(rows, batch_id), dead_letters(rows, batch_id)):
-                lines = [row[0] for row in part.drop("payload").select(F.to_json(F.struct("*"))).collect()]
-                counts.append(len(lines))
-                print(*lines, sep="\n", end="\n" * bool(lines), flush=True)  # noqa: T201 - this is what it is for
-        finally:
-            rows.unpersist()
-        return Written(*counts)
-
-
-def open_sink(spark: SparkSession, address: str) -> Sink:
-    """The sink that `address` names: `parquet:DIR`, a bare directory, or `console`.
-
-    Raises
-    ------
-    RequestError
-        If the address has another form.
-    """
-    if address == "console":
-        return ConsoleSink()
-    return ParquetSink(spark, parquet_directory(address))
-
-
 def parquet_directory(address: str) -> str:
     """The directory of a Parquet sink's address.
 
@@ -161,19 +98,17 @@ def parquet_directory(address: str) -> str:
     """
     scheme, separator, rest = address.partition(":")
     if separator and scheme != "parquet" and "/" not in scheme:
-        raise RequestError(f"expected the sink as parquet:DIR, a directory or console, received {address!r}")
+        raise RequestError(
+            f"expected the sink as parquet:DIR, a directory, kafka://HOST:PORT/TOPIC or console, received {address!r}"
+        )
     directory = rest if separator and scheme == "parquet" else address
     if not directory or Path(directory).is_file():
         raise RequestError(f"expected the sink as a directory, received {address!r}")
     return directory
 
 
-def sink_identity(address: str) -> str:
-    """How `address` is written into a checkpoint's fingerprint: the same sink gives the same words."""
-    return address if address == "console" else f"parquet:{_absolute(parquet_directory(address))}"
-
-
-def _absolute(directory: str) -> str:
+def absolute(directory: str) -> str:
+    """The directory's whole path; an address of another file system is left as it is."""
     return directory.rstrip("/") if "://" in directory else str(Path(directory).resolve())
 
 

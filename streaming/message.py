@@ -1,0 +1,118 @@
+"""The Kafka message: an encoded image on its way in, a prediction or a dead letter on its way out. No client, no Spark.
+
+In: value = the encoded image, byte for byte; key = the sample's name; headers, all optional, as `Header` names them.
+A message with nothing but a value is as good. Out: key = the row's `id`; a prediction's value is its row as JSON; a
+dead letter's value is the original bytes, and the rest of its row are headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+SCHEMA = "1"
+DEAD_LETTERS_SUFFIX = ".dead-letters"
+JSON_TYPE = "application/json"
+
+Headers = list[tuple[str, bytes]]
+
+
+class Header(StrEnum):
+    """The names of headers; their values are UTF-8."""
+
+    LABEL = "label"
+    CONTENT_TYPE = "content-type"
+    SHA256 = "sha256"
+    PRODUCED_AT = "produced-at"
+    SCHEMA = "schema"
+    # Of dead letters:
+    ORIGIN = "origin"
+    REASON = "reason"
+    DETAIL = "detail"
+    SIZE = "size"
+    FAILED_AT = "failed-at"
+    BATCH_ID = "batch-id"
+
+
+CONTENT_TYPES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"BM": "image/bmp",
+    b"GIF8": "image/gif",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+    b"RIFF": "image/webp",
+}
+"""How encoded images begin, and what they are called."""
+
+
+def image_headers(payload: bytes, label: str | None, produced_at: datetime) -> Headers:
+    """The headers of an encoded image.
+
+    Parameters
+    ----------
+    label
+        The true class, None if it is not known.
+    produced_at
+        With a time zone.
+    """
+    kind = next((name for start, name in CONTENT_TYPES.items() if payload.startswith(start)), None)
+    values = {
+        Header.LABEL: label,
+        Header.CONTENT_TYPE: kind,
+        Header.SHA256: hashlib.sha256(payload).hexdigest(),
+        Header.PRODUCED_AT: produced_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        Header.SCHEMA: SCHEMA,
+    }
+    return [(name.value, value.encode()) for name, value in values.items() if value is not None]
+
+
+def prediction_row(value: bytes) -> dict[str, Any]:
+    """The prediction row (`streaming.rows.PREDICTION`) in a message's value.
+
+    Raises
+    ------
+    ValueError
+        If the value is not the JSON of one.
+    """
+    row = json.loads(value)
+    if not isinstance(row, dict) or not {"id", "prediction", "batch_id"} <= row.keys():
+        raise ValueError("not a prediction")
+    for name in ("produced_at", "predicted_at"):
+        row[name] = _time(row[name])
+    return row
+
+
+def dead_letter_row(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
+    """The dead-letter row (`streaming.rows.DEAD_LETTER`) in a message.
+
+    Raises
+    ------
+    ValueError
+        If the headers are not those of one.
+    """
+    named = {name: value.decode() for name, value in headers if value is not None}
+    try:
+        return {
+            "id": (key or b"").decode(),
+            "origin": named[Header.ORIGIN],
+            "reason": named[Header.REASON],
+            "detail": named.get(Header.DETAIL),
+            "payload": value,
+            "size": int(named[Header.SIZE]),
+            "sha256": named.get(Header.SHA256),
+            "label": named.get(Header.LABEL),
+            "produced_at": _time(named.get(Header.PRODUCED_AT)),
+            "failed_at": _time(named[Header.FAILED_AT]),
+            "batch_id": int(named[Header.BATCH_ID]),
+        }
+    except KeyError as error:
+        raise ValueError(f"not a dead letter: no header {error.args[0].value!r}") from error
+
+
+def _time(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)

@@ -1,0 +1,38 @@
+"""What a sink is: it takes the outcomes of micro-batches, and keeps the promise it states."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class Written:
+    """How one micro-batch ended: images = predictions + dead letters."""
+
+    predictions: int
+    dead_letters: int
+
+
+class Sink(ABC):
+    """Takes the outcomes of micro-batches. One sink belongs to one checkpoint."""
+
+    @abstractmethod
+    def open(self, checkpoint_id: str) -> None:
+        """Prepares the sink for the stream of `checkpoint_id`; called once, before the first `write`.
+
+        Raises
+        ------
+        RequestError
+            If the sink holds rows of another checkpoint: their batch ids would be taken for this stream's.
+        """
+
+    @abstractmethod
+    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
+        """Writes the outcomes of one micro-batch (`streaming.classify.outcomes`), all or nothing.
+
+        Spark calls with the same `batch_id` again if it was stopped before it noted the batch as done. Returns None
+        if the batch was complete already and nothing was done.
+        """

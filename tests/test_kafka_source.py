@@ -1,0 +1,109 @@
+"""Promises of the Kafka source: what a record becomes, whatever is in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import Row, SparkSession
+from refusals import refused
+from topics import new_topic
+
+from sparkdl.errors import SparkdlError
+from streaming.rows import ENCODED
+from streaming.settings import StreamSettings
+from streaming.sources import check_source, encoded_messages
+
+RECORD = """topic string, partition int, offset bigint, key binary, value binary, timestamp timestamp,
+            headers array<struct<key: string, value: binary>>"""
+SEEN, STATED = datetime(2026, 1, 1, tzinfo=UTC), datetime(2025, 12, 31, 23, 59, 58, 500000, UTC)
+
+
+def encoded(spark: SparkSession, value: bytes | None, headers: list[tuple[str, bytes | None]] | None) -> Row:
+    """The row of a record at offset 7 of partition 1 of topic `in`."""
+    frame = spark.createDataFrame([("in", 1, 7, b"a.png", value, SEEN, headers)], RECORD)
+    (row,) = encoded_messages(frame).collect()
+    return row
+
+
+def test_a_record_becomes_an_encoded_row(spark: SparkSession) -> None:
+    row = encoded(spark, b"PNG", [("label", "৭".encode()), ("produced-at", b"2025-12-31T23:59:58.5Z")])
+    assert row.asDict() == {
+        "id": "in/1/7",
+        "origin": "kafka://in/1/7",
+        "payload": b"PNG",
+        "size": 3,
+        "label": "৭",
+        "produced_at": STATED.astimezone().replace(tzinfo=None),
+    }
+
+
+def test_the_columns_are_those_of_the_contract(spark: SparkSession) -> None:
+    frame = encoded_messages(spark.createDataFrame([], RECORD))
+    assert [(f.name, f.dataType) for f in frame.schema] == [(f.name, f.dataType) for f in ENCODED]
+
+
+@pytest.mark.parametrize("headers", [None, []])
+def test_a_bare_value_is_enough(spark: SparkSession, headers: list[Any] | None) -> None:
+    row = encoded(spark, b"PNG", headers)
+    assert (row.label, row.produced_at) == (None, SEEN.astimezone().replace(tzinfo=None))
+
+
+def test_a_null_value_is_a_row_of_no_bytes(spark: SparkSession) -> None:
+    row = encoded(spark, None, None)
+    assert (row.payload, row.size) == (None, 0)
+
+
+def test_of_repeated_headers_the_last_counts(spark: SparkSession) -> None:
+    assert encoded(spark, b"", [("label", b"1"), ("label", b"2")]).label == "2"
+
+
+def test_a_label_that_is_not_utf8_is_mended_and_a_long_one_is_cut(spark: SparkSession) -> None:
+    assert encoded(spark, b"", [("label", b"a\xffb")]).label == "a\ufffdb"
+    assert encoded(spark, b"", [("label", b"x" * 10_000)]).label == "x" * 256
+    assert encoded(spark, b"", [("label", None)]).label is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"yesterday", b"\xff\xfe", b"99999-01-01T00:00:00Z", b"+294247-01-01T00:00:00Z", b"-0001-01-01T00:00:00Z"],
+)
+def test_for_a_time_that_is_none_the_records_own_stands(spark: SparkSession, value: bytes) -> None:
+    assert encoded(spark, b"", [("produced-at", value)]).produced_at == SEEN.astimezone().replace(tzinfo=None)
+
+
+# --- the request ---------------------------------------------------------------------------------------------------
+
+
+def settings(tmp_path: Path, source: str, **given: Any) -> StreamSettings:
+    return StreamSettings.read(source=source, sink="console", checkpoint=tmp_path / "checkpoint", **given)
+
+
+@pytest.mark.parametrize(
+    "address", ["kafka://", "kafka://host:9092", "kafka://host:9092/", "kafka:topic", "kafka://host/t"]
+)
+def test_an_address_of_another_form_is_refused(tmp_path: Path, address: str) -> None:
+    with refused("kafka://HOST:PORT[,HOST:PORT]/TOPIC", address):
+        check_source(settings(tmp_path, address))
+
+
+def test_a_topic_that_is_missing_is_named(tmp_path: Path, kafka: str) -> None:
+    there = new_topic(kafka)
+    with refused(f"no topic nowhere at {kafka}"):
+        check_source(settings(tmp_path, f"kafka://{kafka}/{there},nowhere"))
+
+
+def test_topics_that_a_pattern_may_match_later_need_not_be_there(tmp_path: Path, kafka: str) -> None:
+    check_source(settings(tmp_path, f"kafka://{kafka}/not-yet-.*"))
+
+
+def test_a_broker_that_is_away_is_named_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(SparkdlError, match=r"^no Kafka broker can be reached at 127\.0\.0\.1:1: Connection refused"):
+        check_source(settings(tmp_path, "kafka://127.0.0.1:1/digits"))
+
+
+def test_a_label_from_the_parent_folder_is_for_directories(tmp_path: Path) -> None:
+    with refused("--label-from parent is for directories"):
+        check_source(settings(tmp_path, "kafka://127.0.0.1:1/digits", label_from="parent"))

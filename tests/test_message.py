@@ -1,0 +1,81 @@
+"""Promises of `streaming.message`: what an image, a prediction and a dead letter look like on a topic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from streams import encode
+
+from streaming.message import Header, dead_letter_row, image_headers, prediction_row
+
+AT = datetime(2026, 11, 23, 10, 30, 0, 123456, UTC)
+
+
+def test_an_image_has_its_label_type_digest_and_time_as_headers() -> None:
+    payload = encode("PNG")
+    assert dict(image_headers(payload, "৭", AT)) == {
+        "label": "৭".encode(),
+        "content-type": b"image/png",
+        "sha256": hashlib.sha256(payload).hexdigest().encode(),
+        "produced-at": b"2026-11-23T10:30:00.123456Z",
+        "schema": b"1",
+    }
+
+
+def test_the_time_is_told_in_utc() -> None:
+    here = AT.astimezone(timezone(timedelta(hours=6)))
+    assert dict(image_headers(b"", None, here))["produced-at"] == b"2026-11-23T10:30:00.123456Z"
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"])
+def test_the_content_type_is_that_of_the_bytes(image_format: str) -> None:
+    headers = dict(image_headers(encode(image_format), None, AT))
+    assert headers["content-type"] == f"image/{image_format.lower()}".encode()
+
+
+def test_what_is_not_known_has_no_header() -> None:
+    assert dict(image_headers(b"words", None, AT)).keys() == {"sha256", "produced-at", "schema"}
+
+
+def test_a_prediction_is_read_with_its_times() -> None:
+    row = {"id": "a", "prediction": "7", "batch_id": 3, "produced_at": None, "predicted_at": "2026-11-23T10:30:00.5Z"}
+    read = prediction_row(json.dumps(row).encode())
+    assert read == {**row, "predicted_at": datetime(2026, 11, 23, 10, 30, 0, 500000, UTC)}
+
+
+@pytest.mark.parametrize("value", [b"", b"7", b"\xff", b"[]", b'{"id": "a"}'])
+def test_what_is_no_prediction_is_refused(value: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - of whatever is wrong with it
+        prediction_row(value)
+
+
+def test_a_dead_letter_is_read_from_key_value_and_headers() -> None:
+    headers = [
+        (Header.ORIGIN, b"kafka://in/0/5"),
+        (Header.REASON, b"truncated"),
+        (Header.DETAIL, b"PNG: 3 bytes"),
+        (Header.SIZE, b"3"),
+        (Header.FAILED_AT, b"2026-11-23T10:30:00.123456Z"),
+        (Header.BATCH_ID, b"4"),
+    ]
+    assert dead_letter_row(b"in/0/5", b"abc", headers) == {
+        "id": "in/0/5",
+        "origin": "kafka://in/0/5",
+        "reason": "truncated",
+        "detail": "PNG: 3 bytes",
+        "payload": b"abc",
+        "size": 3,
+        "sha256": None,
+        "label": None,
+        "produced_at": None,
+        "failed_at": AT,
+        "batch_id": 4,
+    }
+
+
+def test_a_message_without_the_headers_of_a_dead_letter_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a dead letter: no header 'origin'"):
+        dead_letter_row(b"a", b"b", [])
