@@ -1,4 +1,4 @@
-"""`sparkdl produce`: replay labelled images into a watched directory."""
+"""`sparkdl produce`: replay labelled images into a watched directory or onto a Kafka topic."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console.output import err
+from console.output import KafkaConfig, err
 from console.train import Data
 
 
 def produce(
     data: Data,
-    to: Annotated[str, typer.Option(help="The directory to write to.")],
+    to: Annotated[str, typer.Option(help="The directory to write to, or kafka://HOST:PORT/TOPIC.")],
     rate: Annotated[float | None, typer.Option(help="Images a second; default: as fast as it goes.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Images at the most.")] = None,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="In a random order.")] = False,
@@ -24,14 +24,21 @@ def produce(
     label_folders: Annotated[
         bool, typer.Option("--label-folders", help="Put each image into a folder named as its label.")
     ] = False,
+    kafka_config: KafkaConfig = None,
 ) -> None:
-    """Replay labelled images into a directory; each file appears whole."""
+    """Replay labelled images into a directory, each file appearing whole, or onto a topic, a message an image.
+
+    Ctrl-C ends it; what is counted as sent has arrived.
+    """
     from producer.replay import replay_to_directory, sequence
-    from sparkdl.errors import RequestError
+    from sparkdl.errors import RequestError, SparkdlError
+    from streaming.kafka import is_kafka
     from training.datasets import open_dataset
 
-    if "://" in to:
-        raise RequestError(f"expected --to as a directory, received {to!r}")
+    if "://" in to and not is_kafka(to):
+        raise RequestError(f"expected --to as a directory or kafka://HOST:PORT/TOPIC, received {to!r}")
+    if is_kafka(to) and label_folders:
+        raise RequestError("--label-folders is for directories: a message has its label as a header")
     dataset = open_dataset(data, seed)
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
     total = limit if loop else min(len(dataset), limit or len(dataset))
@@ -45,6 +52,24 @@ def produce(
             count = sent
             bar.update(task, completed=sent)
 
-        with suppress(KeyboardInterrupt):  # what was sent so far is whole, and counted below
-            replay_to_directory(images, Path(to), rate=rate, label_folders=label_folders, on_sent=note)
+        if is_kafka(to):
+            from producer.topic import replay_to_topic
+            from streaming.client_config import ClientConfig
+            from streaming.kafka import KafkaAddress
+
+            address, config = KafkaAddress.parse(to), ClientConfig.read(kafka_config)
+            delivery = replay_to_topic(images, address, config, rate=rate, on_acknowledged=note)
+        else:
+            delivery = None
+            with suppress(KeyboardInterrupt):  # what was sent so far is whole, and counted below
+                replay_to_directory(images, Path(to), rate=rate, label_folders=label_folders, on_sent=note)
     err.print(f"sent {count} images to {to}", soft_wrap=True)
+    if delivery is not None:
+        for name, why in delivery.refused:
+            err.print(f"refused: {name}: {why}", soft_wrap=True)
+        for name in delivery.lost:
+            err.print(f"not acknowledged: {name}", soft_wrap=True)
+        if delivery.lost:
+            raise SparkdlError(f"{len(delivery.lost)} images were not acknowledged: {delivery.why}")
+        if delivery.refused:
+            raise SparkdlError(f"{len(delivery.refused)} images were refused")

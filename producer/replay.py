@@ -1,4 +1,4 @@
-"""Replays labelled images into a directory at a set rate, each file appearing whole."""
+"""Replays labelled images at a set rate: into a directory, each file appearing whole."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import itertools
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from uuid import uuid4
 
 from sparkdl.errors import RequestError, SparkdlError
 from training.datasets import Dataset, LabelledImage
+
+T = TypeVar("T")
 
 
 def sequence(
@@ -39,6 +42,27 @@ def sequence(
                 yield image, number
 
     return itertools.islice(rounds(), limit)
+
+
+def paced(items: Iterable[T], rate: float | None) -> Iterator[T]:
+    """The items, `rate` of them a second; None for as fast as they are taken.
+
+    Raises
+    ------
+    RequestError
+        If `rate` is not positive.
+    """
+    if rate is not None and rate <= 0:
+        raise RequestError(f"expected a rate above 0 images a second, received {rate}")
+
+    def wait_and_give() -> Iterator[T]:
+        started = time.monotonic()
+        for count, item in enumerate(items):
+            if rate is not None:
+                time.sleep(max(0.0, started + count / rate - time.monotonic()))
+            yield item
+
+    return wait_and_give()
 
 
 def replay_to_directory(
@@ -74,17 +98,13 @@ def replay_to_directory(
     SparkdlError
         If an image cannot be read or written; the message names it and counts what was sent.
     """
-    if rate is not None and rate <= 0:
-        raise RequestError(f"expected a rate above 0 images a second, received {rate}")
+    images = paced(images, rate)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"{directory} cannot be a directory to write to: {error.strerror}") from error
-    started = time.monotonic()
     sent = 0
     for image, number in images:
-        if rate is not None:
-            time.sleep(max(0.0, started + sent / rate - time.monotonic()))
         try:
             folder = directory / image.label if label_folders else directory
             folder.mkdir(exist_ok=True)

@@ -1,0 +1,178 @@
+"""Replays labelled images at a set rate onto a Kafka topic, and answers for each of them."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from producer.replay import paced
+from sparkdl.errors import SparkdlError
+from streaming.client_config import ClientConfig
+from streaming.kafka import KafkaAddress, admin, largest_message, make_topic
+from streaming.message import image_headers
+from training.datasets import LabelledImage
+
+_BATCH = 256 * 1024  # bytes
+_OVERHEAD = 100  # bytes of a message beside its value, key and headers, at the most
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of the images.
+
+    Attributes
+    ----------
+    acknowledged
+        Images that all in-sync replicas of their partition have.
+    refused
+        Name and reason of each image that is too large for the topic; the others went on.
+    lost
+        Names of the images that were not acknowledged when sending was given up, for `why`.
+    """
+
+    acknowledged: int
+    refused: tuple[tuple[str, str], ...]
+    lost: tuple[str, ...]
+    why: str | None
+
+
+def replay_to_topic(
+    images: Iterator[tuple[LabelledImage, int]],
+    address: KafkaAddress,
+    config: ClientConfig,
+    *,
+    rate: float | None = None,
+    on_acknowledged: Callable[[int], None] = lambda count: None,
+) -> Delivery:
+    """Sends each image as a message (`streaming.message`), with its name as the key, to a topic made if it is missing.
+
+    The producer is idempotent and waits for all replicas. An interrupt (KeyboardInterrupt) ends the replay: what was
+    handed to the producer is delivered, and counted.
+
+    Parameters
+    ----------
+    images
+        What `producer.replay.sequence` gives.
+    rate
+        Images a second; None for as fast as it goes.
+    on_acknowledged
+        Called with the number of acknowledged images so far, on the producer's own thread.
+
+    Raises
+    ------
+    RequestError
+        If the address names no single topic, or `rate` is not positive.
+    SparkdlError
+        If no broker answers, or an image cannot be read.
+    """
+    topic = address.single_topic
+    images = paced(images, rate)
+    with admin(address, config) as client:
+        make_topic(client, topic, {})
+        limit = largest_message(client, topic)
+    defaults = {"linger_ms": 5, "batch_size": min(_BATCH, limit)}
+    producer = KafkaProducer(
+        bootstrap_servers=address.servers.split(","),
+        **{**defaults, **config.python_options(KafkaProducer.DEFAULT_CONFIG)},
+        acks="all",
+        enable_idempotence=True,
+    )
+    sender = _Sender(producer, topic, limit, on_acknowledged)
+    try:
+        with suppress(KeyboardInterrupt):
+            for image, _ in images:
+                try:
+                    payload = image.read()
+                except OSError as error:
+                    sender.settle()
+                    raise SparkdlError(
+                        f"{image.name} cannot be sent ({error}); {sender.acknowledged} images were acknowledged "
+                        "before it"
+                    ) from error
+                sender.send(image, payload)
+                if sender.why is not None:
+                    break
+        sender.settle()
+    finally:
+        with suppress(KafkaError):  # of what was given up
+            producer.close(timeout=0)
+    return sender.delivery()
+
+
+class _Sender:
+    """Hands images to a producer and keeps account of them until they are acknowledged or given up."""
+
+    def __init__(self, producer: KafkaProducer, topic: str, limit: int, on_acknowledged: Callable[[int], None]) -> None:
+        self.acknowledged = 0
+        self._pending: dict[int, str] = {}  # names, by the number of sending
+        self._refused: list[tuple[str, str]] = []
+        self._lost: list[str] = []
+        self.why: str | None = None
+        self._producer, self._topic = producer, topic
+        self._limits = {
+            "producer's max.request.size": producer.config["max_request_size"],
+            "topic's max.message.bytes": limit,
+        }
+        self._numbers = itertools.count()
+        self._on_acknowledged = on_acknowledged
+        self._changed = threading.Condition()
+
+    def send(self, image: LabelledImage, payload: bytes) -> None:
+        number = next(self._numbers)
+        with self._changed:
+            self._pending[number] = image.name
+        key, headers = image.name.encode(), image_headers(payload, image.label or None, datetime.now(UTC))
+        size = _OVERHEAD + len(payload) + len(key) + sum(len(name) + len(value) + 10 for name, value in headers)
+        for name, limit in self._limits.items():
+            # Left to the brokers to refuse, it would end the producer: an idempotent one has no gaps.
+            if size > limit:
+                self._refuse(number, f"{len(payload)} bytes are more than the {name}, {limit}")
+                return
+        try:
+            future = self._producer.send(self._topic, value=payload, key=key, headers=headers)
+        except KafkaError as error:
+            self._give_up(number, error)
+        else:
+            future.add_callback(self._acknowledge, number)
+            future.add_errback(self._give_up, number)
+
+    def settle(self) -> None:
+        """Returns when each image is acknowledged or given up.
+
+        The producer's own `flush` can fail on batches that it has split, and wait for ever for a broker that is away.
+        """
+        patience = self._producer.config["delivery_timeout_ms"] / 1000
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._pending, patience) and self.why is None:
+                self.why = "the brokers did not answer in delivery.timeout.ms"
+
+    def delivery(self) -> Delivery:
+        """The account as it stands."""
+        with self._changed:
+            lost = (*self._lost, *self._pending.values())
+            return Delivery(self.acknowledged, tuple(self._refused), lost, self.why)
+
+    def _acknowledge(self, number: int, metadata: object) -> None:
+        with self._changed:
+            del self._pending[number]
+            self.acknowledged += 1
+            self._changed.notify_all()
+        self._on_acknowledged(self.acknowledged)
+
+    def _refuse(self, number: int, why: str) -> None:
+        with self._changed:
+            self._refused.append((self._pending.pop(number), why))
+            self._changed.notify_all()
+
+    def _give_up(self, number: int, error: KafkaError) -> None:
+        with self._changed:
+            self.why = self.why or str(error)
+            self._lost.append(self._pending.pop(number))
+            self._changed.notify_all()
