@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
 import threading
 import time
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,14 +33,17 @@ def demo(
         "sparkdl-demo"
     ),
     seed: Annotated[int, typer.Option(help="Of the split, and of drawn samples.")] = 0,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="By way of a real Kafka broker, run on this machine for the time.")
+    ] = False,
     conf: Conf = None,
 ) -> None:
-    """Train a model, start a stream, drop 200 unseen images and some broken files, show what came out."""
+    """Train a model, start a stream, send it 200 unseen images and some broken ones, show what came out."""
+    from console.routes import open_route
     from console.train import print_figures
-    from producer.replay import replay_to_directory, sequence
     from streaming.job import StreamJob
-    from streaming.predictions import SinkReader
-    from streaming.settings import LabelFrom, StreamSettings
+    from streaming.kafka import connector_packages
+    from streaming.settings import StreamSettings
     from training.datasets import open_dataset
     from training.recipes import recipe
     from training.registry import Registry
@@ -53,53 +54,45 @@ def demo(
     dataset = open_dataset(address, seed)
     known, unseen = _part(dataset, seed)
     _make_empty(directory)
-    watched, sink = directory / "watched", directory / "sink"
-    watched.mkdir()
 
     _step(f"1. Training on {len(known)} of {len(dataset)} images of {len(dataset.classes)} classes from {address}")
-    spark = start_spark(conf or ())
+    spark = start_spark(conf or (), connector_packages("kafka:") if kafka else ())
     with working("training"):
         trained = train(spark, known, recipe("digits"), Registry(directory / "models"), seed=seed)
     print_figures(trained.evaluation)
 
-    _step(f"2. Streaming: watching {watched}")
-    seen = _Tally()
-    settings = StreamSettings.read(
-        source=str(watched),
-        model=str(directory / "models"),
-        sink=f"parquet:{sink}",
-        checkpoint=directory / "checkpoint",
-        label_from=LabelFrom.PARENT,
-        trigger="500ms",
-    )
-    job = StreamJob(spark, settings, seen.add)
-    job.start()
-    try:
-        _step(f"3. Producing: {len(unseen)} unseen images and some broken files, {_RATE:.0f} a second")
-        broken = _drop_broken(watched / "broken", unseen)
-        replay_to_directory(sequence(unseen, shuffle=True, seed=seed), watched, rate=_RATE, label_folders=True)
-        with working("waiting for the last prediction"):
-            seen.wait(len(unseen) + broken, job)
-    finally:
-        job.stop()
-        job.wait()
+    if kafka:
+        err.print("starting a broker")
+    with open_route(directory, kafka=kafka) as route:
+        settings = StreamSettings.read(
+            model=str(directory / "models"), checkpoint=directory / "checkpoint", trigger="500ms", **route.settings
+        )
+        _step(f"2. Streaming from {settings.source} to {settings.sink}")
+        seen = _Tally()
+        job = StreamJob(spark, settings, seen.add)
+        job.start()
+        try:
+            _step(f"3. Producing: {len(unseen)} unseen images and some broken ones, {_RATE:.0f} a second")
+            sent = route.produce(unseen, _RATE, seed)
+            with working("waiting for the last prediction"):
+                seen.wait(sent, job)
+        finally:
+            job.stop()
+            job.wait()
 
-    _step("4. What came out")
-    reader = SinkReader(str(sink))
-    rows = list(reader.rows())
-    print_rows(rows[:10], ("id", "prediction", "confidence", "label"), Format.TABLE, f"10 of {len(rows)} predictions")
-    print_rows(reader.rows(dead=True), ("id", "reason", "detail", "size"), Format.TABLE, "Dead letters")
-    print_summary(reader.summary(), classes=False)
+        _step("4. What came out")
+        reader = route.reader()
+        rows = list(reader.rows())
+        title = f"10 of {len(rows)} predictions"
+        print_rows(rows[:10], ("id", "prediction", "confidence", "label"), Format.TABLE, title)
+        print_rows(reader.rows(dead=True), ("id", "reason", "detail", "size"), Format.TABLE, "Dead letters")
+        print_summary(reader.summary(), classes=False)
     out.print(
         f"{seen.images} images in {len(seen.batches)} micro-batches, {seen.images_per_second:.0f} images a second"
     )
-    out.print(
-        f"model        {trained.version.path}\n"
-        f"its report   {trained.version.path / 'report' / 'report.md'}\n"
-        f"predictions  {sink / 'predictions'}\n"
-        f"dead letters {sink / 'dead_letters'}",
-        soft_wrap=True,
-    )
+    report = trained.version.path / "report" / "report.md"
+    for name, place in {"model": trained.version.path, "its report": report, **route.places()}.items():
+        out.print(f"{name:12} {place}", soft_wrap=True)
     err.print(f"done in {time.monotonic() - started:.0f} s")
 
 
@@ -168,26 +161,3 @@ def _make_empty(directory: Path) -> None:
         shutil.rmtree(directory)
     directory.mkdir(parents=True)
     (directory / _MARK).touch()
-
-
-def _drop_broken(folder: Path, images: Dataset) -> int:
-    """Puts files into `folder` that are no whole images, one of each kind, and returns how many."""
-    whole = images.images[0].read()
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + header
-    contents = {
-        "empty.png": b"",
-        "cut-short.png": whole[: len(whole) // 2],
-        "one-byte-changed.png": whole[:-20] + bytes([whole[-20] ^ 0xFF]) + whole[-19:],
-        "a-letter.txt": "প্রিয় বন্ধু, this is no image.".encode(),
-        "60000-by-60000.png": b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + chunk
-        + struct.pack(">I", zlib.crc32(chunk)),
-    }
-    folder.mkdir()
-    for name, content in contents.items():
-        partial = folder / f".{name}"
-        partial.write_bytes(content)
-        partial.rename(folder / name)
-    return len(contents)

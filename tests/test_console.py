@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
+from console.broker import Broker
 from console.main import run
 from sparkdl.image import Reason
 from training.datasets import Dataset
@@ -68,7 +70,15 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
             ["stream", "--source", "nowhere", "--sink", "out", "--checkpoint", "c"],
             "no such directory to watch: nowhere",
         ),
-        (["stream", "--source", "kafka://h:1/t", "--sink", "out", "--checkpoint", "c"], "expected --source"),
+        (
+            ["stream", "--source", "kafka://h/t", "--sink", "out", "--checkpoint", "c"],
+            "kafka://HOST:PORT[,HOST:PORT]/TOPIC",
+        ),
+        (["stream", "--source", "s3://b/i", "--sink", "out", "--checkpoint", "c"], "expected --source"),
+        (["stream", "--source", "empty", "--sink", "kafka://h:1/a,b", "--checkpoint", "c"], "the name of one topic"),
+        (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--kafka-config", "nowhere"], "nowhere"),
+        (["produce", "--data", "samples:1", "--to", "kafka://h:1/t", "--label-folders"], "--label-folders"),
+        (["predictions", "kafka://h:1"], "kafka://HOST:PORT[,HOST:PORT]/TOPIC"),
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--trigger", "soon"], "such as 500ms"),
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--label-from", "name"], "--label-from"),
         (["stream", "--source", "empty", "--model", "empty", "--sink", "o", "--checkpoint", "c"], "not a model"),
@@ -81,6 +91,8 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["models"], "Missing command"),
         (["models", "list", "--models", "nowhere"], "no such registry: nowhere"),
         (["models", "promote", "20200101T000000-digits", "--models", "registry"], "unknown version"),
+        (["kafka", "strat"], "start"),
+        (["kafka", "start", "--dir", "lonely"], "lonely is not empty and holds no broker"),
         (["demo", "--out", "lonely"], "it is left alone"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -206,9 +218,26 @@ def test_the_demo_ends_by_itself_and_accounts_for_every_file(
     assert run(["demo", "--out", str(tmp_path)]) == 2  # not empty, and no demo's
 
 
+def test_the_demo_takes_the_same_way_through_a_broker(
+    kafka_spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NUMTADB_HOME", raising=False)
+    out = tmp_path / "demo"
+    assert run(["demo", "--kafka", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for reason in ("empty", "truncated", "corrupt", "unsupported_format", "too_many_pixels"):
+        assert reason in printed
+    shown = dict(line.strip("│ ").split("│") for line in printed.splitlines() if line.count("│") == 3)
+    figures = {name.strip(): value.strip() for name, value in shown.items()}
+    assert (figures["images"], figures["predictions"], figures["dead letters"]) == ("205", "200", "5")
+    # The labels came as headers, and all of them did.
+    assert re.fullmatch(r"0\.\d+ \(\d+ of 200 labelled\)", figures["accuracy"])
+    assert not Broker(out / "broker").status().running
+
+
 def test_the_help_of_every_command_fits_80_columns_and_starts_no_spark() -> None:
     environment = {**os.environ, "COLUMNS": "80", "JAVA_HOME": "/nonexistent"}
-    for command in ("train", "evaluate", "predict", "stream", "produce", "predictions", "models", "demo"):
+    for command in ("train", "evaluate", "predict", "stream", "produce", "predictions", "models", "kafka", "demo"):
         shown = subprocess.run(
             [sys.executable, "-m", "console.main", command, "--help"],
             capture_output=True,

@@ -16,7 +16,18 @@ from sparkdl import DeepImageFeaturizer
 from sparkdl.arrow import arrow_udf
 
 TENSORFLOW = {"tensorflow", "keras", "tf2onnx"}
-HEAVY = TENSORFLOW | {"pyspark", "onnx", "onnxruntime", "matplotlib", "sklearn", "scipy", "pandas", "pyarrow", "PIL"}
+HEAVY = TENSORFLOW | {
+    "pyspark",
+    "onnx",
+    "onnxruntime",
+    "matplotlib",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "PIL",
+    "kafka",
+}
 EVERY_ROOM = """
 import importlib, pkgutil
 for package in ("sparkdl", "training", "streaming", "producer", "console"):
