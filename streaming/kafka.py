@@ -186,8 +186,8 @@ _CAUSES = {
     "PBES2 SecretKeyFactory": "Java cannot read the encrypted key of --kafka-config: encrypt it as "
     "openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES does, or put it into a PKCS12 store",
     "TopicAuthorizationException": "the user of --kafka-config has no right to {place}",
-    "kafka.common.errors.TimeoutException": "the brokers of {place} do not answer; the stream goes on where it stopped when it is started "
-    "again",
+    "kafka.common.errors.TimeoutException": "the brokers of {place} do not answer; the stream goes on where it "
+    "stopped when it is started again",
 }
 
 
