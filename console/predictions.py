@@ -10,6 +10,7 @@ import typer
 
 from console.output import Format, KafkaConfig, err, out, print_json, print_rows, start_spark, working
 from console.train import Conf
+from sparkdl.errors import RequestError
 
 if TYPE_CHECKING:
     from streaming.predictions import Reader
@@ -24,11 +25,19 @@ def read(
     summary: Annotated[bool, typer.Option("--summary", help="Show counts, not rows.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Wait for more; end with Ctrl-C.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows at the most.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="With --dead-letters: give their bytes back as files in this new directory.")
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
     kafka_config: KafkaConfig = None,
 ) -> None:
     """Read what a stream has written."""
+    if export is not None and (not dead_letters or summary or follow or limit):
+        raise RequestError("--export goes with --dead-letters alone")
     reader = open_reader(sink, kafka_config)
+    if export is not None:
+        _export(reader, export)
+        return
     if summary:
         figures = reader.summary()
         if form is Format.JSON:
@@ -43,6 +52,20 @@ def read(
             out.print("  ".join(_brief(row[name]) for name in columns), soft_wrap=True)
     else:
         print_rows(rows, columns, form)
+
+
+def _export(reader: Reader, directory: Path) -> None:
+    from streaming.export import check_directory, export_dead_letters
+
+    check_directory(directory)
+    files = 0
+    for row in export_dead_letters(reader, directory):
+        files += row["file"] is not None
+        if row["file"] is None:
+            err.print(f"no bytes of {row['id']} were kept ({row['reason']}): see {row['origin']}", soft_wrap=True)
+    err.print(
+        f"{files} dead letters in {directory}; sparkdl produce --data {directory} sends them again", soft_wrap=True
+    )
 
 
 def open_reader(address: str, kafka_config: Path | None) -> Reader:
@@ -84,7 +107,6 @@ def predict(
     conf: Conf = None,
 ) -> None:
     """Classify image files."""
-    from sparkdl.errors import RequestError
     from sparkdl.predictor import classify
     from training.datasets import Dataset, LabelledImage, list_images
     from training.fit import encoded_rows

@@ -39,7 +39,7 @@ def produce(
         raise RequestError(f"expected --to as a directory or kafka://HOST:PORT/TOPIC, received {to!r}")
     if is_kafka(to) and label_folders:
         raise RequestError("--label-folders is for directories: a message has its label as a header")
-    dataset = open_dataset(data, seed)
+    dataset = open_dataset(data, seed, labelled=False)
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
     total = limit if loop else min(len(dataset), limit or len(dataset))
     columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

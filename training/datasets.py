@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 import re
 from collections import Counter
@@ -17,6 +18,9 @@ from sparkdl.errors import RequestError
 from training import samples
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+EXPORT_LIST = "dead-letters.jsonl"
+"""Stands beside exported dead letters and lists them."""
+
 SAMPLES = "samples"
 """The address of drawn samples: `samples`, or `samples:N` for N images a class."""
 _SAMPLES_A_CLASS = 100
@@ -129,16 +133,19 @@ def natural_order(label: str) -> tuple[int, int, str]:
     return (0, int(label), label) if label.isdecimal() else (1, 0, label)
 
 
-def open_dataset(address: str, seed: int = 0) -> Dataset:
+def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Dataset:
     """The labelled images at `address`.
 
     Parameters
     ----------
     address
         A directory of label folders (`DIR/<label>/**/<image>`), a directory in NumtaDB's official layout
-        (`training-a.csv` beside `training-a/`), `samples` or `samples:N`.
+        (`training-a.csv` beside `training-a/`), a directory of exported dead letters (`dead-letters.jsonl` beside
+        them), `samples` or `samples:N`.
     seed
         Of drawn samples.
+    labelled
+        Whether each image must have a label; without it, what has none has the label "".
 
     Raises
     ------
@@ -154,7 +161,10 @@ def open_dataset(address: str, seed: int = 0) -> Dataset:
             f"no such directory of labelled images: {address} (expected a directory, or '{SAMPLES}' for drawn digits)"
         )
     tables = sorted(path for path in root.iterdir() if _OFFICIAL_SET.fullmatch(path.name))
-    dataset = _read_official(address, root, tables) if tables else _read_folders(address, root)
+    if (root / EXPORT_LIST).is_file():
+        dataset = _read_export(address, root, labelled=labelled)
+    else:
+        dataset = _read_official(address, root, tables) if tables else _read_folders(address, root)
     if not dataset.images:
         problems = f" ({len(dataset.problems)} problems, the first: {dataset.problems[0]})" if dataset.problems else ""
         raise RequestError(
@@ -216,6 +226,27 @@ def _read_official(address: str, root: Path, tables: list[Path]) -> Dataset:
                     images.append(LabelledImage(name, label, path))
                 else:
                     problems.append(f"{name}: named in {table.name}, but there is no such file")
+    return Dataset(address, tuple(images), tuple(problems))
+
+
+def _read_export(address: str, root: Path, *, labelled: bool) -> Dataset:
+    """What `streaming.export` has written: a line for each dead letter, with the name of its file if it has one."""
+    images, problems = [], []
+    for number, line in enumerate((root / EXPORT_LIST).read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            name, label = row["file"], row["label"] or ""
+        except (ValueError, KeyError, TypeError):
+            problems.append(f"{EXPORT_LIST}, line {number}: no dead letter")
+            continue
+        if name is None:
+            continue
+        if not isinstance(name, str) or Path(name).name != name or not (root / name).is_file():
+            problems.append(f"{EXPORT_LIST}, line {number}: no file {name} beside it")
+        elif labelled and not label:
+            problems.append(f"{name}: it has no label")
+        else:
+            images.append(LabelledImage(name, str(label), root / name))
     return Dataset(address, tuple(images), tuple(problems))
 
 

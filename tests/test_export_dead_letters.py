@@ -1,0 +1,120 @@
+"""Promises of `streaming.export`: the bytes of dead letters come back as files, and can be sent again."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from refusals import refused
+
+from console.main import run
+from streaming.export import check_directory, export_dead_letters
+from streaming.predictions import ParquetReader
+from training.datasets import EXPORT_LIST, open_dataset
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LETTERS: dict[str, tuple[bytes | None, int, str | None]] = {
+    "7/cut.png": (b"\x89PNG", 4, "7"),
+    "../../etc/passwd": (b"root", 4, None),
+    "digits/0/5": (b"", 0, None),
+    "long.png": (None, 1 << 30, "7"),
+    "\n" * 500 + "\u09e7.jpg": (b"\xff\xd8", 2, "1"),
+}
+"""Payload, size and label by id."""
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Path:
+    """A Parquet sink with dead letters of hostile names."""
+    rows = [
+        {
+            "id": name,
+            "origin": f"file:/{name}",
+            "reason": "truncated",
+            "detail": None,
+            "payload": payload,
+            "size": size,
+            "sha256": None,
+            "label": label,
+            "produced_at": AT,
+            "failed_at": AT,
+            "batch_id": 0,
+        }
+        for name, (payload, size, label) in LETTERS.items()
+    ]
+    batch = tmp_path / "sink" / "dead_letters" / "batch=0"
+    batch.mkdir(parents=True)
+    (tmp_path / "sink" / "predictions").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), batch / "part.parquet")
+    return tmp_path / "sink"
+
+
+def exported(sink: Path, directory: Path) -> list[dict[str, Any]]:
+    check_directory(directory)
+    return list(export_dead_letters(ParquetReader(str(sink)), directory))
+
+
+def test_every_payload_is_a_file_directly_in_the_directory(sink: Path, tmp_path: Path) -> None:
+    rows = exported(sink, tmp_path / "out")
+    assert {row["id"]: row["file"] and (tmp_path / "out" / row["file"]).read_bytes() for row in rows} == {
+        name: payload for name, (payload, _, _) in LETTERS.items()
+    }
+    names = {row["file"] for row in rows if row["file"]} | {EXPORT_LIST}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    assert all(name.isascii() and len(name) < 100 for name in names)
+
+
+def test_the_list_has_all_of_a_row_but_its_bytes(sink: Path, tmp_path: Path) -> None:
+    exported(sink, tmp_path / "out")
+    listed = [json.loads(line) for line in (tmp_path / "out" / EXPORT_LIST).read_text().splitlines()]
+    assert [row["id"] for row in listed] == list(LETTERS)
+    assert "payload" not in listed[0]
+    assert (listed[0]["reason"], listed[0]["label"], listed[0]["failed_at"]) == ("truncated", "7", AT.isoformat())
+    assert listed[3]["file"] is None
+
+
+def test_what_was_exported_is_sent_again_with_its_labels(sink: Path, tmp_path: Path) -> None:
+    assert run(["predictions", str(sink), "--dead-letters", "--export", str(tmp_path / "out")]) == 0
+    again = open_dataset(str(tmp_path / "out"), labelled=False)
+    assert sorted((image.read(), image.label) for image in again) == sorted(
+        (payload, label or "") for payload, _, label in LETTERS.values() if payload is not None
+    )
+    assert run(["produce", "--data", str(tmp_path / "out"), "--to", str(tmp_path / "watched")]) == 0
+    assert sorted(path.read_bytes() for path in (tmp_path / "watched").iterdir()) == sorted(
+        payload for payload, _, _ in LETTERS.values() if payload is not None
+    )
+
+
+def test_to_train_on_them_each_needs_a_label(sink: Path, tmp_path: Path) -> None:
+    exported(sink, tmp_path / "out")
+    dataset = open_dataset(str(tmp_path / "out"))
+    assert sorted(image.label for image in dataset) == ["1", "7"]
+    assert [problem for problem in dataset.problems if "it has no label" in problem] == list(dataset.problems)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "missing.png", 7])
+def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: object) -> None:
+    (tmp_path / "secret").write_text("")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / EXPORT_LIST).write_text(json.dumps({"file": name, "label": "7"}) + "\nno JSON\n")
+    with refused("no labelled image found", "no file"):
+        open_dataset(str(out), labelled=False)
+
+
+def test_a_directory_that_holds_something_is_refused(sink: Path, tmp_path: Path) -> None:
+    with refused("is not empty: name a new directory"):
+        check_directory(sink)
+    with refused("cannot be a directory to write to"):
+        check_directory(sink / "dead_letters" / "batch=0" / "part.parquet")
+
+
+def test_export_is_for_dead_letters(sink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predictions", str(sink), "--export", str(tmp_path / "out")]) == 2
+    assert "--export goes with --dead-letters alone" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
