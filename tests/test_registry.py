@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.ml import PipelineModel
-from pyspark.ml.feature import IndexToString
+from pyspark.ml.feature import IndexToString, SQLTransformer
 from pyspark.sql import SparkSession
 from refusals import refused
 
@@ -180,12 +180,26 @@ def test_a_broken_version_does_not_keep_another_from_being_used(small: Registry)
     assert resolve_model(str(small.path)).name == good.name
 
 
-@pytest.mark.parametrize("loader", ["os.system", "sparkdlx.Stage", "pyspark.ml.connect.classification.X", 7])
+@pytest.mark.parametrize("loader", ["os.system", "sparkdlx.Stage", 7])
 def test_a_stage_of_another_class_is_refused(version: ModelVersion, loader: object) -> None:
     (metadata,) = version.pipeline.glob("stages/*/metadata/part-*")
     described = json.loads(metadata.read_text())
     metadata.write_text(json.dumps({**described, "class": loader}))
     with pytest.raises(SparkdlError, match=f"its stage of class {loader} is neither"):
+        resolve_model(str(version.pipeline)).load()
+
+
+def test_a_stage_that_calls_java_by_its_sql_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    statement = "SELECT *, reflect('java.lang.System', 'getProperty', 'user.name') AS who FROM __THIS__"
+    PipelineModel([SQLTransformer(statement=statement)]).write().save((tmp_path / "model").as_uri())
+    with pytest.raises(SparkdlError, match=r"SQLTransformer is refused, since it runs what it holds"):
+        resolve_model(str(tmp_path / "model")).load()
+
+
+def test_a_stage_that_is_unpickled_is_refused(version: ModelVersion) -> None:
+    (metadata,) = version.pipeline.glob("stages/*/metadata/part-*")
+    metadata.write_text(json.dumps({"class": "pyspark.ml.connect.classification.LogisticRegressionModel"}))
+    with pytest.raises(SparkdlError, match=r"is refused, since it runs what it holds"):
         resolve_model(str(version.pipeline)).load()
 
 

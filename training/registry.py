@@ -24,7 +24,8 @@ CURRENT = "CURRENT"
 PIPELINE, MODEL_JSON, REPORT = "pipeline", "model.json", "report"
 _VERSION = re.compile(r"\d{8}T\d{6}-[\w.-]+")
 _STAGE_PACKAGES = ("org.apache.spark.ml.", "pyspark.ml.", "sparkdl.")
-_UNPICKLING = "pyspark.ml.connect."  # its stages are loaded by torch.load
+# The first are loaded by torch.load, which unpickles; the SQL of the last may call any method of any Java class.
+_RUNNING = ("pyspark.ml.connect.", "pyspark.ml.feature.SQLTransformer", "org.apache.spark.ml.feature.SQLTransformer")
 
 
 @dataclass(frozen=True)
@@ -242,5 +243,7 @@ def _check_stages(name: str, pipeline: Path) -> None:
             loader = str(json.loads(path.read_text(encoding="utf-8"))["class"])
         except (ValueError, KeyError, TypeError) as error:
             raise SparkdlError(f"model {name}: {file} is not a stage's metadata") from error
-        if not loader.startswith(_STAGE_PACKAGES) or loader.startswith(_UNPICKLING):
+        if not loader.startswith(_STAGE_PACKAGES):
             raise SparkdlError(f"model {name}: its stage of class {loader} is neither Spark ML's nor this package's")
+        if loader.startswith(_RUNNING):
+            raise SparkdlError(f"model {name}: its stage of class {loader} is refused, since it runs what it holds")
