@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,9 @@ def main() -> None:
         console.print(Text(f"$ {' '.join(command)}", style="bold"))
         for line in said.splitlines():
             console.print(Text(line, style="bold" if line[:2] in {"1.", "2.", "3.", "4."} else ""))
-        console.save_svg(target, title=" ".join(command))
+        picture = console.export_svg(title=" ".join(command))
+    # No picture fetches fonts.
+    Path(target).write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL))
 
 
 if __name__ == "__main__":
