@@ -42,7 +42,7 @@ def demo(
     from console.routes import open_route
     from console.train import print_figures
     from streaming.job import StreamJob
-    from streaming.kafka import connector_packages
+    from streaming.kafka import CONNECTOR
     from streaming.settings import StreamSettings
     from training.datasets import open_dataset
     from training.recipes import recipe
@@ -56,7 +56,7 @@ def demo(
     _make_empty(directory)
 
     _step(f"1. Training on {len(known)} of {len(dataset)} images of {len(dataset.classes)} classes from {address}")
-    spark = start_spark(conf or (), connector_packages("kafka:") if kafka else ())
+    spark = start_spark(conf or (), (CONNECTOR,) if kafka else ())
     with working("training"):
         trained = train(spark, known, recipe("digits"), Registry(directory / "models"), seed=seed)
     print_figures(trained.evaluation)

@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from sparkdl.containers import identify
+from sparkdl.rejection import Refused
+
 SCHEMA = "1"
 DEAD_LETTERS_SUFFIX = ".dead-letters"
 JSON_TYPE = "application/json"
@@ -38,18 +41,6 @@ class Header(StrEnum):
     BATCH_ID = "batch-id"
 
 
-CONTENT_TYPES = {
-    b"\x89PNG": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"BM": "image/bmp",
-    b"GIF8": "image/gif",
-    b"II*\0": "image/tiff",
-    b"MM\0*": "image/tiff",
-    b"RIFF": "image/webp",
-}
-"""How encoded images begin, and what they are called."""
-
-
 def image_headers(payload: bytes, label: str | None, produced_at: datetime) -> Headers:
     """The headers of an encoded image.
 
@@ -60,15 +51,21 @@ def image_headers(payload: bytes, label: str | None, produced_at: datetime) -> H
     produced_at
         With a time zone.
     """
-    kind = next((name for start, name in CONTENT_TYPES.items() if payload.startswith(start)), None)
     values = {
         Header.LABEL: label,
-        Header.CONTENT_TYPE: kind,
+        Header.CONTENT_TYPE: _content_type(payload),
         Header.SHA256: hashlib.sha256(payload).hexdigest(),
         Header.PRODUCED_AT: produced_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         Header.SCHEMA: SCHEMA,
     }
     return [(name.value, value.encode()) for name, value in values.items() if value is not None]
+
+
+def _content_type(payload: bytes) -> str | None:
+    try:
+        return f"image/{identify(payload).name.lower()}"
+    except Refused:
+        return None
 
 
 def prediction_row(value: bytes) -> dict[str, Any]:
