@@ -14,9 +14,10 @@ import typer
 from console.output import Format, err, out, print_rows, start_spark, working
 from console.predictions import print_summary
 from console.train import Conf
+from streaming.events import Batch, Observer
 
 if TYPE_CHECKING:
-    from streaming.job import Batch, StreamJob
+    from streaming.job import StreamJob
     from training.datasets import Dataset
 
 _TRAIN, _STREAM = 400, 200  # images
@@ -69,7 +70,7 @@ def demo(
         )
         _step(f"2. Streaming from {settings.source} to {settings.sink}")
         seen = _Tally()
-        job = StreamJob(spark, settings, seen.add)
+        job = StreamJob(spark, settings, seen)
         job.start()
         try:
             _step(f"3. Producing: {len(unseen)} unseen images and some broken ones, {_RATE:.0f} a second")
@@ -96,14 +97,14 @@ def demo(
     err.print(f"done in {time.monotonic() - started:.0f} s")
 
 
-class _Tally:
+class _Tally(Observer):
     """Counts what the stream's own thread reports, and lets another thread wait for a sum."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self._changed = threading.Condition()
 
-    def add(self, batch: Batch) -> None:
+    def batch(self, batch: Batch) -> None:
         with self._changed:
             self.batches.append(batch)
             self._changed.notify_all()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.output import KafkaConfig, start_spark
+from console.output import KafkaConfig, err, start_spark
 from console.train import Conf
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ def stream(
     fail_on_data_loss: Annotated[
         bool | None, typer.Option(help="Stop if messages are gone that were not read yet [default: yes].")
     ] = None,
+    retries: Annotated[
+        int | None, typer.Option(help="Times in a row that a stream that failed is started again [default: 5].")
+    ] = None,
+    http: Annotated[
+        str | None, typer.Option(help="[HOST:]PORT to answer /livez, /readyz and /metrics on [default: none].")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Print all that Spark says of a failure.")] = False,
     conf: Conf = None,
 ) -> None:
     """Classify images as they arrive. Each option can also be set as SPARKDL_NAME or in sparkdl.toml.
@@ -74,20 +82,32 @@ def stream(
         starting_offsets=starting_offsets,
         min_partitions=min_partitions,
         fail_on_data_loss=fail_on_data_loss,
+        retries=retries,
+        http=http,
     )
+    from sparkdl.errors import SparkdlError
+    from streaming.failures import with_causes
+    from streaming.http import parse_http, serve
     from streaming.job import StreamJob, check_request
     from streaming.kafka import connector_packages
+    from streaming.metrics import Metrics
     from streaming.progress import BatchLog
 
     check_request(settings)  # what can be refused without Spark is refused before it is started
+    if settings.http is not None:
+        parse_http(settings.http)
     spark = start_spark(conf or (), connector_packages(settings.source, settings.sink))
-    log = BatchLog()
-    job = StreamJob(spark, settings, log.batch)
+    log, metrics = BatchLog(debug=debug), Metrics()
+    job = StreamJob(spark, settings, log, metrics)
     stop_on_signals(job)
-    job.start()
-    log.started(settings, job.model.name)
-    job.wait()
-    log.ended()
+    with serve(settings.http, job.health, metrics) if settings.http is not None else nullcontext():
+        job.start()
+        try:
+            job.wait()
+        except SparkdlError as error:
+            if debug and isinstance(error.__cause__, Exception):
+                err.print(with_causes(error.__cause__))
+            raise
 
 
 def stop_on_signals(job: StreamJob) -> None:

@@ -39,7 +39,8 @@ DEFAULTS: dict[str, str] = {
 """Good for images, and for secrets, on any master."""
 
 LOCAL_DEFAULTS: dict[str, str] = {
-    "spark.master": "local[*]",
+    # A task whose Python worker died is tried again, up to 4 times in all, as a cluster does.
+    "spark.master": "local[*,4]",
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
     "spark.driver.memory": "2g",
     # Nobody but this machine has business with the driver.

@@ -1,8 +1,7 @@
-"""One running stream: start it, tell of each micro-batch, stop it between two of them."""
+"""One stream: starts it, watches over it, starts it again after a failure or with another model, stops it."""
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,32 +12,25 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from sparkdl.errors import SparkdlError
+from sparkdl.predictor import Classifier
 from sparkdl.rejection import Limits
 from streaming.checkpoint import check_checkpoint, claim_checkpoint
 from streaming.classify import outcomes
 from streaming.client_config import ClientConfig
-from streaming.kafka import explain, is_kafka
+from streaming.events import Batch, Observer
+from streaming.failures import Failure
+from streaming.promotions import Promotions, RefusedModelError, load_successor
 from streaming.settings import StreamSettings
 from streaming.sinks import check_sink, open_sink
 from streaming.sources import check_source, open_source
 from training.registry import ModelVersion, resolve_model
 
 _POLL = 0.1  # seconds between two looks at the query
+_LOOK = 1.0  # seconds between two looks at the registry
+_SILENCE = 60.0  # seconds after which a source that does not answer makes the stream unready
+_HEARTBEAT = 120.0  # seconds in which the stream must have been looked after; another model may take some to load
 _LEAVE = 10.0  # seconds that a query which does not write is given to end its trigger
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One finished micro-batch."""
-
-    batch_id: int
-    predictions: int
-    dead_letters: int
-    seconds: float
-
-    @property
-    def images(self) -> int:
-        return self.predictions + self.dead_letters
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds before a stream that failed is started again; doubled each time
 
 
 def check_request(settings: StreamSettings) -> ModelVersion:
@@ -57,11 +49,22 @@ def check_request(settings: StreamSettings) -> ModelVersion:
     return model
 
 
+@dataclass(frozen=True)
+class Health:
+    """How a stream is. `ready`: it runs, reads its source and writes; else `why` not."""
+
+    live: bool
+    ready: bool
+    why: str
+    model: str
+
+
 class StreamJob:
     """A stream from its source through a model to its sink.
 
     Everything that can be wrong with the request is checked when the job is made: the source, the model, the sink
-    and the checkpoint.
+    and the checkpoint. The stream runs as one Spark query after another on one checkpoint: the next begins where the
+    last one ended, after a failure that may pass or with another promoted model.
 
     Parameters
     ----------
@@ -69,8 +72,8 @@ class StreamJob:
         The session to run in.
     settings
         See `StreamSettings`.
-    on_batch
-        Called after each micro-batch that was written, on the stream's own thread.
+    observers
+        Are told of what happens.
 
     Raises
     ------
@@ -78,48 +81,37 @@ class StreamJob:
         As `check_request` does, and if the sink holds another stream's batches.
     """
 
-    def __init__(
-        self, spark: SparkSession, settings: StreamSettings, on_batch: Callable[[Batch], None] = lambda batch: None
-    ) -> None:
+    def __init__(self, spark: SparkSession, settings: StreamSettings, *observers: Observer) -> None:
         self.settings = settings
-        self._on_batch = on_batch
+        self._spark = spark
+        self._observers = observers
         self._stopping = threading.Event()
-        self._left = False
-        self._writing, self._quiet_since = False, time.monotonic()
+        self._ended = threading.Event()
+        self._raised: SparkdlError | None = None
         self.model = check_request(settings)
-        encoded = open_source(spark, settings)
-        classifier = self.model.load()
+        self._encoded = open_source(spark, settings)
+        self._classifier = self.model.load()
+        self._promotions = Promotions(settings.model, self.model)
         self._sink = open_sink(spark, settings)
         self._sink.open(claim_checkpoint(settings))
-        self._rows = outcomes(
-            encoded,
-            classifier,
-            self.model.name,
-            settings.review_below,
-            Limits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels),
-        )
-        self._query: StreamingQuery | None = None
+        self._run: _Run | None = None
+        self._failures = 0
+        self._looked = self._beat = time.monotonic()
+        self._waiting_for = ""
 
     def start(self) -> None:
         """Starts the stream in the background."""
-        writer = self._rows.writeStream.foreachBatch(self._write).option(
-            "checkpointLocation", str(Path(self.settings.checkpoint).absolute())
-        )
-        if self.settings.available_now:
-            writer = writer.trigger(availableNow=True)
-        else:
-            writer = writer.trigger(processingTime=f"{round(self.settings.trigger * 1000)} milliseconds")
-        self._query = writer.start()
+        self._run = self._begin()
+        self._tell(lambda observer: observer.started(self.settings, self.model.name))
+        threading.Thread(target=self._supervise, name="stream", daemon=True).start()
 
     @property
     def is_active(self) -> bool:
         """Whether the stream has been started and has not ended."""
-        return self._query is not None and self._query.isActive
+        return self._run is not None and not self._ended.is_set()
 
     def stop(self) -> None:
         """Asks the stream to end after the micro-batch that it is in; `wait` returns when it has."""
-        if not self._stopping.is_set():
-            self._quiet_since = time.monotonic()
         self._stopping.set()
 
     def wait(self) -> None:
@@ -128,65 +120,174 @@ class StreamJob:
         Raises
         ------
         SparkdlError
-            If the stream failed; the message holds the root cause.
+            If the stream failed for good; the message holds the root cause, `__cause__` what Spark raised.
         """
-        query = self._query
-        assert query is not None  # started
-        while query.isActive:
-            if self._stopping.is_set() and self._may_leave():
-                self._left = True
-                query.stop()
-            time.sleep(_POLL)
-        failure = query.exception()
-        if failure is not None and not self._left:
-            raise SparkdlError(f"the stream failed: {self._reason(with_causes(failure))}") from failure
+        self._ended.wait()
+        if self._raised is not None:
+            raise self._raised
 
-    def _reason(self, failure: str) -> str:
-        cause = root_cause(failure)
-        place = next(filter(is_kafka, (self.settings.source, self.settings.sink)), None)
-        return (place and explain(failure, place)) or cause
+    def health(self) -> Health:
+        """How the stream is at this moment."""
+        live = self.is_active and time.monotonic() - self._beat < _HEARTBEAT
+        if not live:
+            why = "it is not looked after any more" if self.is_active else "it has ended"
+        else:
+            why = self._waiting_for or (self._run.hindrance if self._run is not None else "")
+        return Health(live, not why, why, self.model.name)
 
-    def _may_leave(self) -> bool:
-        """Whether the query can be stopped without cutting off a micro-batch.
+    def _begin(self) -> _Run:
+        limits = Limits(max_bytes=self.settings.max_bytes, max_pixels=self.settings.max_pixels)
+        rows = outcomes(self._encoded, self._classifier, self.model.name, self.settings.review_below, limits)
+        return _Run(rows, self.settings, self._write)
 
-        Between two triggers it can. So it can when it has long written nothing: then it waits for its source, which may
-        be away for good.
-        """
-        assert self._query is not None  # started
-        quiet = not self._writing and time.monotonic() - self._quiet_since > _LEAVE
-        return quiet or not self._query.status["isTriggerActive"]
+    def _tell(self, event: Callable[[Observer], None]) -> None:
+        for observer in self._observers:
+            event(observer)
 
     def _write(self, rows: DataFrame, batch_id: int) -> None:
+        started = time.monotonic()
+        written = self._sink.write(rows, batch_id)
+        self._failures = 0
+        if written is not None:
+            batch = Batch(batch_id, written.predictions, written.dead_letters, time.monotonic() - started)
+            self._tell(lambda observer: observer.batch(batch))
+
+    def _supervise(self) -> None:
+        try:
+            while self._go_on():
+                pass
+            self._tell(lambda observer: observer.ended())
+        except SparkdlError as error:
+            self._raised = error
+        except Exception as error:  # noqa: BLE001 - whoever waits is to hear of it, whatever it is
+            self._raised = SparkdlError(f"the stream failed: {error}")
+            self._raised.__cause__ = error
+        finally:
+            self._ended.set()
+
+    def _go_on(self) -> bool:
+        """Watches one query to its end and, if there is to be another, starts that."""
+        assert self._run is not None  # started
+        successor: tuple[ModelVersion, Classifier] | None = None
+        while self._run.is_active:
+            self._beat = time.monotonic()
+            self._run.look()
+            if successor is None and not self._stopping.is_set():
+                successor = self._successor()
+            if self._stopping.is_set() or successor is not None:
+                self._run.leave()
+            time.sleep(_POLL)
+        error = self._run.error
+        if self._stopping.is_set() or (error is None and successor is None):
+            return False
+        if error is not None:
+            self._retry(error)
+        if successor is not None:
+            old, (self.model, self._classifier) = self.model.name, successor
+            self._promotions.running = self.model
+            self._tell(lambda observer: observer.model_changed(old, self.model.name))
         if self._stopping.is_set():
+            return False
+        self._run = self._begin()
+        return True
+
+    def _successor(self) -> tuple[ModelVersion, Classifier] | None:
+        """Another version that has been promoted, tried and found good."""
+        if time.monotonic() - self._looked < _LOOK:
+            return None
+        self._looked = time.monotonic()
+        try:
+            version = self._promotions.next()
+            if version is None:
+                return None
+            return version, load_successor(self._spark, version, self._classifier)
+        except RefusedModelError as refusal:
+            name, reason = refusal.name, str(refusal)
+            self._tell(lambda observer: observer.model_refused(name, reason))
+            return None
+
+    def _retry(self, error: Exception) -> None:
+        """Waits before the next attempt; raises a SparkdlError if there is none to be."""
+        failure = Failure.of(error, self.settings)
+        if failure.lasting or self._failures >= self.settings.retries:
+            attempts = f" {self._failures + 1} times in a row" if self._failures else ""
+            raise SparkdlError(f"the stream failed{attempts}: {failure.reason}") from error
+        wait = min(_FIRST_WAIT * 2**self._failures, _LONGEST_WAIT)
+        self._failures += 1
+        self._tell(lambda observer: observer.failed(failure, self._failures, wait))
+        self._waiting_for = f"it failed ({failure.reason}) and is started again"
+        self._stopping.wait(wait)
+        self._waiting_for = ""
+
+
+class _Run:
+    """One Spark query, from its start until it has ended or was left between two micro-batches."""
+
+    def __init__(self, rows: DataFrame, settings: StreamSettings, write: Callable[[DataFrame, int], None]) -> None:
+        self._write = write
+        self._leaving_since: float | None = None
+        self._left = False
+        self._writing, self._quiet_since = False, time.monotonic()
+        self._well_at: float | None = None
+        writer = rows.writeStream.foreachBatch(self._on_batch).option(
+            "checkpointLocation", str(Path(settings.checkpoint).absolute())
+        )
+        if settings.available_now:
+            writer = writer.trigger(availableNow=True)
+        else:
+            writer = writer.trigger(processingTime=f"{round(settings.trigger * 1000)} milliseconds")
+        self._query: StreamingQuery = writer.start()
+
+    @property
+    def is_active(self) -> bool:
+        return self._query.isActive
+
+    @property
+    def error(self) -> Exception | None:
+        """What ended the query, None if it ended as it was asked to."""
+        return None if self._left else self._query.exception()
+
+    def leave(self) -> None:
+        """Ends the query if it can be done without cutting off a micro-batch; to be called again until it has ended.
+
+        Between two triggers it can. So it can when it has long written nothing: then it waits for its source, which
+        may be away for good.
+        """
+        if self._leaving_since is None:
+            self._leaving_since = time.monotonic()
+        quiet_since = max(self._leaving_since, self._quiet_since)
+        quiet = not self._writing and time.monotonic() - quiet_since > _LEAVE
+        if quiet or not self._query.status["isTriggerActive"]:
+            self._left = True
+            self._query.stop()
+
+    def look(self) -> None:
+        """Notes whether the query comes along: it writes, or waits for images."""
+        status = self._query.status
+        waits = not status["isTriggerActive"] and not status["message"].startswith("Initializing")
+        if waits or self._writing:
+            self._well_at = time.monotonic()
+
+    @property
+    def hindrance(self) -> str:
+        """Why the query does not come along; empty if it does."""
+        if self._well_at is None:
+            return "its source has not been read yet"
+        silence = time.monotonic() - self._well_at
+        return "" if silence < _SILENCE else f"its source has given no answer for {silence:.0f} s"
+
+    def _on_batch(self, rows: DataFrame, batch_id: int) -> None:
+        if self._leaving_since is not None:
             # The batch before this one is complete and noted as such. This one was only planned: Spark will plan the
             # same one again when the stream goes on. An error is the one way to leave it from within.
             self._left = True
-            raise _Stopped
-        started = time.monotonic()
+            raise _Left
         self._writing = True
         try:
-            written = self._sink.write(rows, batch_id)
+            self._write(rows, batch_id)
         finally:
             self._writing, self._quiet_since = False, time.monotonic()
-        if written is None:
-            return
-        self._on_batch(Batch(batch_id, written.predictions, written.dead_letters, time.monotonic() - started))
 
 
-class _Stopped(Exception):  # noqa: N818 - ends a micro-batch that was not begun; nobody sees it
-    """The stream was asked to stop before this micro-batch began."""
-
-
-def with_causes(failure: Exception) -> str:
-    """What Spark says of a failed query, with the causes in Java that pyspark has but does not print."""
-    causes = getattr(getattr(failure, "_cause", None), "_stackTrace", None)
-    return f"{failure}\nCaused by: {causes}" if causes else str(failure)
-
-
-def root_cause(message: str) -> str:
-    """The line of a Spark error that says what happened: the innermost Python exception, else the last Java cause."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    # What py4j says is where an error crossed between Java and Python, not what it was; ": " begins what it was.
-    python = [line for line in lines if re.match(r"(?!py4j\.)[\w.]*Error: ", line)]
-    java = [cause[1] for line in lines if (cause := re.match(r"(?:Caused by)?: ((?!py4j\.).+)", line))]
-    return (python or java or lines[:1])[-1][:500]
+class _Left(Exception):  # noqa: N818 - ends a micro-batch that was not begun; nobody sees it
+    """The query was to be left before this micro-batch began."""

@@ -174,7 +174,7 @@ _EXPIRED = (
     "messages of {place} are gone that were not read yet: they expired, or the topic was made anew; "
     "to go on with those that are left, add --no-fail-on-data-loss"
 )
-_CAUSES = {
+_LASTING = {
     "UnknownTopicOrPartitionException": _GONE,
     "UnknownTopicIdException": _GONE,
     "OffsetOutOfRangeException": _EXPIRED,
@@ -186,6 +186,9 @@ _CAUSES = {
     "PBES2 SecretKeyFactory": "Java cannot read the encrypted key of --kafka-config: encrypt it as "
     "openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES does, or put it into a PKCS12 store",
     "TopicAuthorizationException": "the user of --kafka-config has no right to {place}",
+}
+"""What is the same at the next attempt, and what it means."""
+_PASSING = {
     "kafka.common.errors.TimeoutException": "the brokers of {place} do not answer; the stream goes on where it "
     "stopped when it is started again",
 }
@@ -201,4 +204,10 @@ def explain(failure: str, place: str) -> str | None:
     place
         The address that the stream reads or writes.
     """
-    return next((words.format(place=place) for sign, words in _CAUSES.items() if sign in failure), None)
+    known = {**_LASTING, **_PASSING}
+    return next((words.format(place=place) for sign, words in known.items() if sign in failure), None)
+
+
+def lasts(failure: str) -> bool:
+    """Whether a failure of the connector, the whole text of the error, would be the same at the next attempt."""
+    return any(sign in failure for sign in _LASTING)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import structlog
 
+from streaming.events import Batch, Observer
+from streaming.failures import Failure
 from streaming.settings import StreamSettings
 
-if TYPE_CHECKING:
-    from streaming.job import Batch
 
+class BatchLog(Observer):
+    """Writes to stderr: coloured words at a terminal, one JSON object a line elsewhere.
 
-class BatchLog:
-    """Writes to stderr: coloured words at a terminal, one JSON object a line elsewhere."""
+    Parameters
+    ----------
+    debug
+        Whether to write all that Spark says of a failure.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, debug: bool = False) -> None:
+        self._debug = debug
         renderer = (
             structlog.dev.ConsoleRenderer(pad_event_to=16)
             if sys.stderr.isatty()
@@ -35,7 +40,6 @@ class BatchLog:
         self.batches = self.predictions = self.dead_letters = 0
 
     def started(self, settings: StreamSettings, model: str) -> None:
-        """The stream runs."""
         self._log.info(
             "stream started",
             source=settings.source,
@@ -45,7 +49,6 @@ class BatchLog:
         )
 
     def batch(self, batch: Batch) -> None:
-        """A micro-batch is in the sink."""
         self.batches += 1
         self.predictions += batch.predictions
         self.dead_letters += batch.dead_letters
@@ -59,8 +62,17 @@ class BatchLog:
             images_per_second=round(batch.images / batch.seconds, 1),
         )
 
+    def failed(self, failure: Failure, retry: int, wait: float) -> None:
+        stack = {"stack": failure.stack} if self._debug else {}
+        self._log.warning("stream failed", reason=failure.reason, retry=retry, in_seconds=wait, **stack)
+
+    def model_changed(self, old: str, new: str) -> None:
+        self._log.info("model changed", old=old, new=new)
+
+    def model_refused(self, name: str, reason: str) -> None:
+        self._log.error("model refused", model=name, reason=reason)
+
     def ended(self) -> None:
-        """The stream has ended as it was asked to."""
         self._log.info(
             "stream ended",
             batches=self.batches,

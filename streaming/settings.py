@@ -63,6 +63,9 @@ class StreamSettings(BaseSettings):
     min_partitions: int | None = Field(None, ge=1, description="tasks that read a micro-batch; default: one a core")
     fail_on_data_loss: bool = Field(True, description="stop if messages are gone that were not read yet")
 
+    retries: int = Field(5, ge=0, description="times in a row that a stream that failed is started again")
+    http: str | None = Field(None, description="[HOST:]PORT of /livez, /readyz and /metrics")
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -19,8 +19,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
+from producer.replay import replay_to_directory, sequence
 from sparkdl.rejection import Reason
-from streaming.job import Batch, StreamJob
+from streaming.events import Batch, Observer
+from streaming.failures import Failure
+from streaming.job import StreamJob
 from streaming.rows import ENCODED
 from streaming.settings import StreamSettings
 from training.datasets import Dataset, LabelledImage
@@ -113,13 +116,42 @@ def digits(drawn: Dataset, count: int) -> list[LabelledImage]:
     return [LabelledImage(f"{n:04d}.png", image.label, payload=image.read()) for n, image in enumerate(taken)]
 
 
+def drop(images: Iterable[LabelledImage], directory: Path, rate: float | None = None) -> None:
+    """Puts `images` into `directory` as the producer does, in label folders, in a mixed order."""
+    mixed = sequence(Dataset("", tuple(images)), shuffle=True, seed=3)
+    replay_to_directory(mixed, directory, rate=rate, label_folders=True)
+
+
+def id_of(image: LabelledImage) -> str:
+    return f"{image.label}/{image.name}"
+
+
 @dataclass
-class Place:
-    """Where a stream of a test reads and writes."""
+class Place(Observer):
+    """Where a stream of a test reads and writes, and what it told of itself."""
 
     root: Path
     registry: Registry
     batches: list[Batch] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    refusals: list[tuple[str, str]] = field(default_factory=list)
+
+    def started(self, settings: StreamSettings, model: str) -> None:
+        self.models.append(model)
+
+    def batch(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    def failed(self, failure: Failure, retry: int, wait: float) -> None:
+        self.failures.append(failure)
+
+    def model_changed(self, old: str, new: str) -> None:
+        assert self.models[-1] == old
+        self.models.append(new)
+
+    def model_refused(self, name: str, reason: str) -> None:
+        self.refusals.append((name, reason))
 
     @property
     def watched(self) -> Path:
@@ -138,7 +170,7 @@ class Place:
         """Images that were told of."""
         return sum(batch.images for batch in self.batches)
 
-    def job(self, spark: SparkSession, **given: Any) -> StreamJob:
+    def job(self, spark: SparkSession, observers: tuple[Observer, ...] = (), **given: Any) -> StreamJob:
         """A stream that is started and whose batches are counted."""
         arguments = {
             "source": str(self.watched),
@@ -146,8 +178,9 @@ class Place:
             "sink": str(self.sink),
             "checkpoint": self.checkpoint,
             "trigger": 0,
+            "retries": 0,
         }
-        job = StreamJob(spark, StreamSettings.read(**(arguments | given)), self.batches.append)
+        job = StreamJob(spark, StreamSettings.read(**(arguments | given)), self, *observers)
         job.start()
         return job
 

@@ -10,20 +10,18 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from streams import BROKEN, MAX_BYTES, Place, digits, encoded_rows, rows_of, wait_until
+from streams import BROKEN, MAX_BYTES, Place, digits, drop, encoded_rows, id_of, rows_of, wait_until
 
-from producer.replay import replay_to_directory, sequence
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.rejection import Limits
 from streaming.classify import outcomes
-from streaming.job import root_cause
+from streaming.failures import root_cause
 from training.datasets import Dataset, LabelledImage
 from training.registry import ModelVersion, Registry
 
@@ -35,16 +33,6 @@ IMAGES = 1000
 def place(tmp_path: Path, registry: Registry) -> Place:
     (tmp_path / "watched").mkdir()
     return Place(tmp_path, registry)
-
-
-def drop(images: Iterable[LabelledImage], directory: Path, rate: float | None = None) -> None:
-    """Puts `images` into `directory` as the producer does, in label folders, in a mixed order."""
-    mixed = sequence(Dataset("", tuple(images)), shuffle=True, seed=3)
-    replay_to_directory(mixed, directory, rate=rate, label_folders=True)
-
-
-def id_of(image: LabelledImage) -> str:
-    return f"{image.label}/{image.name}"
 
 
 # --- 1,000 images, 20 of them broken, dropped while the stream runs, stopped and started again on the way --------

@@ -1,0 +1,50 @@
+"""What a stream tells of itself while it runs, and the shape of those who listen: the log, metrics, health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streaming.failures import Failure
+    from streaming.settings import StreamSettings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One finished micro-batch."""
+
+    batch_id: int
+    predictions: int
+    dead_letters: int
+    seconds: float
+
+    @property
+    def images(self) -> int:
+        return self.predictions + self.dead_letters
+
+
+class Observer:
+    """Is told what happens to a stream; to listen to some of it, override that.
+
+    `batch` is called on the stream's own thread, the others on the thread that watches over it. What an observer raises
+    fails the stream.
+    """
+
+    def started(self, settings: StreamSettings, model: str) -> None:
+        """The stream runs."""
+
+    def batch(self, batch: Batch) -> None:
+        """A micro-batch is in the sink."""
+
+    def failed(self, failure: Failure, retry: int, wait: float) -> None:
+        """The stream broke off; it is started again for the `retry`-th time without success after `wait` seconds."""
+
+    def model_changed(self, old: str, new: str) -> None:
+        """The stream goes on with the model version `new`."""
+
+    def model_refused(self, name: str, reason: str) -> None:
+        """A promoted version was refused; the stream keeps the one that it has."""
+
+    def ended(self) -> None:
+        """The stream has ended as it was asked to."""
