@@ -1,0 +1,253 @@
+"""What the scripts of faults share: images, the stream in a process of its own, and the sums of what came out.
+
+models = trained_models(work)                       # a registry, trained once and kept in `work`
+trial = Trial(work / "points-parquet", models)      # its directories, made anew
+images = drawn_images(1000)                         # 3 in 100 of them broken
+expected = drop(images, trial.watched)              # as the producer does; gives the ids to come
+with trial.stream("--trigger", "0s") as process:    # `sparkdl stream`, killed with all its processes at the end
+    ...
+trial.run("--available-now")
+return verdict("points", trial, expected, {"kills": 20})    # prints the sums; 0 if each id is there once, else 1
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from producer.replay import replay_to_directory, sequence
+from training.datasets import Dataset, LabelledImage, open_dataset
+from training.samples import draw_png
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = Path(tempfile.gettempdir()) / "sparkdl-faults"
+PARTS = ("predictions", "dead_letters")
+BROKEN_LABEL = "broken"
+_SHOWN = 10  # ids of each kind of fault
+
+
+class SinkKind(StrEnum):
+    """The sinks that promise exactly once."""
+
+    PARQUET = "parquet"
+    DELTA = "delta"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The ids that have to come out: of predictions, and of dead letters."""
+
+    predictions: frozenset[str]
+    dead_letters: frozenset[str]
+
+    @property
+    def images(self) -> int:
+        return len(self.predictions) + len(self.dead_letters)
+
+
+def trained_models(work: Path = WORK) -> Path:
+    """A registry in `work` with a model that is trained on drawn samples, once."""
+    models = work / "models"
+    if not (models / "CURRENT").is_file():
+        work.mkdir(parents=True, exist_ok=True)
+        command = ["train", "--data", "samples:40", "--set", "max_iter=20", "--models", str(models)]
+        subprocess.run(_sparkdl(*command), check=True, env=_environment({}), stdout=subprocess.DEVNULL)
+    return models
+
+
+def drawn_images(count: int, broken: float = 0.03, seed: int = 1) -> list[LabelledImage]:
+    """Drawn digits under names of their own, a share of them broken, which have the label `broken`."""
+    bad = round(count * broken)
+    good = open_dataset(f"samples:{-(-(count - bad) // 10)}", seed).images[: count - bad]
+    return [LabelledImage(f"{n:05d}.png", image.label, payload=image.read()) for n, image in enumerate(good)] + [
+        LabelledImage(f"{n:05d}.png", BROKEN_LABEL, payload=_broken(n)) for n in range(bad)
+    ]
+
+
+def _broken(number: int) -> bytes:
+    whole = draw_png(number % 10, number)
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :]
+    return (b"", whole[:middle], flipped, b"not an image, but words")[number % 4]
+
+
+def expected_of(images: Sequence[LabelledImage]) -> Expected:
+    """The ids of images that are dropped into label folders."""
+    broken = {f"{image.label}/{image.name}" for image in images if image.label == BROKEN_LABEL}
+    return Expected(frozenset(f"{image.label}/{image.name}" for image in images) - broken, frozenset(broken))
+
+
+def drop(images: Sequence[LabelledImage], directory: Path, rate: float | None = None, seed: int = 3) -> Expected:
+    """Puts images into label folders as the producer does, in a mixed order, `rate` a second; gives their ids."""
+    mixed = sequence(Dataset("", tuple(images)), shuffle=True, seed=seed)
+    replay_to_directory(mixed, directory, rate=rate, label_folders=True)
+    return expected_of(images)
+
+
+class Trial:
+    """Where one stream reads and writes, and its command.
+
+    Parameters
+    ----------
+    root
+        A directory of its own; what an earlier trial left there is removed.
+    models
+        The registry.
+    kind
+        Of the sink.
+    source
+        The address of the source; by default the directory `watched` below `root`.
+    """
+
+    def __init__(self, root: Path, models: Path, kind: SinkKind = SinkKind.PARQUET, source: str | None = None) -> None:
+        self.root, self.models, self.kind = root, models, kind
+        self.watched, self.sink, self.checkpoint = root / "watched", root / "sink", root / "checkpoint"
+        self.log = root / "log"
+        self.source = source or str(self.watched)
+        shutil.rmtree(root, ignore_errors=True)
+        self.watched.mkdir(parents=True)
+
+    def command(self, *arguments: str, master: str = "local[2,4]") -> list[str]:
+        """The command line of the stream."""
+        places = ["--source", self.source, "--sink", f"{self.kind}:{self.sink}", "--checkpoint", str(self.checkpoint)]
+        settings = ["--model", str(self.models), "--conf", f"spark.master={master}"]
+        return _sparkdl("stream", *places, *settings, *arguments)
+
+    @contextmanager
+    def stream(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The running stream, the leader of a process group of its own, which is killed at the end of the block.
+
+        What it says is added to `log`. Returns when none of its processes is left.
+        """
+        with self.log.open("ab") as said:
+            process = subprocess.Popen(
+                self.command(*arguments),
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=_environment(environment),
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            wait_until(lambda: not processes_of(process.pid), 60)
+
+    def run(self, *arguments: str, seconds: float = 600, **environment: str) -> int:
+        """Runs the stream until it ends by itself, by a fault point too; gives its exit code (-9: killed)."""
+        with self.stream(*arguments, **environment) as process:
+            return process.wait(seconds)
+
+    def batches(self) -> int:
+        """Micro-batches that all streams of this trial have told of."""
+        return self.log.read_bytes().count(b'"event": "batch"') if self.log.is_file() else 0
+
+    def ids(self, part: str) -> list[str]:
+        """The ids of `predictions` or `dead_letters` as another program reads them, each as often as it occurs."""
+        directory = self.sink / part
+        if self.kind is SinkKind.DELTA:
+            from deltalake import DeltaTable
+
+            if not DeltaTable.is_deltatable(str(directory)):
+                return []
+            files = DeltaTable(str(directory)).file_uris()
+        else:
+            files = [str(path) for path in sorted(directory.glob("batch=*/*.parquet"))]
+        tables = [pq.ParquetFile(file).read(["id"]) for file in files]
+        return pa.concat_tables(tables)["id"].to_pylist() if tables else []
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with the ids in a sink: four lists, all empty if the promise is kept."""
+
+    missing: list[str]
+    doubled: list[str]
+    strange: list[str]
+    misplaced: list[str]
+    """Good images among the dead letters, broken ones among the predictions."""
+
+    def __bool__(self) -> bool:
+        return any((self.missing, self.doubled, self.strange, self.misplaced))
+
+
+def faults(trial: Trial, expected: Expected, *, complete: bool = True) -> Faults:
+    """Compares the sink with what has to come out; with `complete` false ids may be missing still."""
+    predictions, dead = (Counter(trial.ids(part)) for part in PARTS)
+    all_ids, found = expected.predictions | expected.dead_letters, predictions + dead
+    return Faults(
+        missing=sorted(all_ids - found.keys()) if complete else [],
+        doubled=sorted(name for name, count in found.items() if count > 1),
+        strange=sorted(found.keys() - all_ids),
+        misplaced=sorted((predictions.keys() & expected.dead_letters) | (dead.keys() & expected.predictions)),
+    )
+
+
+def verdict(title: str, trial: Trial, expected: Expected, facts: Mapping[str, object]) -> int:
+    """Prints the sums of a finished trial; gives the exit code: 0 if each id is there exactly once, else 1."""
+    found = faults(trial, expected)
+    counts = {part: len(trial.ids(part)) for part in PARTS}
+    sums = {"images": expected.images, **counts, "sum": sum(counts.values()), **facts}
+    sums |= {name: len(values) for name, values in vars(found).items()}
+    print(f"{title}: {'BROKEN' if found else 'kept'} {json.dumps(sums)}", flush=True)
+    for name, values in vars(found).items():
+        for value in values[:_SHOWN]:
+            print(f"  {name}: {value}")
+    if found:
+        print(f"  left as it is: {trial.root}")
+    return 1 if found else 0
+
+
+def processes_of(group: int) -> list[psutil.Process]:
+    """The living processes of a process group."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Returns as soon as `condition` holds.
+
+    Raises
+    ------
+    TimeoutError
+        If it does not in `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s in vain")
+        time.sleep(0.02)
+
+
+def _sparkdl(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "console.main", *arguments]
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
