@@ -20,6 +20,7 @@ from streaming.client_config import ClientConfig
 from streaming.events import Batch, Observer
 from streaming.failures import Failure
 from streaming.promotions import Promotions, RefusedModelError, load_successor
+from streaming.faults import check_fault_point
 from streaming.settings import StreamSettings
 from streaming.sinks import check_sink, open_sink
 from streaming.sources import check_source, open_source
@@ -41,6 +42,7 @@ def check_request(settings: StreamSettings) -> ModelVersion:
     RequestError
         If the source, model, sink or checkpoint is missing or does not belong together.
     """
+    check_fault_point()
     ClientConfig.read(settings.kafka_config)
     check_source(settings)
     check_sink(settings)

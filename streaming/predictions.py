@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkdl.errors import RequestError
-from streaming.sinks.parquet import DEAD_LETTERS, PREDICTIONS, parquet_directory
+from streaming.sinks.address import directory_of
+from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS
 
 _POLL = 0.5  # seconds between two looks for new batches
 
@@ -76,7 +77,7 @@ class ParquetReader(Reader):
     """
 
     def __init__(self, address: str) -> None:
-        self.root = Path(parquet_directory(address))
+        self.root = Path(directory_of(address))
         if not self.root.is_dir():
             raise RequestError(f"no such sink: {address}")
         if not (self.root / PREDICTIONS).is_dir() and not any(self.root.glob("_*")):

@@ -22,9 +22,10 @@ from streaming.classify import outcomes
 from streaming.rows import DEAD_LETTER, PREDICTION
 from streaming.settings import StreamSettings
 from streaming.sinks import open_sink
+from streaming.sinks.address import SinkKind, directory_of, kind_of
 from streaming.sinks.base import Written
 from streaming.sinks.console import ConsoleSink
-from streaming.sinks.parquet import ParquetSink, parquet_directory
+from streaming.sinks.parquet import ParquetSink
 from training.datasets import Dataset
 from training.registry import ModelVersion
 
@@ -265,7 +266,8 @@ def settings(sink: str) -> StreamSettings:
 
 @pytest.mark.parametrize("address", ["parquet:out/rows", "out/rows", "parquet:./out/rows/"])
 def test_a_parquet_sink_is_a_directory_with_or_without_its_scheme(address: str) -> None:
-    assert Path(parquet_directory(address)) == Path("out/rows")
+    assert Path(directory_of(address)) == Path("out/rows")
+    assert kind_of(address) is SinkKind.PARQUET
 
 
 @pytest.mark.parametrize("address", ["delta:out", "s3://bucket/out", "parquet:", ""])
@@ -277,7 +279,7 @@ def test_another_address_is_refused_with_what_was_expected(spark: SparkSession, 
 def test_a_file_is_no_sink(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match="expected the sink as a directory"):
-        parquet_directory(str(tmp_path / "file"))
+        directory_of(str(tmp_path / "file"))
 
 
 def test_the_console_shows_an_object_a_line_without_the_bytes(
