@@ -1,30 +1,21 @@
-"""Untrusted encoded bytes to rows of Spark's image schema: one safe decoder, and rows to arrays and back."""
+"""Columns of encoded images to rows of Spark's image schema, and rows to arrays and back."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 from pyspark.sql.types import BinaryType, IntegerType, StringType, StructField, StructType
 
 from sparkdl.arrow import arrow_udf
-from sparkdl.containers import identify
+from sparkdl.decoding import decode
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.pixels import Pixels, scale_transparency, to_array, to_gray, upright
-from sparkdl.png import lacks_rows
-from sparkdl.quiet import libtiff_complaints, quiet
-from sparkdl.rejection import DEFAULT_LIMITS, MEANINGS, Limits, Reason, Refused, Rejected
+from sparkdl.isolation import decoder
+from sparkdl.pixels import Pixels, to_gray
+from sparkdl.rejection import DEFAULT_LIMITS, MEANINGS, Limits, Reason, Rejected
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -43,85 +34,6 @@ __all__ = [
     "struct_to_arrays",
     "to_gray",
 ]
-
-# The plugins are called directly, not through `Image.open`: no other plugin ever sees bytes from outside, and
-# Pillow's limit on pixels, one number for the whole process, is neither relied on nor changed.
-_DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
-    "PNG": PngImageFile,
-    "JPEG": JpegImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
-    "TIFF": TiffImageFile,
-    "WEBP": WebPImageFile,
-}
-
-_UNKNOWN_VARIANTS = ("unsupported", "cannot handle", "not yet supported", "unknown pixel mode", "unknown data organ")
-"""How Pillow words that a file is sound but of a kind that it does not decode."""
-
-
-def decode(payload: bytes | None, limits: Limits = DEFAULT_LIMITS) -> Pixels | Rejected:
-    """Decode PNG, JPEG, BMP, GIF, TIFF or WebP into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
-
-    The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
-    white, of an animation or of several pages the first is taken; `sparkdl.pixels.to_array` has the table of modes.
-
-    Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
-    format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the
-    structure or the code, otherwise not; never in the pixels of an uncompressed BMP or TIFF, which have no redundancy.
-    """
-    if not payload:
-        return Rejected(Reason.EMPTY, "null" if payload is None else "0 bytes")
-    if len(payload) > limits.max_bytes:
-        return Rejected(Reason.TOO_MANY_BYTES, f"more than the {limits.max_bytes} bytes that are admitted")
-
-    name = "image"
-
-    def admit(width: int, height: int) -> None:
-        if width < 1 or height < 1:
-            raise Refused(Reason.CORRUPT, f"{name}: {width} x {height} pixels")
-        if width * height > limits.max_pixels:
-            detail = f"{width} x {height} = {width * height} pixels, at most {limits.max_pixels} are admitted"
-            raise Refused(Reason.TOO_MANY_PIXELS, f"{name}: {detail}")
-
-    try:
-        container = identify(payload)
-        name = container.name
-        container.survey(payload, admit)
-        with quiet():
-            return _decode_whole(name, payload, admit)
-    except Refused as refused:
-        return refused.rejected
-    except (MemoryError, Image.DecompressionBombError) as error:
-        return Rejected(Reason.TOO_MANY_PIXELS, f"{name}: {error or 'out of memory'}")
-    except Exception as error:  # noqa: BLE001 - hostile bytes can raise anything; the promise is that nothing gets out
-        reason = Reason.UNSUPPORTED_FORMAT if _is_unknown_variant(error) else Reason.CORRUPT
-        return Rejected(reason, f"{name}: {type(error).__name__}: {error}")
-
-
-def _decode_whole(name: str, payload: bytes, admit: Callable[[int, int], None]) -> Pixels:
-    if name != "TIFF":
-        image = _DECODERS[name](io.BytesIO(payload))
-        admit(*image.size)
-        if isinstance(image, PngImageFile):
-            scale_transparency(image)
-        image.load()
-        if name == "PNG" and lacks_rows(image, payload):
-            raise Refused(Reason.CORRUPT, "PNG: the pixel data ends before the last row")
-        return to_array(upright(image))
-    with libtiff_complaints() as complaints:
-        image = _DECODERS[name](io.BytesIO(payload))
-        admit(*image.size)
-        image.load()
-        array = to_array(upright(image))
-    if complaints:
-        raise Refused(Reason.CORRUPT, f"TIFF: {complaints[0]}")
-    return array
-
-
-def _is_unknown_variant(error: Exception) -> bool:
-    text = str(error).lower()
-    return any(words in text for words in _UNKNOWN_VARIANTS)
-
 
 IMAGE_TYPE = StructType(
     [
@@ -167,20 +79,24 @@ def arrays_to_struct(origins: Sequence[str | None], arrays: Sequence[Pixels | No
             received = f"{array.dtype} {list(array.shape)}"
             raise SparkdlError(f"image {origin}: expected uint8 [H, W, 1, 3 or 4], received: {received}")
     shapes = np.array([(0, 0, 0) if a is None else a.shape for a in arrays], np.int64).reshape(-1, 3)
+    data = b"".join(np.ascontiguousarray(a).data for a in arrays if a is not None)
+    return _image_rows(pa.array(origins, pa.string()), shapes, data)
+
+
+def _image_rows(origins: pa.Array, shapes: npt.NDArray[np.int64], pixels: bytes | bytearray) -> pa.StructArray:
+    """Rows of `IMAGE_TYPE`; null where `shapes`, int64 [N, 3], has 0 x 0 x 0."""
     offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))])
     if offsets[-1] > np.iinfo(np.int32).max:
         raise SparkdlError(
-            f"{len(arrays)} images hold {offsets[-1]} bytes, more than one Arrow array can: "
+            f"{len(shapes)} images hold {offsets[-1]} bytes, more than one Arrow array can: "
             "lower spark.sql.execution.arrow.maxRecordsPerBatch"
         )
-    data = b"".join(np.ascontiguousarray(a).data for a in arrays if a is not None)
     height, width, channels = (pa.array(column.astype(np.int32)) for column in shapes.T)
     modes = pa.array([_MODES.get(int(count), _UNDEFINED) for count in shapes[:, 2]], pa.int32())
-    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
-    binary = pa.Array.from_buffers(pa.binary(), len(arrays), buffers)
-    columns = [pa.array(origins, pa.string()), height, width, channels, modes, binary]
-    nulls = pa.array([array is None for array in arrays], pa.bool_())
-    return pa.StructArray.from_arrays(columns, fields=_ARROW_FIELDS, mask=nulls)
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(pixels)]
+    binary = pa.Array.from_buffers(pa.binary(), len(shapes), buffers)
+    columns = [origins, height, width, channels, modes, binary]
+    return pa.StructArray.from_arrays(columns, fields=_ARROW_FIELDS, mask=pa.array(shapes[:, 2] == 0))
 
 
 def struct_to_arrays(column: pa.StructArray) -> list[Pixels | None]:
@@ -230,8 +146,13 @@ def decode_images(payload: Column | str, origin: Column | str, limits: Limits = 
     """A column that decodes encoded images: struct<image: IMAGE_TYPE, reason: string, detail: string>.
 
     Each row has either an `image` or a `reason` with its `detail`; the others are null. A scalar Arrow UDF: Spark runs
-    it in the same Python call as its neighbours. One batch's pixels must stay under 2 GiB
-    (`spark.sql.execution.arrow.maxRecordsPerBatch`).
+    it in the same Python call as its neighbours.
+
+    The images are decoded in a process beside each Spark worker, so that one which crashes its decoder, hangs it or
+    takes all its memory costs one row; see `sparkdl.isolation`. Pictures above a megapixel come back reduced, see
+    `sparkdl.pixels.reduced`: at most 3 MiB each. A worker thus needs at most 3 MiB x
+    `spark.sql.execution.arrow.maxRecordsPerBatch` for the pixels of one batch; with more than 682 records they may be
+    more than the 2 GiB of one Arrow array, which is a `SparkdlError`.
     """
 
     def decoded(payloads: pa.Array, origins: pa.Array) -> pa.Array:
@@ -243,11 +164,13 @@ def decode_images(payload: Column | str, origin: Column | str, limits: Limits = 
 
 
 def _decode_column(payloads: pa.Array, origins: pa.Array, limits: Limits) -> pa.StructArray:
-    results = [decode(payload.as_py(), limits) for payload in payloads]
-    rejected = [result if isinstance(result, Rejected) else None for result in results]
-    images = arrays_to_struct(
-        origins.to_pylist(), [None if isinstance(result, Rejected) else result for result in results]
+    data, offsets = _binary_views(payloads)
+    ends, present = offsets.tolist(), payloads.is_valid().to_pylist()
+    decoded = decoder(limits).decode(
+        [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)]
     )
+    images = _image_rows(origins.cast(pa.string()), decoded.shapes, decoded.pixels)
+    rejected = [decoded.rejected.get(row) for row in range(len(payloads))]
     reasons = pa.array([r and r.reason.value for r in rejected], pa.string())
     details = pa.array([r and r.detail for r in rejected], pa.string())
     return pa.StructArray.from_arrays([images, reasons, details], names=DECODED_TYPE.names)

@@ -1,10 +1,11 @@
-"""From a decoded Pillow image, in whatever mode, to 8-bit gray or BGR, and from BGR to gray.
+"""From a decoded Pillow image, in whatever mode, to 8-bit gray or BGR, and smaller, and from BGR to gray.
 
 Colour profiles are not applied: the numbers in the file are taken as sRGB.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,14 @@ from sparkdl.rejection import Reason, Refused
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 [height, width, channels], row-wise, channels 1 (gray) or 3 (BGR); 4 (BGRA) only where said."""
+
+MOST_PIXELS = 1 << 20
+MOST_SIDE = 2048
+"""What `reduced` leaves of a picture at the most: pixels, and pixels along its longer side.
+
+A square keeps at least 513 x 513, a picture of 3 to 1 at least 888 x 296: more than the 299 x 299 that the largest
+network takes, up to that shape.
+"""
 
 _ORIENTATION_TAG = 0x0112
 _ORIENTATION_SOURCES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
@@ -192,6 +201,22 @@ _READERS: dict[str, Callable[[Image.Image], Pixels]] = {
     "YCbCr": _through_rgb,
     "LAB": _through_rgb,
 }
+
+
+def reduced(array: Pixels) -> Pixels:
+    """A picture of at most `MOST_PIXELS` and `MOST_SIDE`: each pixel the mean of k x k, k the least that does it.
+
+    k depends on the picture's own size alone. At the right and lower edge the mean is over what there is.
+    """
+    height, width, channels = array.shape
+    factor = max(math.isqrt(height * width // MOST_PIXELS), max(height, width) // MOST_SIDE, 1)
+    while -(-height // factor) * -(-width // factor) > MOST_PIXELS or -(-max(height, width) // factor) > MOST_SIDE:
+        factor += 1
+    if factor == 1:
+        return array
+    # Pillow is blind to the order of the channels.
+    picture = Image.fromarray(array[:, :, 0] if channels == 1 else array).reduce(factor)
+    return np.asarray(picture).reshape(picture.height, picture.width, channels)
 
 
 def to_gray(array: Pixels) -> Pixels:

@@ -410,6 +410,12 @@ def test_limits_below_one_are_refused(field: str) -> None:
         Limits(**{field: 0})
 
 
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan")])
+def test_a_limit_of_no_time_is_refused(timeout: float) -> None:
+    with pytest.raises(RequestError, match="timeout: expected more than 0 seconds, received: "):
+        Limits(timeout=timeout)
+
+
 @pytest.mark.parametrize(
     "payload",
     [

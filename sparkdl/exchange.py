@@ -1,0 +1,160 @@
+"""The memory that a worker and its decoder share: encoded images on the way there, pixels and reasons on the way back.
+
+    counters | spans of the payloads | outcomes | details | payloads | pixels
+
+All parts have fixed sizes and places. The memory is a file without a name; its pages are taken when they are written,
+so a batch of small images touches little of it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Sequence
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from sparkdl.pixels import MOST_PIXELS, Pixels
+from sparkdl.rejection import MAX_DETAIL, Reason, Rejected
+
+MOST_IMAGES = 1024
+"""Images a request."""
+PIXEL_BYTES = 64 * 2**20
+"""Room for pixels of one request, at least one picture's."""
+_LEAST_PAYLOAD_BYTES = 16 * 2**20
+_MOST_PICTURE = 3 * MOST_PIXELS
+_DETAIL_BYTES = 4 * MAX_DETAIL  # in UTF-8
+_REASONS = tuple(Reason)
+_IMAGE = -1  # what an outcome has instead of the number of a reason
+_NULL = -1  # the length of a payload that is null
+
+_COUNT, _BEGUN, _DONE = range(3)
+_SPAN = struct.Struct("=qq")  # offset and length of a payload
+_OUTCOME = struct.Struct("=qqqq")  # _IMAGE, height, width, channels; or a reason, the length of its detail, 0, 0
+
+_SPANS_AT = 64
+_OUTCOMES_AT = _SPANS_AT + MOST_IMAGES * _SPAN.size
+_DETAILS_AT = _OUTCOMES_AT + MOST_IMAGES * _OUTCOME.size
+_PAYLOADS_AT = _DETAILS_AT + MOST_IMAGES * _DETAIL_BYTES
+
+
+def make_file(max_bytes: int) -> IO[bytes]:
+    """An unnamed file for exchanges of payloads of up to `max_bytes`."""
+    file: IO[bytes]
+    if hasattr(os, "memfd_create"):
+        file = os.fdopen(os.memfd_create("sparkdl-decoder"), "r+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as its decoder
+    file.truncate(_PAYLOADS_AT + _payload_room(max_bytes) + PIXEL_BYTES)
+    return file
+
+
+def _payload_room(max_bytes: int) -> int:
+    # One byte more than admitted, so that the decoder sees that a payload is too long.
+    return max(max_bytes + 1, _LEAST_PAYLOAD_BYTES)
+
+
+class Exchange:
+    """Either side's view of the shared memory.
+
+    The worker fills in a request, the decoder notes each image that it begins and has done; what was done before the
+    decoder died is there to be read.
+    """
+
+    def __init__(self, descriptor: int, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._payload_room = _payload_room(max_bytes)
+        self._memory = mmap.mmap(descriptor, _PAYLOADS_AT + self._payload_room + PIXEL_BYTES)
+        self._view = memoryview(self._memory)
+        self._counters = self._view[:_SPANS_AT].cast("q")
+        self._payloads = self._view[_PAYLOADS_AT : _PAYLOADS_AT + self._payload_room]
+        self._pixels = self._view[_PAYLOADS_AT + self._payload_room :]
+        self._used = 0
+
+    @property
+    def begun(self) -> int:
+        """Images of the request that the decoder has begun."""
+        return self._counters[_BEGUN]
+
+    @property
+    def done(self) -> int:
+        """Images of the request whose outcome is there."""
+        return self._counters[_DONE]
+
+    # The worker's part.
+
+    def fill(self, payloads: Sequence[memoryview | None]) -> int:
+        """A request of as many of `payloads` as there is room for, at least one; how many they are."""
+        used = 0
+        for index, payload in enumerate(payloads[:MOST_IMAGES]):
+            length = _NULL if payload is None else min(len(payload), self._max_bytes + 1)
+            if payload is not None:
+                if used + length > self._payload_room:
+                    count = index
+                    break
+                self._payloads[used : used + length] = payload[:length]
+            _SPAN.pack_into(self._memory, _SPANS_AT + index * _SPAN.size, used, length)
+            used += max(length, 0)
+        else:
+            count = min(len(payloads), MOST_IMAGES)
+        self._counters[_COUNT], self._counters[_BEGUN], self._counters[_DONE] = count, 0, 0
+        return count
+
+    def read(self) -> tuple[npt.NDArray[np.int64], memoryview, dict[int, Rejected]]:
+        """What is done: a shape [height, width, channels] an image, all their pixels in a row, and what was refused.
+
+        Of a decoder whose memory was overwritten it ends before the first outcome that makes no sense.
+        """
+        outcomes = np.frombuffer(self._memory, np.int64, 4 * self._counters[_COUNT], _OUTCOMES_AT).reshape(-1, 4)
+        outcomes = outcomes[: max(self.done, 0)]
+        kinds, shapes = outcomes[:, 0], outcomes[:, 1:].copy()
+        is_image = kinds == _IMAGE
+        images = ((shapes > 0) & (shapes <= MOST_PIXELS)).all(axis=1) & np.isin(shapes[:, 2], (1, 3))
+        refusals = (kinds >= 0) & (kinds < len(_REASONS)) & (shapes[:, 0] >= 0) & (shapes[:, 0] <= _DETAIL_BYTES)
+        ends = np.cumsum(np.where(is_image & images, shapes.prod(axis=1), 0))
+        sound = np.where(is_image, images, refusals) & (ends <= PIXEL_BYTES)
+        count = len(sound) if sound.all() else int(np.argmin(sound))
+        refused = {int(index): self._rejected(int(index)) for index in np.flatnonzero(~is_image[:count])}
+        shapes[~is_image] = 0
+        return shapes[:count], self._pixels[: int(ends[count - 1]) if count else 0], refused
+
+    def _rejected(self, index: int) -> Rejected:
+        kind, length, _, _ = _OUTCOME.unpack_from(self._memory, _OUTCOMES_AT + index * _OUTCOME.size)
+        start = _DETAILS_AT + index * _DETAIL_BYTES
+        return Rejected(_REASONS[kind], bytes(self._view[start : start + length]).decode("utf-8", "replace"))
+
+    # The decoder's part.
+
+    def open(self) -> int:
+        """Begins to write the outcomes of a request; how many images it has."""
+        self._used = 0
+        return self._counters[_COUNT]
+
+    def begin(self, index: int) -> None:
+        """Notes that image `index` is begun."""
+        self._counters[_BEGUN] = index + 1
+
+    def payload(self, index: int) -> bytes | None:
+        """Image `index`; of one that is too long the beginning, which is too long as well."""
+        offset, length = _SPAN.unpack_from(self._memory, _SPANS_AT + index * _SPAN.size)
+        return None if length == _NULL else bytes(self._payloads[offset : offset + length])
+
+    def write(self, index: int, outcome: Pixels | Rejected) -> bool:
+        """Notes the outcome of image `index`; whether there is room for another picture."""
+        place = _OUTCOMES_AT + index * _OUTCOME.size
+        if isinstance(outcome, Rejected):
+            detail = outcome.detail.encode("utf-8", "replace")
+            start = _DETAILS_AT + index * _DETAIL_BYTES
+            self._view[start : start + len(detail)] = detail
+            _OUTCOME.pack_into(self._memory, place, _REASONS.index(outcome.reason), len(detail), 0, 0)
+        else:
+            end = self._used + outcome.size
+            self._pixels[self._used : end] = outcome.reshape(-1).data
+            _OUTCOME.pack_into(self._memory, place, _IMAGE, *outcome.shape)
+            self._used = end
+        self._counters[_DONE] = index + 1
+        return self._used + _MOST_PICTURE <= PIXEL_BYTES
