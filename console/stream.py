@@ -41,6 +41,9 @@ def stream(
     ] = None,
     max_bytes: Annotated[int | None, typer.Option(help="Largest encoded image, bytes.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="Largest image, pixels.")] = None,
+    decode_timeout: Annotated[
+        str | None, typer.Option(help="Longest time to decode one image, such as 10s [default: 30s].")
+    ] = None,
     kafka_config: KafkaConfig = None,
     starting_offsets: Annotated[
         str | None, typer.Option(help="Where a new stream of messages begins: earliest, latest or JSON.")
@@ -78,6 +81,7 @@ def stream(
         review_below=review_below,
         max_bytes=max_bytes,
         max_pixels=max_pixels,
+        decode_timeout=decode_timeout,
         kafka_config=kafka_config,
         starting_offsets=starting_offsets,
         min_partitions=min_partitions,

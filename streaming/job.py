@@ -138,7 +138,7 @@ class StreamJob:
         return Health(live, not why, why, self.model.name)
 
     def _begin(self) -> _Run:
-        limits = Limits(max_bytes=self.settings.max_bytes, max_pixels=self.settings.max_pixels)
+        limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout)
         rows = outcomes(self._encoded, self._classifier, self.model.name, self.settings.review_below, limits)
         return _Run(rows, self.settings, self._write)
 

@@ -58,6 +58,9 @@ class StreamSettings(BaseSettings):
     review_below: float = Field(0.5, ge=0, le=1, description="confidence below which a prediction needs review")
     max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="encoded bytes an image at the most")
     max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="pixels an image at the most")
+    decode_timeout: Annotated[float, BeforeValidator(_to_seconds)] = Field(
+        DEFAULT_LIMITS.timeout, gt=0, description="seconds that decoding one image may take"
+    )
     kafka_config: Path | None = Field(None, description="a properties file of Kafka's clients, for TLS and logins")
     starting_offsets: str = Field("earliest", description="where a new stream begins: earliest, latest or JSON")
     min_partitions: int | None = Field(None, ge=1, description="tasks that read a micro-batch; default: one a core")

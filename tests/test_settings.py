@@ -39,6 +39,7 @@ def test_three_settings_are_enough() -> None:
     assert settings.label_from is LabelFrom.NONE
     assert not settings.available_now
     assert (settings.max_bytes, settings.max_pixels) == (DEFAULT_LIMITS.max_bytes, DEFAULT_LIMITS.max_pixels)
+    assert settings.decode_timeout == DEFAULT_LIMITS.timeout == 30
 
 
 def test_the_argument_goes_before_the_environment_before_the_file_before_the_default(
@@ -73,6 +74,7 @@ def test_every_setting_can_come_from_the_file(working_directory: Path) -> None:
 )
 def test_a_duration_has_a_unit_or_is_in_seconds(given: object, seconds: float) -> None:
     assert StreamSettings.read(**NEEDED, trigger=given).trigger == seconds
+    assert seconds == 0 or StreamSettings.read(**NEEDED, decode_timeout=given).decode_timeout == seconds
 
 
 @pytest.mark.parametrize("given", ["", "fast", "1 day", "-1s", "1s2", "s"])
@@ -92,6 +94,7 @@ def test_what_is_missing_is_named_as_the_option_it_is(name: str) -> None:
         ({"max_images_per_trigger": 0}, "--max-images-per-trigger: input should be greater than or equal to 1"),
         ({"max_bytes": "many"}, "--max-bytes: input should be a valid integer"),
         ({"max_pixels": -1}, "--max-pixels: input should be greater than or equal to 1, received -1"),
+        ({"decode_timeout": "0s"}, "--decode-timeout: input should be greater than 0, received 0.0"),
         ({"label_from": "child"}, "--label-from: input should be 'none' or 'parent', received 'child'"),
     ],
 )
