@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from PIL import Image
 from pyspark import keyword_only
 from pyspark.ml import Transformer
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -21,6 +23,9 @@ from sparkdl.image import IMAGE_TYPE, arrays_to_struct, check_image_column, stru
 
 _INK = 0.35  # of the strongest ink: what counts as ink when its bounding box is sought
 _FULL = 0.98  # quantile of the ink that becomes white, so that one hot pixel does not dim the stroke
+
+_MOST_SIDE = 1024
+"""Of the square: a picture of one long line would make one of its length squared."""
 
 
 def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.uint8]:
@@ -39,7 +44,8 @@ def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.ui
 
     Returns
     -------
-    uint8 [S, S], S = the longer side of the bounding box plus both margins.
+    uint8 [S, S], S = the longer side of the bounding box plus both margins; above 1024, the box is reduced by the least
+    whole factor that brings S to 1024 or below.
     """
     level = gray.astype(np.float32)
     paper = np.median(np.concatenate((level[0], level[-1], level[:, 0], level[:, -1])))
@@ -48,19 +54,27 @@ def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.ui
     ink = np.maximum(deviation if balance > 0 else -deviation, 0)
     strongest = float(ink.max())
     if strongest == 0:
-        return np.zeros((max(gray.shape),) * 2, np.uint8)
+        return np.zeros((min(max(gray.shape), _MOST_SIDE),) * 2, np.uint8)
     marked = ink >= _INK * strongest
     rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
     full = float(np.quantile(ink[marked], _FULL))
     crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     crop = np.rint(np.minimum(crop * (255 / full), 255)).astype(np.uint8)
+    longer = max(crop.shape)
+    factor = next(k for k in itertools.count(1) if _square(-(-longer // k), margin) <= _MOST_SIDE)
+    if factor > 1:
+        crop = np.asarray(Image.fromarray(crop).reduce(factor))
     height, width = crop.shape
-    pad = round(margin * max(height, width))
-    side = max(height, width) + 2 * pad
+    side = _square(max(height, width), margin)
     square = np.zeros((side, side), np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = crop
     return square
+
+
+def _square(ink: int, margin: float) -> int:
+    """The side of the square for ink of this length."""
+    return ink + 2 * round(margin * ink)
 
 
 def _to_margin(value: Any) -> float:

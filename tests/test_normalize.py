@@ -108,6 +108,20 @@ def test_a_blank_image_stays_blank(shape: tuple[int, int], level: int) -> None:
     assert not square.any()
 
 
+@pytest.mark.parametrize("margin", [0.0, 0.1, 2.0])
+def test_the_square_of_a_long_line_has_a_bounded_side(margin: float) -> None:
+    line = np.full((3, 1_000_000), 255, np.uint8)
+    line[1, 10:-10] = 0
+    square = normalize_ink(line, margin)
+    assert 512 < square.shape[0] <= 1024
+    assert square.shape[0] == square.shape[1]
+    assert square.max() > 0
+
+
+def test_a_long_blank_stays_a_small_blank() -> None:
+    assert normalize_ink(np.full((1, 1_000_000), 9, np.uint8)).shape == (1024, 1024)
+
+
 def test_one_row_is_put_in_the_middle_of_a_square() -> None:
     row = np.array([[0, 0, 0, 0, 0, 9, 9, 9, 0, 0]], np.uint8)
     assert normalize_ink(row, margin=0).tolist() == [[0, 0, 0], [255, 255, 255], [0, 0, 0]]
