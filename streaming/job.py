@@ -19,8 +19,8 @@ from streaming.classify import outcomes
 from streaming.client_config import ClientConfig
 from streaming.events import Batch, Observer
 from streaming.failures import Failure
-from streaming.promotions import Promotions, RefusedModelError, load_successor
 from streaming.faults import check_fault_point
+from streaming.promotions import Promotions, RefusedModelError, load_successor
 from streaming.settings import StreamSettings
 from streaming.sinks import check_sink, open_sink
 from streaming.sources import check_source, open_source

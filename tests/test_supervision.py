@@ -51,13 +51,31 @@ def test_a_stream_whose_sink_is_away_for_a_while_goes_on_and_loses_nothing(
     assert job.health().live
     assert "is started again" in job.health().why
     mend_sink(place)
-    wait_until(lambda: len(place.ids()) == 20 or not job.is_active)
+    wait_until(lambda: place.images == 20 or not job.is_active)
     wait_until(lambda: job.health().ready)
     job.stop()
     job.wait()
     assert place.ids() == sorted(map(id_of, images))
     assert all("\n" not in failure.reason for failure in place.failures)
     assert not job.health().live
+
+
+def test_a_sink_that_is_away_is_not_begun_anew_in_its_place(spark: SparkSession, place: Place, drawn: Dataset) -> None:
+    images = digits(drawn, 20)
+    drop(images[:10], place.watched)
+    aside = place.root / "aside"
+    job = place.job(spark, retries=5)
+    wait_until(lambda: place.images == 10 or not job.is_active)
+    place.sink.rename(aside)
+    drop(images[10:], place.watched)
+    wait_until(lambda: len(place.failures) > 0 or not job.is_active)
+    assert "is gone" in place.failures[0].reason
+    assert not place.sink.exists()
+    aside.rename(place.sink)
+    wait_until(lambda: place.images == 20 or not job.is_active)
+    job.stop()
+    job.wait()
+    assert place.ids() == sorted(map(id_of, images))
 
 
 def test_a_failure_that_stays_ends_the_stream_after_as_many_attempts_as_asked_for(

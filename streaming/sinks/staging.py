@@ -12,7 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sparkdl.errors import RequestError
+from sparkdl.errors import RequestError, SparkdlError
 from streaming.classify import dead_letters, predictions
 from streaming.faults import FaultPoint, fault_point
 from streaming.sinks.address import SinkKind, absolute
@@ -42,6 +42,9 @@ class StagedSink(Sink):
         self._files = Files(spark)
         self._root = absolute(root)
         self._staging = f"{self._root}/{_STAGING}"
+        self._owner = f"{self._root}/{_OWNER}"
+        self._decided: dict[int, Written] = {}
+        """What was staged here and has not been told of, since publishing failed."""
 
     # --- what a kind of sink says ------------------------------------------------------------------------------------
 
@@ -79,9 +82,8 @@ class StagedSink(Sink):
             raise RequestError(f"sink {self._root} cannot be opened: {str(error).splitlines()[0]}") from error
 
     def _claim(self, checkpoint_id: str) -> None:
-        owner = f"{self._root}/{_OWNER}"
-        if self._files.exists(owner):
-            found = json.loads(self._files.read(owner))
+        if self._files.exists(self._owner):
+            found = json.loads(self._files.read(self._owner))
             if found["checkpoint"] != checkpoint_id:
                 raise RequestError(
                     f"sink {self._root} holds batches of another checkpoint ({found['checkpoint']}); this one is "
@@ -92,16 +94,18 @@ class StagedSink(Sink):
         else:
             if self._files.exists(f"{self._root}/{PREDICTIONS}"):
                 raise RequestError(f"sink {self._root} holds predictions that no checkpoint owns: use another sink")
-            self._files.write(owner, json.dumps({"checkpoint": checkpoint_id, "kind": self.kind}) + "\n")
+            self._files.write(self._owner, json.dumps({"checkpoint": checkpoint_id, "kind": self.kind}) + "\n")
 
     def write(self, rows: DataFrame, batch_id: int) -> Written | None:
+        if not self._files.exists(self._owner):
+            # A disk that is not mounted any more: what were written into the empty place would be hidden by the disk.
+            raise SparkdlError(f"sink {self._root} is gone (it has no {_OWNER}): bring it back")
         if self._files.exists(self._ready(batch_id)):
             self._publish(batch_id)
-        if self._is_complete(batch_id):
-            return None
-        written = self._stage(rows, batch_id)
-        self._publish(batch_id)
-        return written
+        if not self._is_complete(batch_id):
+            self._decided[batch_id] = self._stage(rows, batch_id)
+            self._publish(batch_id)
+        return self._decided.pop(batch_id, None)
 
     def _ready(self, batch_id: int) -> str:
         return f"{self._staging}/{_READY}{batch_id}"
