@@ -1,0 +1,195 @@
+"""Kills streams, or their Python workers, at random moments, and counts what came out.
+
+python benchmarks/faults/kills.py [--what driver|workers] [--source directory|kafka] [--sink parquet|delta]
+                                  [--kills N] [--images N] [--seed N]
+
+`driver`: each life of `sparkdl stream` is ended by SIGKILL to all its processes, one in four while it starts, the
+others up to three seconds after its first micro-batch of that life; then it is started again on the same checkpoint.
+`workers`: one stream lives, and each half second to second one of its Python processes is killed: a worker, a decoder,
+the process that plans the micro-batches, or the daemon that starts them. Images arrive all the while, 3 in 100 broken.
+At the end the stream runs until nothing is left. Exit code 0 if every image is in the sink exactly once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+
+import psutil
+from harness import WORK, Expected, SinkKind, Trial, drawn_images, drop, faults, processes_of, trained_models, verdict
+
+from training.datasets import LabelledImage
+
+_AFTER_FIRST_BATCH = 3.0  # seconds
+_STARTING = 0.25  # share of the kills that fall into the start
+_FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "20")
+
+Feed = Callable[[Sequence[LabelledImage]], Expected]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--what", choices=("driver", "workers"), default="driver")
+    parser.add_argument("--source", choices=("directory", "kafka"), default="directory")
+    parser.add_argument("--sink", choices=tuple(SinkKind), default=SinkKind.PARQUET)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    chance = random.Random(chosen.seed)
+    title = f"kills-{chosen.what}-{chosen.source}-{chosen.sink}"
+    models = trained_models()
+    images = drawn_images(chosen.images, seed=chosen.seed)
+    chance.shuffle(images)
+    share = -(-len(images) // chosen.kills)
+    portions = [images[start : start + share] for start in range(0, len(images), share)]
+    with _opened(chosen.source, title, models, SinkKind(chosen.sink)) as (trial, feed):
+        kill = _kill_drivers if chosen.what == "driver" else _kill_workers
+        started = time.monotonic()
+        expected, facts = kill(trial, feed, portions, chosen.kills, chance)
+        code = trial.run(*_FLAGS, "--available-now")
+        facts |= {"last exit code": code, "seconds": round(time.monotonic() - started)}
+        return verdict(title, trial, expected, facts) or code
+
+
+@contextmanager
+def _opened(source: str, title: str, models, kind: SinkKind) -> Iterator[tuple[Trial, Feed]]:  # type: ignore[no-untyped-def]
+    """A trial, and what gives it images."""
+    if source == "directory":
+        trial = Trial(WORK / title, models, kind)
+        yield trial, lambda images: drop(images, trial.watched)
+        return
+    from console.broker import Broker
+    from producer.topic import replay_to_topic
+    from streaming.client_config import ClientConfig
+    from streaming.kafka import KafkaAddress, admin, make_topic
+
+    with Broker(WORK / f"{title}-broker").running(port=0) as servers:
+        address, config = KafkaAddress(servers, f"images-{time.time_ns()}"), ClientConfig()
+        with admin(address, config) as client:
+            make_topic(client, address.topic, {})
+        places = count()  # one partition: messages are numbered in the order in which they are sent
+
+        def feed(images: Sequence[LabelledImage]) -> Expected:
+            delivery = replay_to_topic(((image, number) for number, image in enumerate(images)), address, config)
+            assert delivery.acknowledged == len(images), delivery.why
+            ids = {f"{address.topic}/0/{next(places)}": image for image in images}
+            bad = frozenset(name for name, image in ids.items() if image.label == "broken")
+            return Expected(frozenset(ids) - bad, bad)
+
+        yield Trial(WORK / title, models, kind, source=str(address)), feed
+
+
+def _together(parts: Sequence[Expected]) -> Expected:
+    return Expected(
+        frozenset().union(*(part.predictions for part in parts)),
+        frozenset().union(*(part.dead_letters for part in parts)),
+    )
+
+
+def _kill_drivers(
+    trial: Trial, feed: Feed, portions: Sequence[Sequence[LabelledImage]], kills: int, chance: random.Random
+) -> tuple[Expected, dict[str, object]]:
+    fed: list[Expected] = []
+    moments: Counter[str] = Counter()
+    start_seconds = 8.0
+    for number in range(kills):
+        if number < len(portions):
+            fed.append(feed(portions[number]))
+        told, started = trial.batches(), time.monotonic()
+        with trial.stream(*_FLAGS) as process:
+            if chance.random() < _STARTING:
+                _sleep_until(started + chance.uniform(0, start_seconds), process)
+            else:
+                while trial.batches() == told and process.poll() is None and time.monotonic() < started + 90:
+                    time.sleep(0.02)
+                start_seconds = time.monotonic() - started
+                _sleep_until(time.monotonic() + chance.uniform(0, _AFTER_FIRST_BATCH), process)
+            if process.poll() is not None:
+                print(trial.tail(), file=sys.stderr)
+                raise SystemExit(f"the stream ended by itself with exit code {process.returncode}")
+        # Killed here, by the end of the block.
+        moments["while starting" if trial.batches() == told else "while running"] += 1
+        for path in (trial.sink / "_staging").glob("*"):
+            moments[f"left {'decided' if path.name.startswith('ready=') else 'half staged'}"] += 1
+        if faults(trial, _together(fed), complete=False):
+            verdict(f"after kill {number + 1}", trial, _together(fed), moments)
+            raise SystemExit(1)
+        if (number + 1) % 10 == 0:
+            print(
+                f"{number + 1} kills, {sum(len(trial.ids(p)) for p in ('predictions', 'dead_letters'))} rows",
+                flush=True,
+            )
+    fed += [feed(portion) for portion in portions[kills:]]
+    return _together(fed), {"kills": kills, **moments}
+
+
+def _sleep_until(moment: float, process) -> None:  # type: ignore[no-untyped-def]
+    while time.monotonic() < moment and process.poll() is None:
+        time.sleep(0.005)
+
+
+def _kill_workers(
+    trial: Trial, feed: Feed, portions: Sequence[Sequence[LabelledImage]], kills: int, chance: random.Random
+) -> tuple[Expected, dict[str, object]]:
+    fed: list[Expected] = []
+    killed: Counter[str] = Counter()
+    with trial.stream(*_FLAGS, "--retries", "20") as process:
+        while trial.batches() == 0 and process.poll() is None:
+            if not fed:
+                fed.append(feed(portions[0]))
+            time.sleep(0.05)
+        while killed.total() < kills:
+            if killed.total() + 1 < len(portions) and len(fed) <= killed.total() + 1:
+                fed.append(feed(portions[len(fed)]))
+            time.sleep(chance.uniform(0.5, 1.0))
+            if process.poll() is not None:
+                print(trial.tail(), file=sys.stderr)
+                raise SystemExit(f"the stream ended by itself with exit code {process.returncode}")
+            found = [(other, kind) for other in processes_of(process.pid) if (kind := _kind(other, process.pid))]
+            if found:
+                kinds = sorted({kind for _, kind in found})
+                victim, kind = chance.choice([pair for pair in found if pair[1] == chance.choice(kinds)] or found)
+                with suppress(psutil.Error):
+                    victim.send_signal(signal.SIGKILL)
+                    killed[kind] += 1
+        fed += [feed(portion) for portion in portions[len(fed) :]]
+        process.terminate()
+        process.wait(120)
+        code = process.returncode
+    failures = trial.log.read_bytes().count(b'"event": "stream failed"')
+    lost = trial.log.read_bytes().count(b"Lost task")
+    return _together(fed), {
+        "kills": kills,
+        **killed,
+        "tasks lost": lost,
+        "streams started again": failures,
+        "exit code": code,
+    }
+
+
+def _kind(process: psutil.Process, driver: int) -> str:
+    """What a Python process of the stream is; empty for others and for the driver."""
+    with suppress(psutil.Error):
+        words = " ".join(process.cmdline())
+        if process.pid == driver or "java" in process.name():
+            return ""
+        if "sparkdl.decoder" in words:
+            return "decoder"
+        if "pyspark.daemon" in words:
+            parent = process.parent()
+            return "worker" if parent is not None and "pyspark.daemon" in " ".join(parent.cmdline()) else "daemon"
+        if "pyspark" in words:
+            return "planner"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
