@@ -96,12 +96,14 @@ def make_directory(path: Path, flag: str) -> None:
         raise RequestError(f"{flag}: no directory can be made at {path}: {error.strerror}") from error
 
 
-def start_spark(conf: Sequence[str] = (), packages: Sequence[str] = ()) -> SparkSession:
-    """The Spark session of a command, with `--conf KEY=VALUE` settings and Maven packages."""
+def start_spark(
+    conf: Sequence[str] = (), packages: Sequence[str] = (), needed: Mapping[str, str] | None = None
+) -> SparkSession:
+    """The Spark session of a command, with Maven packages, settings that are needed, and `--conf KEY=VALUE`."""
     from sparkdl.errors import RequestError
     from sparkdl.session import spark_session
 
-    settings = {}
+    settings = dict(needed or {})
     for setting in conf:
         key, separator, value = setting.partition("=")
         if not separator or not key:

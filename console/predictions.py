@@ -20,7 +20,9 @@ _DEAD = ("id", "reason", "detail", "size", "label")
 
 
 def read(
-    sink: Annotated[str, typer.Argument(help="The sink: parquet:DIR, a directory, or kafka://HOST:PORT/TOPIC.")],
+    sink: Annotated[
+        str, typer.Argument(help="The sink: parquet:DIR, delta:DIR, a directory, or kafka://HOST:PORT/TOPIC.")
+    ],
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show what could not be classified.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Show counts, not rows.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Wait for more; end with Ctrl-C.")] = False,
@@ -71,12 +73,19 @@ def _export(reader: Reader, directory: Path) -> None:
 def open_reader(address: str, kafka_config: Path | None) -> Reader:
     """The reader of the sink at `address`."""
     from streaming.client_config import ClientConfig
+    from streaming.delta import is_delta
     from streaming.kafka import KafkaAddress, is_kafka
-    from streaming.kafka_reader import KafkaReader
-    from streaming.predictions import ParquetReader
 
     if is_kafka(address):
+        from streaming.kafka_reader import KafkaReader
+
         return KafkaReader(KafkaAddress.parse(address), ClientConfig.read(kafka_config))
+    if is_delta(address):
+        from streaming.delta_reader import DeltaReader
+
+        return DeltaReader(address)
+    from streaming.predictions import ParquetReader
+
     return ParquetReader(address)
 
 

@@ -23,7 +23,7 @@ def stream(
         str | None, typer.Option(help="A registry, a version, or a saved PipelineModel [default: models].")
     ] = None,
     sink: Annotated[
-        str | None, typer.Option(help="parquet:DIR, a directory, kafka://HOST:PORT/TOPIC, or console.")
+        str | None, typer.Option(help="parquet:DIR, delta:DIR, a directory, kafka://HOST:PORT/TOPIC, or console.")
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The directory of the stream's progress.")] = None,
     available_now: Annotated[
@@ -90,17 +90,18 @@ def stream(
         http=http,
     )
     from sparkdl.errors import SparkdlError
+    from streaming.connectors import conf_for, packages_for
     from streaming.failures import with_causes
     from streaming.http import parse_http, serve
     from streaming.job import StreamJob, check_request
-    from streaming.kafka import connector_packages
     from streaming.metrics import Metrics
     from streaming.progress import BatchLog
 
     check_request(settings)  # what can be refused without Spark is refused before it is started
     if settings.http is not None:
         parse_http(settings.http)
-    spark = start_spark(conf or (), connector_packages(settings.source, settings.sink))
+    addresses = settings.source, settings.sink
+    spark = start_spark(conf or (), packages_for(*addresses), conf_for(*addresses))
     log, metrics = BatchLog(debug=debug), Metrics()
     job = StreamJob(spark, settings, log, metrics)
     stop_on_signals(job)

@@ -81,11 +81,6 @@ def is_kafka(address: str) -> bool:
     return address.startswith("kafka:")
 
 
-def connector_packages(*addresses: str) -> tuple[str, ...]:
-    """The Maven coordinates of Spark's Kafka connector, if one of the addresses is Kafka's; else none."""
-    return (CONNECTOR,) if any(map(is_kafka, addresses)) else ()
-
-
 @contextmanager
 def admin(address: KafkaAddress, config: ClientConfig) -> Iterator[KafkaAdminClient]:
     """A client that asks the brokers of `address`.

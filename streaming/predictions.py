@@ -67,33 +67,20 @@ class Reader(ABC):
         }
 
 
-class ParquetReader(Reader):
-    """The rows of a Parquet sink, batch by batch in the order of the batches.
+class BatchReader(Reader):
+    """The rows of a sink that is a directory, batch by batch in the order of the batches."""
 
-    Raises
-    ------
-    RequestError
-        If the address is no Parquet sink's, or there is nothing yet.
-    """
+    root: Path
 
-    def __init__(self, address: str) -> None:
-        self.root = Path(directory_of(address))
-        if not self.root.is_dir():
-            raise RequestError(f"no such sink: {address}")
-        if not (self.root / PREDICTIONS).is_dir() and not any(self.root.glob("_*")):
-            raise RequestError(f"{address} is not a sink: expected {self.root.name}/{PREDICTIONS}")
+    @abstractmethod
+    def _tables(self, seen: set[int], *, dead: bool, names: list[str] | None = None) -> Iterator[pa.Table]:
+        """Some columns of whole batches; `seen` holds the numbers of those to pass over, and gets those that are read.
 
-    def _tables(self, seen: set[str], *, dead: bool, names: list[str] | None = None) -> Iterator[pa.Table]:
-        """A table a batch; `seen` holds the names of batches to pass over, and gets those that are read."""
-        batches = (self.root / (DEAD_LETTERS if dead else PREDICTIONS)).glob("batch=*")
-        for directory in sorted(batches, key=lambda path: int(path.name.split("=")[1])):
-            if directory.name not in seen:
-                seen.add(directory.name)
-                files = sorted(directory.glob("*.parquet"))
-                yield pa.concat_tables([pq.ParquetFile(path).read(names) for path in files])
+        Several batches in one table are in their order.
+        """
 
     def rows(self, *, dead: bool = False, follow: bool = False) -> Iterator[dict[str, Any]]:
-        seen: set[str] = set()
+        seen: set[int] = set()
         while True:
             for table in self._tables(seen, dead=dead):
                 for row in table.to_pylist():
@@ -107,6 +94,36 @@ class ParquetReader(Reader):
     def columns(self, names: Sequence[str], *, dead: bool = False) -> Iterator[dict[str, list[Any]]]:
         for table in self._tables(set(), dead=dead, names=list(names)):
             yield table.to_pydict()
+
+    def _part(self, *, dead: bool) -> Path:
+        return self.root / (DEAD_LETTERS if dead else PREDICTIONS)
+
+
+class ParquetReader(BatchReader):
+    """The rows of a Parquet sink.
+
+    Raises
+    ------
+    RequestError
+        If the address is no Parquet sink's, or there is nothing yet.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.root = Path(directory_of(address))
+        if not self.root.is_dir():
+            raise RequestError(f"no such sink: {address}")
+        if (self.root / PREDICTIONS / "_delta_log").is_dir():
+            raise RequestError(f"{self.root} holds Delta tables: read delta:{self.root}")
+        if not (self.root / PREDICTIONS).is_dir() and not any(self.root.glob("_*")):
+            raise RequestError(f"{address} is not a sink: expected {self.root.name}/{PREDICTIONS}")
+
+    def _tables(self, seen: set[int], *, dead: bool, names: list[str] | None = None) -> Iterator[pa.Table]:
+        batches = {int(path.name.split("=")[1]): path for path in self._part(dead=dead).glob("batch=*")}
+        for number in sorted(batches.keys() - seen):
+            seen.add(number)
+            yield pa.concat_tables(
+                [pq.ParquetFile(path).read(names) for path in sorted(batches[number].glob("*.parquet"))]
+            )
 
 
 def to_json_value(value: Any) -> Any:

@@ -49,7 +49,7 @@ class StreamSettings(BaseSettings):
 
     source: str = Field(description="a directory to watch, or kafka://HOST:PORT/TOPIC")
     model: str = Field("models", description="a registry, a version, or a saved PipelineModel")
-    sink: str = Field(description="parquet:DIR, a directory, kafka://HOST:PORT/TOPIC or console")
+    sink: str = Field(description="parquet:DIR, delta:DIR, a directory, kafka://HOST:PORT/TOPIC or console")
     checkpoint: Path = Field(description="the directory of the stream's progress")
     available_now: bool = Field(False, description="process what is there, then end")
     trigger: Annotated[float, BeforeValidator(_to_seconds)] = Field(1.0, description="seconds between micro-batches")

@@ -13,7 +13,9 @@ from pyspark.sql import SparkSession
 
 from sparkdl.errors import SparkdlError
 from sparkdl.session import spark_session
-from streaming.kafka import CONNECTOR
+from streaming import delta
+from streaming import kafka as kafka_connector
+from streaming.connectors import CONNECTORS
 from training.datasets import Dataset, open_dataset
 from training.recipes import recipe
 from training.registry import ModelVersion, Registry
@@ -24,14 +26,15 @@ KAFKA = pytest.StashKey[str]()
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """The session that all tests share: two slots, two shuffle partitions, and the Kafka connector if it can be had."""
+    """The session that all tests share: two slots, two shuffle partitions, and the connectors if they can be had."""
     settings = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
+    needed = {key: value for connector in CONNECTORS for key, value in connector.conf.items()}
     try:
-        session = spark_session("tests", settings, (CONNECTOR,))
+        session = spark_session("tests", needed | settings, [connector.package for connector in CONNECTORS])
     except SparkdlError as error:
         if os.environ.get("CI") == "true":
             raise  # nothing that can run there is skipped
-        warnings.warn(f"the tests of Kafka on Spark are skipped: {error}", stacklevel=1)
+        warnings.warn(f"the tests of Kafka and Delta on Spark are skipped: {error}", stacklevel=1)
         session = spark_session("tests", settings)
     yield session
     session.stop()
@@ -40,8 +43,18 @@ def spark() -> Iterator[SparkSession]:
 @pytest.fixture(scope="session")
 def kafka_spark(spark: SparkSession) -> SparkSession:
     """The shared session, which has the Kafka connector."""
-    if CONNECTOR not in spark.conf.get("spark.jars.packages", ""):
-        pytest.skip(f"{CONNECTOR} could not be fetched: see the warning")
+    return _with(spark, kafka_connector.CONNECTOR)
+
+
+@pytest.fixture(scope="session")
+def delta_spark(spark: SparkSession) -> SparkSession:
+    """The shared session, which has Delta Lake."""
+    return _with(spark, delta.PACKAGE)
+
+
+def _with(spark: SparkSession, package: str) -> SparkSession:
+    if package not in (spark.conf.get("spark.jars.packages", "") or ""):
+        pytest.skip(f"{package} could not be fetched: see the warning")
     return spark
 
 

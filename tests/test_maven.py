@@ -35,7 +35,7 @@ def test_a_package_that_lies_among_sparks_own_jars_is_not_fetched(
     assert package_conf((CONNECTOR,)) == {}
 
 
-def test_the_image_has_the_jars_that_spark_would_fetch_for_the_connector(kafka_spark: SparkSession) -> None:
+def test_the_image_has_the_jars_that_spark_would_fetch_for_the_connectors(kafka_spark: SparkSession) -> None:
     own = {path.name for path in Path(pyspark.__path__[0], "jars").iterdir()}
     listed = kafka_spark.sparkContext._jsc.sc().listJars().mkString(" ").split()
     fetched = {name.rpartition("/")[2].partition("_")[2] for name in listed}  # GROUP_ARTIFACT-VERSION.jar

@@ -10,6 +10,7 @@ from streaming.settings import StreamSettings
 from streaming.sinks.address import SinkKind, absolute, directory_of, kind_of
 from streaming.sinks.base import Sink
 from streaming.sinks.console import ConsoleSink
+from streaming.sinks.delta import DeltaSink
 from streaming.sinks.kafka import KafkaSink
 from streaming.sinks.parquet import ParquetSink
 
@@ -19,7 +20,7 @@ def check_sink(settings: StreamSettings) -> None:
     match kind_of(settings.sink):
         case SinkKind.KAFKA:
             _ = KafkaAddress.parse(settings.sink).single_topic
-        case SinkKind.PARQUET:
+        case SinkKind.PARQUET | SinkKind.DELTA:
             directory_of(settings.sink)
         case SinkKind.CONSOLE:
             pass
@@ -39,6 +40,8 @@ def open_sink(spark: SparkSession, settings: StreamSettings) -> Sink:
         case SinkKind.KAFKA:
             address = KafkaAddress.parse(settings.sink)
             return KafkaSink(address, ClientConfig.read(settings.kafka_config), settings.max_bytes)
+        case SinkKind.DELTA:
+            return DeltaSink(spark, directory_of(settings.sink))
         case SinkKind.PARQUET:
             return ParquetSink(spark, directory_of(settings.sink))
 
@@ -53,5 +56,5 @@ def sink_identity(settings: StreamSettings) -> str:
             address = KafkaAddress.parse(settings.sink)
             cluster = look_at(address, ClientConfig.read(settings.kafka_config))
             return f"kafka:{cluster.cluster_id}/{address.single_topic}"
-        case SinkKind.PARQUET:
+        case SinkKind.PARQUET | SinkKind.DELTA:
             return f"{kind}:{absolute(directory_of(settings.sink))}"

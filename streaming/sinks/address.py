@@ -8,13 +8,14 @@ from pathlib import Path
 from sparkdl.errors import RequestError
 from streaming.kafka import is_kafka
 
-FORMS = "parquet:DIR, a directory, kafka://HOST:PORT/TOPIC or console"
+FORMS = "parquet:DIR, delta:DIR, a directory, kafka://HOST:PORT/TOPIC or console"
 
 
 class SinkKind(StrEnum):
     """What an address can name."""
 
     PARQUET = "parquet"
+    DELTA = "delta"
     KAFKA = "kafka"
     CONSOLE = "console"
 
@@ -34,13 +35,13 @@ def kind_of(address: str) -> SinkKind:
         return SinkKind.CONSOLE
     if not separator or "/" in scheme:
         return SinkKind.PARQUET
-    if scheme == SinkKind.PARQUET:
-        return SinkKind.PARQUET
+    if scheme in (SinkKind.PARQUET, SinkKind.DELTA):
+        return SinkKind(scheme)
     raise RequestError(f"expected the sink as {FORMS}, received {address!r}")
 
 
 def directory_of(address: str) -> str:
-    """The directory of `parquet:DIR` or a bare directory.
+    """The directory of `parquet:DIR`, `delta:DIR` or a bare directory.
 
     Raises
     ------

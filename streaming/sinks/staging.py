@@ -38,6 +38,9 @@ class StagedSink(Sink):
     """
 
     def __init__(self, spark: SparkSession, root: str) -> None:
+        # Spark's own default is a type of old that knows no time zone, and no year after 2262 to most readers. A stream
+        # writes in a copy of this session.
+        spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         self._spark = spark
         self._files = Files(spark)
         self._root = absolute(root)
@@ -138,6 +141,4 @@ class StagedSink(Sink):
 
 
 def _write_parquet(rows: DataFrame, path: str) -> None:
-    # Spark's own default is a type of old that knows no time zone, and no year after 2262 to most readers.
-    rows.sparkSession.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     rows.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false").parquet(path)
