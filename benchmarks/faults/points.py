@@ -1,0 +1,72 @@
+"""Kills a stream at the worst moments of its sink: `python benchmarks/faults/points.py --kills 20 --images 400`.
+
+Each run of `sparkdl stream` is killed by SIGKILL at one of the points of `streaming.faults`, in turn, the first or the
+second time that it gets there, and started again on the same checkpoint with the next point; a kill may so fall into
+the completion of a batch that was cut off before. A last run goes to the end. Prints the sums for each sink; the exit
+code is 1 unless every image is there exactly once, as a prediction or, if it is broken, as a dead letter, and none was
+there twice after any of the kills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from harness import WORK, SinkKind, Trial, drawn_images, drop, faults, trained_models, verdict
+
+from streaming.faults import VARIABLE, FaultPoint
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="for each sink")
+    parser.add_argument("--images", type=int, default=400, help="for each sink; 3 in 100 are broken")
+    parser.add_argument("--sink", choices=[*SinkKind], action="append", help="default: each of them")
+    parser.add_argument("--first", choices=[*FaultPoint], default=FaultPoint.STAGED, help="the point to begin with")
+    parser.add_argument("--models", type=Path, help="a registry; default: one that is trained for this")
+    parser.add_argument("--work", type=Path, default=WORK, help="where all of it lies; removed if all is well")
+    arguments = parser.parse_args()
+    models = arguments.models or trained_models(arguments.work)
+    return max([kill_at_points(SinkKind(sink), models, arguments) for sink in arguments.sink or SinkKind])
+
+
+def kill_at_points(sink: SinkKind, models: Path, arguments: argparse.Namespace) -> int:
+    """The exit code for one sink."""
+    kills, images = arguments.kills, arguments.images
+    points = list(FaultPoint)
+    begin = points.index(arguments.first)
+    trial = Trial(arguments.work / f"points-{sink}", models, sink)
+    expected = drop(drawn_images(images), trial.watched)
+    # A run ends in its second micro-batch at the latest, so that there is one left for each kill.
+    batch = ("--available-now", "--max-images-per-trigger", str(max(1, images // (2 * kills + 1))))
+    done: Counter[str] = Counter()
+    found = False
+    started = time.monotonic()
+    for number in range(kills):
+        point, times = points[(begin + number) % len(points)], 1 + number // len(points) % 2
+        code = trial.run(*batch, **{VARIABLE: f"{point}:{times}"})
+        if code != -signal.SIGKILL:
+            print(f"{sink}: {point}:{times} was not reached, exit code {code}\n{trial.tail()}")
+            return 1
+        done[point] += 1
+        found = bool(faults(trial, expected, complete=False))
+        if found:
+            print(f"{sink}: broken after the kill at {point}:{times}")
+            break
+    if not found and (code := trial.run("--available-now")) != 0:
+        print(f"{sink}: the last run ended with {code}\n{trial.tail()}")
+        return 1
+    seconds = round(time.monotonic() - started)
+    code = verdict(f"{kills} kills, {sink}", trial, expected, {"kills": dict(done), "seconds": seconds})
+    if code == 0:
+        shutil.rmtree(trial.root)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
