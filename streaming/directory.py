@@ -4,17 +4,14 @@ Spark's own file source marks empty files as seen and never reads them, fails on
 of bytes may be, and forgets files that are much older than the newest. A stream that owes an answer for every file
 needs a source of its own; it is one of Spark's Python data sources.
 
-Progress: the offset is a count of logs. Before a micro-batch is planned its files are written to a log of their own,
-numbered from 1, in a directory of the checkpoint; the logs together are the files that were ever seen. A log without
-a micro-batch (the process died between the two) becomes the next micro-batch as it is.
+Progress: the offset is a count of logs, which `streaming.seen` keeps in the checkpoint.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,8 @@ from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTr
 from pyspark.sql.types import StructType
 
 from streaming.rows import ENCODED
+from streaming.seen import FILES, Seen, damaged
+from streaming.watched import WatchedFile, look_at, parent_of, scan
 
 NAME = "sparkdl-directory"
 _BATCH_BYTES = 16 << 20  # encoded bytes an Arrow batch, unless one image has more
@@ -34,18 +33,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ARROW_TYPES = [pa.string(), pa.string(), pa.binary(), pa.int64(), pa.string(), pa.timestamp("us", "UTC")]
 
 
-@dataclass(frozen=True)
-class WatchedFile:
-    """A file as it was when it was listed: its path relative to the directory, bytes, time of change."""
-
-    name: str
-    size: int
-    modified_ns: int
-
-
 class DirectorySource(DataSource):
-    """Options: `path`, the directory; `log`, where progress is kept; `maxFilesPerTrigger`; `maxBytes`, an image's
-    encoded bytes at the most, of a longer file only one byte more is read; `slots`, tasks a micro-batch."""
+    """Options: `path`, the directory; `checkpoint`, the stream's; `maxFilesPerTrigger`; `maxBytes`, an image's encoded
+    bytes at the most, of a longer file only one byte more is read; `slots`, tasks a micro-batch."""
 
     @classmethod
     def name(cls) -> str:
@@ -57,41 +47,11 @@ class DirectorySource(DataSource):
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:
         return _DirectoryReader(
             Path(self.options["path"]),
-            FileLog(Path(self.options["log"])),
+            Path(self.options["checkpoint"]),
             int(self.options["maxFilesPerTrigger"]),
             int(self.options["maxBytes"]),
             int(self.options["slots"]),
         )
-
-
-class FileLog:
-    """The files of each micro-batch, a JSON file each, written whole and never changed."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def __len__(self) -> int:
-        """How many logs there are; they are numbered from 1 without a gap."""
-        if not self._directory.is_dir():
-            return 0
-        return max((int(path.stem) for path in self._directory.glob("[0-9]*.json")), default=0)
-
-    def append(self, files: Sequence[WatchedFile]) -> int:
-        """Writes the next log and returns its number."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        number = len(self) + 1
-        partial = self._directory / f".{number}.json"
-        with partial.open("w") as file:
-            json.dump([[f.name, f.size, f.modified_ns] for f in files], file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._directory / f"{number}.json")
-        return number
-
-    def read(self, number: int) -> list[WatchedFile]:
-        """The files of log `number`."""
-        with (self._directory / f"{number}.json").open() as file:
-            return [WatchedFile(*entry) for entry in json.load(file)]
 
 
 class _FilePartition(InputPartition):
@@ -100,13 +60,22 @@ class _FilePartition(InputPartition):
 
 
 class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
-    def __init__(self, directory: Path, log: FileLog, max_files: int, max_bytes: int, slots: int) -> None:
+    """Plans micro-batches in a process of its own, where `_seen` lives, and reads them in tasks."""
+
+    def __init__(
+        self,
+        directory: Path,
+        checkpoint: Path,
+        max_files: int,
+        max_bytes: int,
+        slots: int,
+    ) -> None:
         self._directory = directory
-        self._log = log
+        self._checkpoint = checkpoint
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._slots = slots
-        self._seen: set[str] | None = None
+        self._seen: Seen | None = None
         self._until: set[str] | None = None
 
     def getDefaultReadLimit(self) -> ReadLimit:
@@ -116,29 +85,44 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return {"logs": 0}
 
     def prepareForTriggerAvailableNow(self) -> None:
-        self._until = {file.name for file in list_files(self._directory)}
+        self._until, _ = self._look(self._progress())
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
-        written = len(self._log)
-        if written > start["logs"]:
+        seen = self._progress()
+        if seen.log.last > start["logs"]:
             return {"logs": start["logs"] + 1}
-        if self._seen is None:
-            self._seen = {file.name for number in range(1, written + 1) for file in self._log.read(number)}
-        fresh = [file for file in list_files(self._directory) if file.name not in self._seen]
-        if self._until is not None:
-            fresh = [file for file in fresh if file.name in self._until]
-        if not fresh:
-            return start
-        fresh.sort(key=lambda file: (file.modified_ns, file.name))
+        if seen.log.last < start["logs"]:
+            raise damaged(seen.log.directory, f"log {start['logs']} is missing")
         # Micro-batches stay of a size that fits in memory, also where the trigger asks for all there is.
         most = limit.max_files if isinstance(limit, ReadMaxFiles) else self._max_files
-        chosen = fresh[:most]
-        number = self._log.append(chosen)
-        self._seen.update(file.name for file in chosen)
-        return {"logs": number}
+        chosen = self._choose(seen, most)
+        return {"logs": seen.take(chosen)} if chosen else start
+
+    def _progress(self) -> Seen:
+        """What was seen, read from the checkpoint at the first call."""
+        if self._seen is None:
+            self._seen = Seen(self._checkpoint / FILES)
+        return self._seen
+
+    def _look(self, seen: Seen) -> tuple[set[str], list[WatchedFile]]:
+        """All names in the directory, and the files that are not seen; only of these more than the name is asked."""
+        names, fresh = set[str](), list[WatchedFile]()
+        for name, entry in scan(self._directory):
+            names.add(name)
+            if name not in seen and (self._until is None or name in self._until) and (file := look_at(name, entry)):
+                fresh.append(file)
+        return names, fresh
+
+    def _choose(self, seen: Seen, most: int) -> list[WatchedFile]:
+        """The oldest of the files that were not seen, at most `most`."""
+        names, fresh = self._look(seen)
+        seen.compact(names, time.time())
+        fresh.sort(key=lambda file: (file.modified_ns, file.name))
+        return fresh[:most]
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[InputPartition]:
-        files = [file for number in range(start["logs"] + 1, end["logs"] + 1) for file in self._log.read(number)]
+        log = self._progress().log
+        files = [file for number in range(start["logs"] + 1, end["logs"] + 1) for file in log.read(number)]
         return [_FilePartition(share) for share in deal(files, self._slots)]
 
     def read(self, partition: InputPartition) -> Iterator[Any]:
@@ -166,37 +150,6 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def _origin(self, file: WatchedFile) -> str:
         """A URI that leads to the file whatever bytes its name has."""
         return f"file:{quote(os.fsencode(self._directory / file.name))}"
-
-
-def parent_of(name: str) -> str | None:
-    """The folder that the file `name` lies in directly; None for a file that lies in the watched directory itself."""
-    parts = name.split("/")
-    return parts[-2] if len(parts) > 1 else None
-
-
-def list_files(directory: Path) -> Iterator[WatchedFile]:
-    """The regular files below `directory`; names that begin with a dot, and folders of such names, are left out."""
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        try:
-            entries = list(os.scandir(directory / folder))
-        except OSError:
-            if not folder:
-                raise
-            continue  # a folder that went away while its parent was listed, or that is not open to us
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            name = f"{folder}{entry.name}"
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{name}/")
-                elif entry.is_file():
-                    status = entry.stat()
-                    yield WatchedFile(name, status.st_size, status.st_mtime_ns)
-            except OSError:
-                continue  # went away after it was listed, or a link that leads nowhere
 
 
 def deal(files: Sequence[WatchedFile], shares: int) -> list[list[WatchedFile]]:

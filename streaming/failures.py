@@ -15,6 +15,7 @@ _LASTING = (
     "Py4JNetworkError",  # the driver's JVM has ended
     "OutOfMemoryError",
     "Incomplete log file",
+    "the checkpoint is damaged",
     "concurrent stream",  # another stream writes to the same checkpoint
 )
 """What is the same at the next attempt."""

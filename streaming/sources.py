@@ -47,7 +47,7 @@ def _files(spark: SparkSession, settings: StreamSettings) -> DataFrame:
     spark.dataSource.register(DirectorySource)
     encoded = (
         spark.readStream.format(NAME)
-        .option("log", str(settings.checkpoint.absolute() / "files"))
+        .option("checkpoint", str(settings.checkpoint.absolute()))
         .option("maxFilesPerTrigger", settings.max_images_per_trigger)
         .option("maxBytes", settings.max_bytes)
         .option("slots", spark.sparkContext.defaultParallelism)

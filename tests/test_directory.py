@@ -18,18 +18,16 @@ from pyspark.sql import SparkSession
 from pyspark.sql.datasource import DataSourceStreamReader
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadMaxFiles
 
-from streaming.directory import NAME, DirectorySource, FileLog, WatchedFile, deal, list_files, parent_of
+from streaming.directory import NAME, DirectorySource, deal
 from streaming.rows import ENCODED
+from streaming.seen import FILES, FileLog
+from streaming.watched import WatchedFile
 
 
 def touch(path: Path, payload: bytes = b"x") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(payload)
     return path
-
-
-def names(directory: Path) -> set[str]:
-    return {file.name for file in list_files(directory)}
 
 
 @pytest.fixture
@@ -43,10 +41,11 @@ def open_reader(watched: Path, max_files: int = 1000, max_bytes: int = 1000) -> 
     """The stream's reader on `watched`, as Spark makes it; the same progress each time."""
     options = {
         "path": str(watched),
-        "log": str(watched.parent / "log"),
+        "checkpoint": str(watched.parent),
         "maxFilesPerTrigger": str(max_files),
         "maxBytes": str(max_bytes),
         "slots": "2",
+        "settle": "0",
     }
     return DirectorySource(options).streamReader(ENCODED)
 
@@ -70,53 +69,7 @@ def rows_of_everything(reader: DataSourceStreamReader) -> list[dict[str, Any]]:
     return rows_between(reader, reader.initialOffset(), plan(reader))
 
 
-# --- what is listed ----------------------------------------------------------------------------------------------
-
-
-def test_files_are_found_at_every_depth_with_their_size_and_time(watched: Path) -> None:
-    touch(watched / "a.png", b"123")
-    deep = touch(watched / "one" / "two" / "b.png", b"")
-    os.utime(deep, ns=(1, 1_700_000_000_123_456_789))
-    found = {file.name: file for file in list_files(watched)}
-    assert set(found) == {"a.png", "one/two/b.png"}
-    assert found["a.png"].size == 3
-    assert found["one/two/b.png"] == WatchedFile("one/two/b.png", 0, 1_700_000_000_123_456_789)
-
-
-def test_names_that_begin_with_a_dot_are_left_out_and_folders_of_such_names_too(watched: Path) -> None:
-    touch(watched / ".partial.png")
-    touch(watched / ".hidden" / "a.png")
-    touch(watched / "shown" / ".b.png")
-    touch(watched / "shown" / "b.png")
-    assert names(watched) == {"shown/b.png"}
-
-
-def test_a_linked_file_is_followed_and_a_linked_directory_is_not(watched: Path, tmp_path: Path) -> None:
-    elsewhere = touch(tmp_path / "elsewhere" / "a.png", b"1234")
-    (watched / "folder").symlink_to(elsewhere.parent)
-    (watched / "itself").symlink_to(watched)
-    (watched / "file.png").symlink_to(elsewhere)
-    assert [(file.name, file.size) for file in list_files(watched)] == [("file.png", 4)]
-
-
-def test_links_that_lead_nowhere_are_left_out(watched: Path) -> None:
-    (watched / "broken.png").symlink_to(watched / "missing.png")
-    (watched / "loop.png").symlink_to(watched / "loop.png")
-    touch(watched / "a.png")
-    assert names(watched) == {"a.png"}
-
-
-def test_what_is_no_file_is_left_out(watched: Path) -> None:
-    os.mkfifo(watched / "pipe.png")
-    (watched / "empty folder").mkdir()
-    assert names(watched) == set()
-
-
-def test_a_watched_directory_that_is_missing_is_an_error(watched: Path) -> None:
-    watched.rmdir()
-    with pytest.raises(FileNotFoundError):
-        names(watched)
-
+# --- names -------------------------------------------------------------------------------------------------------
 
 ODD_NAMES = (
     "with space.png",
@@ -160,36 +113,7 @@ def test_an_origin_is_a_uri(watched: Path) -> None:
     assert row["origin"] == f"{watched.as_uri().replace('file://', 'file:')}/a%20b%25.png"
 
 
-@pytest.mark.parametrize(("name", "folder"), [("a.png", None), ("7/a.png", "7"), ("test/7/a.png", "7")])
-def test_the_parent_of_a_name_is_the_folder_it_lies_in_directly(name: str, folder: str | None) -> None:
-    assert parent_of(name) == folder
-
-
 # --- what was seen -----------------------------------------------------------------------------------------------
-
-
-def test_logs_are_numbered_from_one(tmp_path: Path) -> None:
-    log = FileLog(tmp_path / "log")
-    assert len(log) == 0
-    files = [[WatchedFile("a.png", 1, 2)], [WatchedFile("\udcff.png", 3, 4), WatchedFile("০.png", 5, 6)]]
-    assert [log.append(part) for part in files] == [1, 2]
-    assert len(FileLog(tmp_path / "log")) == 2
-    assert [FileLog(tmp_path / "log").read(number) for number in (1, 2)] == files
-
-
-def test_a_log_that_was_cut_off_while_it_was_written_does_not_count(tmp_path: Path) -> None:
-    log = FileLog(tmp_path)
-    log.append([WatchedFile("a.png", 1, 1)])
-    (tmp_path / ".2.json").write_text('[["b.p')
-    assert len(log) == 1
-    assert log.append([WatchedFile("c.png", 1, 1)]) == 2
-    assert log.read(2) == [WatchedFile("c.png", 1, 1)]
-
-
-def test_logs_are_put_in_order_by_number(tmp_path: Path) -> None:
-    log = FileLog(tmp_path)
-    assert [log.append([]) for _ in range(11)] == list(range(1, 12))
-    assert len(log) == 11
 
 
 def test_a_file_is_seen_once(watched: Path) -> None:
@@ -382,7 +306,7 @@ def test_a_file_of_any_time_is_read(watched: Path, year: int) -> None:
 @pytest.mark.parametrize("seconds", [-(1 << 50), 1 << 50])
 def test_a_time_that_no_calendar_has_is_no_time(watched: Path, seconds: int) -> None:
     touch(watched / "a.png")
-    log = FileLog(watched.parent / "log")
+    log = FileLog(watched.parent / FILES)
     log.append([WatchedFile("a.png", 1, seconds * 10**9)])  # as a file system with 64 bits of seconds lists it
     (row,) = rows_of_everything(open_reader(watched))
     assert row["payload"] == b"x"
@@ -401,7 +325,7 @@ def test_spark_reads_every_file_once_over_two_runs_of_a_stream(
         """The rows that one run of the stream on its checkpoint brings."""
         query = (
             spark.readStream.format(NAME)
-            .options(log=str(tmp_path / "log"), maxFilesPerTrigger=2, maxBytes=100, slots=2)
+            .options(checkpoint=str(tmp_path / "checkpoint"), maxFilesPerTrigger=2, maxBytes=100, slots=2, settle=0)
             .load(str(watched))
             .writeStream.format("parquet")
             .option("checkpointLocation", str(tmp_path / "checkpoint"))
@@ -423,5 +347,5 @@ def test_spark_reads_every_file_once_over_two_runs_of_a_stream(
     assert (bytes(new["payload"]), new["size"]) == (b"x", 1)
     assert (old["id"], bytes(old["payload"])) == ("old [1] %41 ৭.png", b"old")
     assert old["produced_at"].timestamp() == pytest.approx(ten_years_ago, abs=1e-5)
-    logs = [json.loads((tmp_path / "log" / f"{number}.json").read_text()) for number in (1, 2, 3)]
+    logs = [json.loads((tmp_path / "checkpoint" / FILES / f"{number}.json").read_text()) for number in (1, 2, 3)]
     assert [len(log) for log in logs] == [2, 1, 1]

@@ -1,0 +1,70 @@
+"""What a watched directory of many files costs: `python benchmarks/watched_directory.py [--files N]`.
+
+All files are empty, lie in folders of 1,000, and were seen before. Prints the time of a trigger that finds nothing new,
+beside that of a listing that looks at each file; and the memory and the bytes of the checkpoint that the names take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+from streaming.directory import DirectorySource
+from streaming.rows import ENCODED
+from streaming.seen import FILES, Seen
+from streaming.watched import WatchedFile, list_files
+
+ROUNDS = 5
+
+
+def seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=100_000)
+    count = parser.parse_args().files
+    with tempfile.TemporaryDirectory() as place:
+        watched, checkpoint = Path(place) / "watched", Path(place) / "checkpoint"
+        names = [f"{number // 1000:03d}/image-{number:07d}.png" for number in range(count)]
+        for name in names:
+            (watched / name).parent.mkdir(parents=True, exist_ok=True)
+            (watched / name).touch()
+        before = Seen(checkpoint / FILES)
+        before.take([WatchedFile(name, 0, 0) for name in names])
+        before.begin_removing(1)
+        before.end_removing()
+        listed = (checkpoint / FILES / "seen.json").stat().st_size
+        del before, names
+
+        tracemalloc.start()
+        seen = Seen(checkpoint / FILES)
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        del seen
+        options = {"path": watched, "checkpoint": checkpoint, "settle": 10, "slots": 1}
+        options |= {"maxFilesPerTrigger": 1024, "maxBytes": 1 << 20}
+        reader = DirectorySource({name: str(value) for name, value in options.items()}).streamReader(ENCODED)
+        limit = reader.getDefaultReadLimit()
+        reader.latestOffset({"logs": 1}, limit)
+        triggers, looks = list[float](), list[float]()
+        for _ in range(ROUNDS):  # in turn, so that both meet the same disturbances
+            triggers.append(seconds(lambda: reader.latestOffset({"logs": 1}, limit)))
+            looks.append(seconds(lambda: list(list_files(watched))))
+    print(f"{count} files, all seen, the fastest of {ROUNDS} rounds")
+    print(f"a trigger                         {min(triggers):.3f} s")
+    print(f"a listing that looks at each file {min(looks):.3f} s")
+    print(
+        f"a name of {len(name)} characters: {taken / count:.0f} bytes of memory, {listed / count:.0f} of the checkpoint"
+    )
+
+
+if __name__ == "__main__":
+    main()
