@@ -43,6 +43,7 @@ class DirectoryRoute(Route):
         self._watched, self._sink = directory / "watched", directory / "sink"
         self._watched.mkdir()
         self.settings = {"source": str(self._watched), "sink": f"parquet:{self._sink}", "label_from": "parent"}
+        self.settings["settle"] = "0s"  # every file is renamed to its name when it is complete, a broken one too
 
     def produce(self, images: Dataset, rate: float, seed: int) -> int:
         from producer.replay import replay_to_directory, sequence

@@ -36,6 +36,10 @@ def stream(
         str | None, typer.Option(help="none, or parent: the folder's name is the true class [default: none].")
     ] = None,
     max_images_per_trigger: Annotated[int | None, typer.Option(help="Images a micro-batch [default: 1024].")] = None,
+    settle: Annotated[
+        str | None,
+        typer.Option(help="Time without change before a file without an end of its own is read [default: 10s]."),
+    ] = None,
     review_below: Annotated[
         float | None, typer.Option(help="Confidence below which a prediction needs review [default: 0.5].")
     ] = None,
@@ -78,6 +82,7 @@ def stream(
         trigger=trigger,
         label_from=label_from,
         max_images_per_trigger=max_images_per_trigger,
+        settle=settle,
         review_below=review_below,
         max_bytes=max_bytes,
         max_pixels=max_pixels,

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,18 +25,21 @@ from pyspark.sql.types import StructType
 
 from streaming.rows import ENCODED
 from streaming.seen import FILES, Seen, damaged
+from streaming.settling import Settling
 from streaming.watched import WatchedFile, look_at, parent_of, scan
 
 NAME = "sparkdl-directory"
 _BATCH_BYTES = 16 << 20  # encoded bytes an Arrow batch, unless one image has more
 _BATCH_ROWS = 256
+_POLL = 0.2  # seconds between two looks at files that are waited for
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ARROW_TYPES = [pa.string(), pa.string(), pa.binary(), pa.int64(), pa.string(), pa.timestamp("us", "UTC")]
 
 
 class DirectorySource(DataSource):
     """Options: `path`, the directory; `checkpoint`, the stream's; `maxFilesPerTrigger`; `maxBytes`, an image's encoded
-    bytes at the most, of a longer file only one byte more is read; `slots`, tasks a micro-batch."""
+    bytes at the most, of a longer file only one byte more is read; `slots`, tasks a micro-batch; `settle`, seconds
+    without change after which a file that does not end as its format ends is taken."""
 
     @classmethod
     def name(cls) -> str:
@@ -45,12 +49,14 @@ class DirectorySource(DataSource):
         return ENCODED
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:
+        directory = Path(self.options["path"])
         return _DirectoryReader(
-            Path(self.options["path"]),
+            directory,
             Path(self.options["checkpoint"]),
             int(self.options["maxFilesPerTrigger"]),
             int(self.options["maxBytes"]),
             int(self.options["slots"]),
+            Settling(directory, float(self.options["settle"])),
         )
 
 
@@ -69,14 +75,17 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         max_files: int,
         max_bytes: int,
         slots: int,
+        settling: Settling,
     ) -> None:
         self._directory = directory
         self._checkpoint = checkpoint
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._slots = slots
+        self._settling = settling
         self._seen: Seen | None = None
         self._until: set[str] | None = None
+        self._patience_ends = 0.0
 
     def getDefaultReadLimit(self) -> ReadLimit:
         return ReadMaxFiles(self._max_files)
@@ -85,7 +94,10 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return {"logs": 0}
 
     def prepareForTriggerAvailableNow(self) -> None:
-        self._until, _ = self._look(self._progress())
+        started = time.monotonic()
+        self._until, fresh = self._look(self._progress())
+        self._settling.observe(fresh, started)
+        self._patience_ends = started + self._settling.seconds
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
         seen = self._progress()
@@ -95,7 +107,8 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             raise damaged(seen.log.directory, f"log {start['logs']} is missing")
         # Micro-batches stay of a size that fits in memory, also where the trigger asks for all there is.
         most = limit.max_files if isinstance(limit, ReadMaxFiles) else self._max_files
-        chosen = self._choose(seen, most)
+        while not (chosen := self._choose(seen, most)) and (pause := self._pause()) > 0:
+            time.sleep(pause)
         return {"logs": seen.take(chosen)} if chosen else start
 
     def _progress(self) -> Seen:
@@ -114,11 +127,18 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return names, fresh
 
     def _choose(self, seen: Seen, most: int) -> list[WatchedFile]:
-        """The oldest of the files that were not seen, at most `most`."""
+        """The oldest of the settled files that were not seen, at most `most`."""
         names, fresh = self._look(seen)
         seen.compact(names, time.time())
+        self._settling.observe(fresh, time.monotonic())
         fresh.sort(key=lambda file: (file.modified_ns, file.name))
-        return fresh[:most]
+        return list(islice(filter(self._settling.is_settled, fresh), most))
+
+    def _pause(self) -> float:
+        """Seconds until it is worth to look again, 0 if files that may still be written are not waited for."""
+        if self._until is None or not self._settling.waits:
+            return 0.0
+        return min(_POLL, self._patience_ends - time.monotonic())
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[InputPartition]:
         log = self._progress().log

@@ -55,6 +55,9 @@ class StreamSettings(BaseSettings):
     trigger: Annotated[float, BeforeValidator(_to_seconds)] = Field(1.0, description="seconds between micro-batches")
     label_from: LabelFrom = Field(LabelFrom.NONE, description="where the true class is read from")
     max_images_per_trigger: int = Field(1024, ge=1, description="images a micro-batch at the most")
+    settle: Annotated[float, BeforeValidator(_to_seconds)] = Field(
+        10.0, description="seconds without change after which a file that does not end as its format ends is read"
+    )
     review_below: float = Field(0.5, ge=0, le=1, description="confidence below which a prediction needs review")
     max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="encoded bytes an image at the most")
     max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="pixels an image at the most")

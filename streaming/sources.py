@@ -51,6 +51,7 @@ def _files(spark: SparkSession, settings: StreamSettings) -> DataFrame:
         .option("maxFilesPerTrigger", settings.max_images_per_trigger)
         .option("maxBytes", settings.max_bytes)
         .option("slots", spark.sparkContext.defaultParallelism)
+        .option("settle", settings.settle)
         .load(str(Path(settings.source).absolute()))
     )
     if settings.label_from is LabelFrom.NONE:

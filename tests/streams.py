@@ -179,6 +179,7 @@ class Place(Observer):
             "checkpoint": self.checkpoint,
             "trigger": 0,
             "retries": 0,
+            "settle": "100ms",
         }
         job = StreamJob(spark, StreamSettings.read(**(arguments | given)), self, *observers)
         job.start()

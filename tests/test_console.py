@@ -81,6 +81,7 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["predictions", "kafka://h:1"], "kafka://HOST:PORT[,HOST:PORT]/TOPIC"),
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--trigger", "soon"], "such as 500ms"),
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--label-from", "name"], "--label-from"),
+        (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--settle", "soon"], "such as 500ms"),
         (["stream", "--source", "empty", "--model", "empty", "--sink", "o", "--checkpoint", "c"], "not a model"),
         (["stream", "--source", "empty", "--model", "registry", "--sink", "s3:o", "--checkpoint", "c"], "parquet:DIR"),
         (["stream", "--source", "empty", "--model", "registry", "--sink", "s3:o", "--checkpoint", "c"], "delta:DIR"),
@@ -158,6 +159,7 @@ def test_train_stream_and_read_with_the_command_alone(
 
     assert run(["predictions", str(watched)]) == 2  # a directory, but not a sink
     stream = ["stream", "--source", str(watched), "--model", str(models), "--sink", f"parquet:{sink}"]
+    stream += ["--settle", "0s"]
     assert run([*stream, "--checkpoint", str(tmp_path / "c"), "--available-now", "--label-from", "parent"]) == 0
     log = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert [entry["event"] for entry in log] == ["stream started", "batch", "stream ended"]

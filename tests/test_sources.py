@@ -15,7 +15,7 @@ from streaming.sources import check_source, open_source, source_identity
 
 def settings(tmp_path: Path, source: str | Path, **given: object) -> StreamSettings:
     return StreamSettings.read(
-        source=str(source), sink=str(tmp_path / "out"), checkpoint=tmp_path / "checkpoint", **given
+        source=str(source), sink=str(tmp_path / "out"), checkpoint=tmp_path / "checkpoint", **{"settle": 0, **given}
     )
 
 
