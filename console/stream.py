@@ -40,6 +40,10 @@ def stream(
         str | None,
         typer.Option(help="Time without change before a file without an end of its own is read [default: 10s]."),
     ] = None,
+    after_read: Annotated[
+        str | None, typer.Option(help="Files that were read: keep, archive or delete [default: keep].")
+    ] = None,
+    archive_dir: Annotated[Path | None, typer.Option(help="Where --after-read archive moves files.")] = None,
     review_below: Annotated[
         float | None, typer.Option(help="Confidence below which a prediction needs review [default: 0.5].")
     ] = None,
@@ -83,6 +87,8 @@ def stream(
         label_from=label_from,
         max_images_per_trigger=max_images_per_trigger,
         settle=settle,
+        after_read=after_read,
+        archive_dir=archive_dir,
         review_below=review_below,
         max_bytes=max_bytes,
         max_pixels=max_pixels,

@@ -23,6 +23,7 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
+from streaming.removal import Removal, logs_complete
 from streaming.rows import ENCODED
 from streaming.seen import FILES, Seen, damaged
 from streaming.settling import Settling
@@ -39,7 +40,8 @@ _ARROW_TYPES = [pa.string(), pa.string(), pa.binary(), pa.int64(), pa.string(), 
 class DirectorySource(DataSource):
     """Options: `path`, the directory; `checkpoint`, the stream's; `maxFilesPerTrigger`; `maxBytes`, an image's encoded
     bytes at the most, of a longer file only one byte more is read; `slots`, tasks a micro-batch; `settle`, seconds
-    without change after which a file that does not end as its format ends is taken."""
+    without change after which a file that does not end as its format ends is taken; `afterRead`, keep (the default),
+    archive or delete; `archive`, the directory to archive in."""
 
     @classmethod
     def name(cls) -> str:
@@ -49,14 +51,17 @@ class DirectorySource(DataSource):
         return ENCODED
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:
-        directory = Path(self.options["path"])
+        directory, max_bytes = Path(self.options["path"]), int(self.options["maxBytes"])
+        after_read = self.options.get("afterRead", "keep")
+        archive = Path(self.options["archive"]) if after_read == "archive" else None
         return _DirectoryReader(
             directory,
             Path(self.options["checkpoint"]),
             int(self.options["maxFilesPerTrigger"]),
-            int(self.options["maxBytes"]),
+            max_bytes,
             int(self.options["slots"]),
             Settling(directory, float(self.options["settle"])),
+            Removal(directory, archive, max_bytes) if after_read != "keep" else None,
         )
 
 
@@ -76,6 +81,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         max_bytes: int,
         slots: int,
         settling: Settling,
+        removal: Removal | None,
     ) -> None:
         self._directory = directory
         self._checkpoint = checkpoint
@@ -83,6 +89,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._max_bytes = max_bytes
         self._slots = slots
         self._settling = settling
+        self._removal = removal
         self._seen: Seen | None = None
         self._until: set[str] | None = None
         self._patience_ends = 0.0
@@ -101,6 +108,8 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
         seen = self._progress()
+        if self._removal:
+            self._removal.sweep(seen, logs_complete(self._checkpoint))
         if seen.log.last > start["logs"]:
             return {"logs": start["logs"] + 1}
         if seen.log.last < start["logs"]:
@@ -115,6 +124,10 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         """What was seen, read from the checkpoint at the first call."""
         if self._seen is None:
             self._seen = Seen(self._checkpoint / FILES)
+            if self._removal:
+                self._seen.begin_removing(logs_complete(self._checkpoint))
+            else:
+                self._seen.end_removing()
         return self._seen
 
     def _look(self, seen: Seen) -> tuple[set[str], list[WatchedFile]]:

@@ -23,7 +23,7 @@ from streaming.faults import check_fault_point
 from streaming.promotions import Promotions, RefusedModelError, load_successor
 from streaming.settings import StreamSettings
 from streaming.sinks import check_sink, open_sink
-from streaming.sources import check_source, open_source
+from streaming.sources import check_source, close_source, open_source
 from training.registry import ModelVersion, resolve_model
 
 _POLL = 0.1  # seconds between two looks at the query
@@ -158,6 +158,7 @@ class StreamJob:
         try:
             while self._go_on():
                 pass
+            close_source(self.settings)
             self._tell(lambda observer: observer.ended())
         except SparkdlError as error:
             self._raised = error

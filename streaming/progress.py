@@ -81,3 +81,9 @@ class BatchLog(Observer):
             dead_letters=self.dead_letters,
             seconds=round(time.monotonic() - self._since, 1),
         )
+
+    def not_removed(self, how: str, why: str) -> None:
+        """A file that was read could not be archived or deleted."""
+        self._log.warning(
+            f"a file could not be {how}", why=why, others="are left too if they cannot be, without a word"
+        )

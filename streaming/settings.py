@@ -30,6 +30,14 @@ class LabelFrom(StrEnum):
     PARENT = "parent"
 
 
+class AfterRead(StrEnum):
+    """What is done with a file once its micro-batch is complete."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
 def _to_seconds(value: object) -> object:
     """Seconds of "1s", "500ms", "2m", "1h" or a number."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip())
@@ -58,6 +66,8 @@ class StreamSettings(BaseSettings):
     settle: Annotated[float, BeforeValidator(_to_seconds)] = Field(
         10.0, description="seconds without change after which a file that does not end as its format ends is read"
     )
+    after_read: AfterRead = Field(AfterRead.KEEP, description="what is done with files that were read")
+    archive_dir: Path | None = Field(None, description="where files that were read are moved to")
     review_below: float = Field(0.5, ge=0, le=1, description="confidence below which a prediction needs review")
     max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="encoded bytes an image at the most")
     max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="pixels an image at the most")

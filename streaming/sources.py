@@ -12,30 +12,40 @@ from streaming.client_config import ClientConfig
 from streaming.directory import NAME, DirectorySource
 from streaming.kafka import KafkaAddress, check_topics, is_kafka, look_at
 from streaming.message import Header
-from streaming.settings import LabelFrom, StreamSettings
+from streaming.removal import Removal, check_archive, logs_complete
+from streaming.seen import FILES, Seen
+from streaming.settings import AfterRead, LabelFrom, StreamSettings
 
 _LONGEST_LABEL = 256  # characters
 _TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold
 
 
 def check_source(settings: StreamSettings) -> None:
-    """Asks whether the source is there.
+    """Asks whether the source is there, and whether what is to be done after reading can be.
 
     Raises
     ------
     RequestError
-        If it is not.
+        If not.
     SparkdlError
         If the brokers that would tell do not answer.
     """
     if is_kafka(settings.source):
         if settings.label_from is LabelFrom.PARENT:
             raise RequestError("--label-from parent is for directories: of a message the label header is read")
+        if settings.after_read is not AfterRead.KEEP:
+            raise RequestError(f"--after-read {settings.after_read} is for directories: messages stay with the broker")
         check_topics(KafkaAddress.parse(settings.source), ClientConfig.read(settings.kafka_config))
     elif "://" in settings.source:
         raise RequestError(f"expected --source as a directory or kafka://HOST:PORT/TOPIC, received {settings.source!r}")
     elif not Path(settings.source).is_dir():
         raise RequestError(f"no such directory to watch: {settings.source}")
+    if settings.after_read is AfterRead.ARCHIVE:
+        if settings.archive_dir is None:
+            raise RequestError("--after-read archive: name the directory to move files to with --archive-dir")
+        check_archive(Path(settings.source), settings.archive_dir)
+    elif settings.archive_dir is not None:
+        raise RequestError(f"--archive-dir is for --after-read archive, received --after-read {settings.after_read}")
 
 
 def open_source(spark: SparkSession, settings: StreamSettings) -> DataFrame:
@@ -52,11 +62,22 @@ def _files(spark: SparkSession, settings: StreamSettings) -> DataFrame:
         .option("maxBytes", settings.max_bytes)
         .option("slots", spark.sparkContext.defaultParallelism)
         .option("settle", settings.settle)
+        .option("afterRead", settings.after_read.value)
+        .option("archive", str(settings.archive_dir.absolute()) if settings.archive_dir else "")
         .load(str(Path(settings.source).absolute()))
     )
     if settings.label_from is LabelFrom.NONE:
         encoded = encoded.withColumn("label", F.lit(None).cast("string"))
     return encoded
+
+
+def close_source(settings: StreamSettings) -> None:
+    """Once a stream has ended: archives or deletes what its last micro-batch read, if that is asked for."""
+    if settings.after_read is AfterRead.KEEP:
+        return
+    archive = settings.archive_dir.absolute() if settings.archive_dir else None
+    removal = Removal(Path(settings.source).absolute(), archive, settings.max_bytes)
+    removal.sweep(Seen(settings.checkpoint / FILES), logs_complete(settings.checkpoint))
 
 
 def _messages(spark: SparkSession, settings: StreamSettings) -> DataFrame:

@@ -82,6 +82,10 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--trigger", "soon"], "such as 500ms"),
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--label-from", "name"], "--label-from"),
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--settle", "soon"], "such as 500ms"),
+        (
+            ["stream", "--source", "empty", "--sink", "o", "--checkpoint", "c", "--after-read", "archive"],
+            "--archive-dir",
+        ),
         (["stream", "--source", "empty", "--model", "empty", "--sink", "o", "--checkpoint", "c"], "not a model"),
         (["stream", "--source", "empty", "--model", "registry", "--sink", "s3:o", "--checkpoint", "c"], "parquet:DIR"),
         (["stream", "--source", "empty", "--model", "registry", "--sink", "s3:o", "--checkpoint", "c"], "delta:DIR"),
@@ -159,7 +163,7 @@ def test_train_stream_and_read_with_the_command_alone(
 
     assert run(["predictions", str(watched)]) == 2  # a directory, but not a sink
     stream = ["stream", "--source", str(watched), "--model", str(models), "--sink", f"parquet:{sink}"]
-    stream += ["--settle", "0s"]
+    stream += ["--after-read", "archive", "--archive-dir", str(tmp_path / "archive"), "--settle", "0s"]
     assert run([*stream, "--checkpoint", str(tmp_path / "c"), "--available-now", "--label-from", "parent"]) == 0
     log = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert [entry["event"] for entry in log] == ["stream started", "batch", "stream ended"]
@@ -167,7 +171,10 @@ def test_train_stream_and_read_with_the_command_alone(
 
     assert run(["predictions", str(sink), "--format", "json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {row["id"] for row in rows} == {path.relative_to(watched).as_posix() for path in watched.glob("*/*.png")}
+    assert {row["id"] for row in rows} == {
+        path.relative_to(tmp_path / "archive").as_posix() for path in (tmp_path / "archive").glob("*/*.png")
+    }
+    assert not any(path.is_file() for path in watched.rglob("*"))
     assert all(row["label"] == row["id"].split("/")[0] for row in rows)
     assert {row["model"] for row in rows} == {listed["version"]}
 

@@ -62,6 +62,33 @@ def test_an_address_of_another_kind_is_refused(tmp_path: Path) -> None:
         check_source(settings(tmp_path, "s3://bucket/images"))
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"after_read": "archive"}, "--after-read archive: name the directory to move files to with --archive-dir"),
+        ({"archive_dir": "done"}, "--archive-dir is for --after-read archive, received --after-read keep"),
+        (
+            {"archive_dir": "done", "after_read": "delete"},
+            "--archive-dir is for --after-read archive, received --after-read delete",
+        ),
+        ({"archive_dir": "in/done", "after_read": "archive"}, "--archive-dir: .* lies in the watched directory"),
+    ],
+)
+def test_what_cannot_be_done_after_reading_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(RequestError, match=f"^{words}"):
+        check_source(settings(tmp_path, "in", **given))
+    check_source(settings(tmp_path, "in", after_read="archive", archive_dir="done"))
+
+
+def test_messages_are_not_removed_after_reading(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"^--after-read delete is for directories: messages stay"):
+        check_source(settings(tmp_path, "kafka://127.0.0.1:1/images", after_read="delete"))
+
+
 def test_a_source_is_known_by_the_directory_it_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     same = {source_identity(settings(tmp_path, source)) for source in ("in/", "./in")}

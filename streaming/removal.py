@@ -1,0 +1,150 @@
+"""After reading: archives or deletes the files of complete micro-batches, if the stream was asked to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from sparkdl.errors import RequestError
+from streaming.seen import Seen, damaged
+from streaming.watched import WatchedFile
+
+
+def check_archive(watched: Path, archive: Path) -> None:
+    """Asks whether files of `watched` can be moved to `archive`.
+
+    Raises
+    ------
+    RequestError
+        If they cannot be renamed there, or would be read again.
+    """
+    watched, archive = watched.resolve(), archive.resolve()
+    hidden = watched / ".archive"
+    if watched.is_relative_to(archive):
+        raise RequestError(f"--archive-dir: {archive} holds the watched directory; name one beside it, or {hidden}")
+    if archive.is_relative_to(watched) and not any(part.startswith(".") for part in archive.relative_to(watched).parts):
+        raise RequestError(
+            f"--archive-dir: {archive} lies in the watched directory, so that what it holds would be read again; "
+            f"name one outside, or one whose name begins with a dot, such as {hidden}"
+        )
+    existing = next(path for path in (archive, *archive.parents) if path.exists())
+    if not existing.is_dir():
+        raise RequestError(f"--archive-dir: expected a directory, received the file {existing}")
+    if existing.stat().st_dev != watched.stat().st_dev:
+        raise RequestError(
+            f"--archive-dir: {archive} is on another file system than {watched}, so that files cannot be renamed; "
+            f"name one on the same, such as {hidden}"
+        )
+
+
+def logs_complete(checkpoint: Path) -> int:
+    """Up to which log all files are in the sink, by what Spark has noted of its micro-batches in `checkpoint`.
+
+    Raises
+    ------
+    SparkdlError
+        If its notes cannot be read.
+    """
+    commits = checkpoint / "commits"
+    complete = [int(path.name) for path in commits.iterdir() if path.name.isdecimal()] if commits.is_dir() else []
+    if not complete:
+        return 0
+    noted = checkpoint / "offsets" / str(max(complete))
+    try:
+        return int(json.loads(noted.read_text().splitlines()[-1])["logs"])
+    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise damaged(noted, str(error)) from error
+
+
+class Removal:
+    """What is done with files that were read.
+
+    Parameters
+    ----------
+    watched
+        The directory that they lie in.
+    archive
+        Where they are moved to, under the same relative paths; None if they are deleted.
+    max_bytes
+        How much of a file is read. A longer one is not deleted: nothing else has its bytes.
+    """
+
+    def __init__(self, watched: Path, archive: Path | None, max_bytes: int) -> None:
+        self._watched = watched
+        self._archive = archive
+        self._max_bytes = max_bytes
+        self._told = False
+
+    def sweep(self, seen: Seen, complete: int) -> None:
+        """Removes the files of the logs up to `complete` that were not removed yet.
+
+        It can be repeated, if the process died on the way. A file that cannot be removed stays, which is told once; one
+        that is another than was listed stays too, and is forgotten, so that it is read in its turn.
+        """
+        if seen.done is None or complete <= seen.done:
+            return
+        gone, left = list[str](), list[str]()
+        for number in range(seen.done + 1, complete + 1):
+            for file in seen.log.read(number):
+                try:
+                    stays = self._remove(file)
+                except OSError as error:
+                    stays = True
+                    self._tell(error)
+                (left if stays else gone).append(file.name)
+        seen.removed(complete, gone, left)
+
+    def _remove(self, file: WatchedFile) -> bool:
+        """Whether the file stays where it is, as one that was read."""
+        path = self._watched / file.name
+        try:
+            if not file.is_same(path.stat()):
+                return False
+            if self._archive:
+                move(path, self._archive / file.name, file.modified_ns)
+            elif file.size > self._max_bytes or not os.access(path, os.R_OK):
+                return True  # it was not read as a whole
+            else:
+                path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.lexists(path):
+                raise
+        return False
+
+    def _tell(self, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            from streaming.progress import BatchLog  # tasks, which import this module, need none of it
+
+            BatchLog().not_removed("archived" if self._archive else "deleted", str(error))
+
+
+def move(source: Path, target: Path, number: int) -> None:
+    """Renames a file on its file system; where the name is taken it gets `number` too, and never replaces a file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for name in _names(target.name, number):
+        place = target.with_name(name)
+        try:
+            os.link(source, place, follow_symlinks=False)  # unlike a rename, fails where the name is taken
+        except FileExistsError:
+            if not os.path.samestat(source.lstat(), place.lstat()):  # else the process died before it removed `source`
+                continue
+        except OSError:  # a file system without links, or a file that is not ours
+            if os.path.lexists(place):
+                continue
+            source.rename(place)
+            return
+        source.unlink(missing_ok=True)
+        return
+
+
+def _names(name: str, number: int) -> Iterator[str]:
+    """`name`, then with `number`, which are enough but for files of one name that changed at one moment."""
+    path = PurePosixPath(name)
+    yield name
+    yield f"{path.stem}~{number}{path.suffix}"
+    for more in count(2):
+        yield f"{path.stem}~{number}~{more}{path.suffix}"
