@@ -9,6 +9,9 @@ from sparkdl.predictor import Classifier, classify
 from sparkdl.rejection import Limits
 from streaming.rows import DEAD_LETTER, PREDICTION
 
+UNREADABLE = "it was gone or could not be read when its turn came"
+"""The detail of a dead letter whose bytes, and their number, are not known."""
+
 
 def outcomes(encoded: DataFrame, classifier: Classifier, model: str, review_below: float, limits: Limits) -> DataFrame:
     """One row for each encoded image, with the columns of both contracts; `reason` tells which of them it is.
@@ -38,7 +41,7 @@ def outcomes(encoded: DataFrame, classifier: Classifier, model: str, review_belo
         F.current_timestamp().alias("predicted_at"),
         F.current_timestamp().alias("failed_at"),
         "reason",
-        "detail",
+        F.when(failed & F.col("size").isNull(), UNREADABLE).otherwise(F.col("detail")).alias("detail"),
         payload.alias("payload"),
         "size",
         F.sha2(payload, 256).alias("sha256"),

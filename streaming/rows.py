@@ -25,7 +25,8 @@ ENCODED = StructType(
     ]
 )
 """`id` is stable across replays: the path relative to the watched directory. `origin` is a URI. `size` counts the
-bytes of the encoded image, also where it is too long and `payload` holds its beginning only."""
+bytes of the encoded image, also where it is too long and `payload` holds its beginning only; it is null where the image
+could not be read."""
 
 PREDICTION = StructType(
     [

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from streams import Place, digits, encode, rows_of, wait_until
+from streams import Place, digits, encode, encoded_rows, rows_of, wait_until
 
 from sparkdl.errors import SparkdlError
+from sparkdl.rejection import Limits
+from streaming.classify import UNREADABLE, outcomes
 from streaming.directory import DirectorySource
 from streaming.rows import ENCODED
 from streaming.seen import FILES, Seen
 from training.datasets import Dataset
-from training.registry import Registry
+from training.registry import ModelVersion, Registry
 
 
 @pytest.fixture
@@ -138,6 +140,13 @@ def test_no_file_of_a_micro_batch_that_failed_is_deleted(spark: SparkSession, pl
     place.run_to_the_end(spark, after_read="delete")
     assert place.ids() == sorted(images)
     assert files(place.watched) == {}
+
+
+def test_a_file_that_went_away_unread_says_so(spark: SparkSession, model: ModelVersion) -> None:
+    encoded = encoded_rows(spark, [("gone.png", None, None), ("empty.png", b"", None)])
+    rows = outcomes(encoded, model.load(), model.name, 0.5, Limits()).collect()
+    details = {row["id"]: (row["reason"], row["detail"]) for row in rows}
+    assert details == {"gone.png": ("empty", UNREADABLE), "empty.png": ("empty", "0 bytes")}
 
 
 # --- what is available now, without Spark ------------------------------------------------------------------------
