@@ -29,7 +29,7 @@ from training.datasets import LabelledImage
 
 _AFTER_FIRST_BATCH = 3.0  # seconds
 _STARTING = 0.25  # share of the kills that fall into the start
-_FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "20")
+_FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "20", "--settle", "0s")
 
 Feed = Callable[[Sequence[LabelledImage]], Expected]
 
