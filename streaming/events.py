@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from streaming.failures import Failure
     from streaming.settings import StreamSettings
 
@@ -30,6 +32,9 @@ class Observer:
     `batch` is called on the stream's own thread, the others on the thread that watches over it. What an observer raises
     fails the stream.
     """
+
+    def mended(self, path: Path) -> None:
+        """A file of the checkpoint that was cut in the middle of a write has been removed."""
 
     def started(self, settings: StreamSettings, model: str) -> None:
         """The stream runs."""

@@ -20,6 +20,8 @@ from streaming.client_config import ClientConfig
 from streaming.events import Batch, Observer
 from streaming.failures import Failure
 from streaming.faults import check_fault_point
+from streaming.kafka import is_kafka
+from streaming.mending import mend_checkpoint
 from streaming.promotions import Promotions, RefusedModelError, load_successor
 from streaming.settings import StreamSettings
 from streaming.sinks import check_sink, open_sink
@@ -96,6 +98,9 @@ class StreamJob:
         self._promotions = Promotions(settings.model, self.model)
         self._sink = open_sink(spark, settings)
         self._sink.open(claim_checkpoint(settings))
+        self._mended = mend_checkpoint(
+            settings.checkpoint, self._sink.is_complete, plans_again=not is_kafka(settings.source)
+        )
         self._run: _Run | None = None
         self._failures = 0
         self._looked = self._beat = time.monotonic()
@@ -104,6 +109,8 @@ class StreamJob:
     def start(self) -> None:
         """Starts the stream in the background."""
         self._run = self._begin()
+        for path in self._mended:
+            self._tell(lambda observer, path=path: observer.mended(path))  # type: ignore[misc]
         self._tell(lambda observer: observer.started(self.settings, self.model.name))
         threading.Thread(target=self._supervise, name="stream", daemon=True).start()
 

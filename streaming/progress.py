@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import structlog
 
@@ -38,6 +39,9 @@ class BatchLog(Observer):
         )
         self._since = time.monotonic()
         self.batches = self.predictions = self.dead_letters = 0
+
+    def mended(self, path: Path) -> None:
+        self._log.warning("checkpoint mended", removed=str(path), reason="cut in the middle of a write")
 
     def started(self, settings: StreamSettings, model: str) -> None:
         self._log.info(

@@ -36,3 +36,7 @@ class Sink(ABC):
         Spark calls with the same `batch_id` again if it was stopped before it noted the batch as done. Returns None
         if the batch was complete already and nothing was done.
         """
+
+    def is_complete(self, batch_id: int) -> bool:
+        """Whether `write` would pass over a micro-batch of this number."""
+        return False

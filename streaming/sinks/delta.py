@@ -39,7 +39,7 @@ class DeltaSink(StagedSink):
             empty = self._spark.createDataFrame([], schema)
             empty.write.format("delta").mode("ignore").save(f"{self._root}/{part}")
 
-    def _is_complete(self, batch_id: int) -> bool:
+    def is_complete(self, batch_id: int) -> bool:
         return self._files.exists(f"{self._staging}/{_DONE}{batch_id}")
 
     def _place(self, staged: str, part: str, batch_id: int) -> None:

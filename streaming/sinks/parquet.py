@@ -18,7 +18,7 @@ class ParquetSink(StagedSink):
     def _prepare(self) -> None:
         pass
 
-    def _is_complete(self, batch_id: int) -> bool:
+    def is_complete(self, batch_id: int) -> bool:
         return self._files.exists(f"{self._root}/{PREDICTIONS}/batch={batch_id}")
 
     def _place(self, staged: str, part: str, batch_id: int) -> None:

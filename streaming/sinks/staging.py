@@ -58,7 +58,7 @@ class StagedSink(Sink):
         """Makes what has to be there before the first batch; can be cut off and called again at any point."""
 
     @abstractmethod
-    def _is_complete(self, batch_id: int) -> bool:
+    def is_complete(self, batch_id: int) -> bool:
         """Whether a batch is in its place already, and nothing of it is staged."""
 
     @abstractmethod
@@ -105,7 +105,7 @@ class StagedSink(Sink):
             raise SparkdlError(f"sink {self._root} is gone (it has no {_OWNER}): bring it back")
         if self._files.exists(self._ready(batch_id)):
             self._publish(batch_id)
-        if not self._is_complete(batch_id):
+        if not self.is_complete(batch_id):
             self._decided[batch_id] = self._stage(rows, batch_id)
             self._publish(batch_id)
         return self._decided.pop(batch_id, None)

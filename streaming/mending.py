@@ -1,0 +1,74 @@
+"""Mends a checkpoint whose last entries were cut in the middle of a write, as a loss of power can leave them.
+
+Spark writes each entry under another name and renames it, so a killed process cuts none; but it does not force them to
+the disk. It then refuses to start, although what is cut can be done without.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from sparkdl.errors import RequestError
+
+_OFFSETS, _COMMITS, _METADATA = "offsets", "commits", "metadata"
+
+
+def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, plans_again: bool) -> list[Path]:
+    """Removes the last entries of Spark's logs if they are cut; returns what was removed.
+
+    Without its commit a micro-batch is repeated, which every sink allows for. Without its offsets it is planned anew;
+    that is safe where the plan is the same again, or where the sink does not pass over it as complete.
+
+    Parameters
+    ----------
+    checkpoint
+        Of a stream that does not run.
+    is_complete
+        Whether the sink would pass over a micro-batch of this number.
+    plans_again
+        Whether the source gives a micro-batch of the same number the same images.
+
+    Raises
+    ------
+    RequestError
+        If images could be lost by it.
+    """
+    removed = []
+    if (checkpoint / _METADATA).is_file() and not _is_json((checkpoint / _METADATA).read_bytes()):
+        removed.append(checkpoint / _METADATA)  # an id, of which nothing depends
+    for log in (_COMMITS, _OFFSETS):
+        last = max(_entries(checkpoint / log), default=None)
+        if last is None or _is_whole((checkpoint / log / str(last)).read_bytes()):
+            continue
+        path = checkpoint / log / str(last)
+        committed = (checkpoint / _COMMITS / str(last)).is_file() and checkpoint / _COMMITS / str(last) not in removed
+        if log == _OFFSETS and (committed or (is_complete(last) and not plans_again)):
+            raise RequestError(
+                f"--checkpoint: {path} was cut in the middle of a write, and micro-batch {last} is in the sink: "
+                "bring the file back from a copy, or go on with a new checkpoint and a new sink"
+            )
+        removed.append(path)
+    for path in removed:
+        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+        path.unlink()
+    return removed
+
+
+def _entries(log: Path) -> list[int]:
+    return [int(path.name) for path in log.glob("[0-9]*") if path.name.isdecimal()] if log.is_dir() else []
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether `content` is what Spark writes: a version, then JSON or "-" a line."""
+    version, _, rest = content.partition(b"\n")
+    return version.startswith(b"v") and bool(rest) and all(line == b"-" or _is_json(line) for line in rest.splitlines())
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
