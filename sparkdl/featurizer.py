@@ -23,6 +23,7 @@ from sparkdl.backbones import BACKBONES, backbone
 from sparkdl.errors import RequestError, SparkdlError, unknown
 from sparkdl.image import check_image_column, struct_to_arrays
 from sparkdl.network import NetworkSpec, build_network, grid_of
+from sparkdl.network_check import MOST_BYTES, check_network
 from sparkdl.runtime import Network, extract_features, to_vectors
 
 SCALE_HINTS = {
@@ -34,7 +35,8 @@ SCALE_HINTS = {
 }
 """The resize hints of Deep Learning Pipelines, named after java.awt.Image, and the filter that each means here."""
 
-_NETWORK_FILE = "network.onnx"
+NETWORK_FILE = "network.onnx"
+"""The file of a saved stage that holds its network."""
 
 
 def _to_size(value: Any) -> list[int]:
@@ -247,13 +249,13 @@ class _FeaturizerWriter(DefaultParamsWriter):
         stage = cast("DeepImageFeaturizer", self.instance)
         spec, content = stage.network_spec(), stage.network()
         network = {
-            "file": _NETWORK_FILE,
+            "file": NETWORK_FILE,
             "sha256": hashlib.sha256(content).hexdigest(),
             "input_size": list(spec.input_size),
             "tap_layers": list(spec.tap_layers),
         }
         DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession, {"network": network})
-        _write_bytes(self.sparkSession, f"{path}/{_NETWORK_FILE}", content)
+        _write_bytes(self.sparkSession, f"{path}/{NETWORK_FILE}", content)
 
 
 class _FeaturizerReader(DefaultParamsReader[DeepImageFeaturizer]):
@@ -262,12 +264,13 @@ class _FeaturizerReader(DefaultParamsReader[DeepImageFeaturizer]):
         stage = DeepImageFeaturizer()
         stage._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(stage, metadata)
-        content = _read_bytes(self.sparkSession, f"{path}/{_NETWORK_FILE}")
+        content = _read_bytes(self.sparkSession, f"{path}/{NETWORK_FILE}")
         digest = hashlib.sha256(content).hexdigest()
         if digest != metadata["network"]["sha256"]:
             raise SparkdlError(
-                f"{path}/{_NETWORK_FILE}: expected SHA-256 {metadata['network']['sha256']}, received {digest}"
+                f"{path}/{NETWORK_FILE}: expected SHA-256 {metadata['network']['sha256']}, received {digest}"
             )
+        check_network(content, f"{path}/{NETWORK_FILE}")
         stage._saved = (stage.network_spec(), content)
         return stage
 
@@ -286,7 +289,10 @@ def _write_bytes(spark: SparkSession, path: str, content: bytes) -> None:
 
 def _read_bytes(spark: SparkSession, path: str) -> bytes:
     try:
-        rows = spark.read.format("binaryFile").load(path).select("content").collect()
+        files = spark.read.format("binaryFile").load(path)
+        rows = files.where(F.col("length") <= MOST_BYTES).select("content").collect()
     except (PySparkException, Py4JError) as error:
         raise SparkdlError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not rows:
+        raise SparkdlError(f"{path}: expected at most {MOST_BYTES} bytes, received more")
     return bytes(rows[0].content)

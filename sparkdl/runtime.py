@@ -58,6 +58,8 @@ def _open(content: bytes) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     # Slots share the cores: a thread that spins while it waits takes them from its neighbours.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Not the other format that ONNX Runtime would recognise: what `network_check` has looked at is what is loaded.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.ml import PipelineModel
-from pyspark.ml.feature import IndexToString, SQLTransformer
+from pyspark.ml.feature import IndexToString
 from pyspark.sql import SparkSession
 from refusals import refused
 
@@ -178,62 +177,6 @@ def test_a_broken_version_does_not_keep_another_from_being_used(small: Registry)
     (bad.path / "model.json").write_text("{")
     small.promote(good.name)
     assert resolve_model(str(small.path)).name == good.name
-
-
-@pytest.mark.parametrize("loader", ["os.system", "sparkdlx.Stage", 7])
-def test_a_stage_of_another_class_is_refused(version: ModelVersion, loader: object) -> None:
-    (metadata,) = version.pipeline.glob("stages/*/metadata/part-*")
-    described = json.loads(metadata.read_text())
-    metadata.write_text(json.dumps({**described, "class": loader}))
-    with pytest.raises(SparkdlError, match=f"its stage of class {loader} is neither"):
-        resolve_model(str(version.pipeline)).load()
-
-
-def test_a_stage_that_calls_java_by_its_sql_is_refused(spark: SparkSession, tmp_path: Path) -> None:
-    statement = "SELECT *, reflect('java.lang.System', 'getProperty', 'user.name') AS who FROM __THIS__"
-    PipelineModel([SQLTransformer(statement=statement)]).write().save((tmp_path / "model").as_uri())
-    with pytest.raises(SparkdlError, match=r"SQLTransformer is refused, since it runs what it holds"):
-        resolve_model(str(tmp_path / "model")).load()
-
-
-def test_a_stage_that_is_unpickled_is_refused(version: ModelVersion) -> None:
-    (metadata,) = version.pipeline.glob("stages/*/metadata/part-*")
-    metadata.write_text(json.dumps({"class": "pyspark.ml.connect.classification.LogisticRegressionModel"}))
-    with pytest.raises(SparkdlError, match=r"is refused, since it runs what it holds"):
-        resolve_model(str(version.pipeline)).load()
-
-
-def test_a_stage_of_another_class_is_refused_inside_a_nested_pipeline_too(spark: SparkSession, tmp_path: Path) -> None:
-    nested = PipelineModel([names_only("a", "b").pipeline])
-    nested.write().save((tmp_path / "nested").as_uri())
-    resolve_model(str(tmp_path / "nested")).verify()
-    (metadata,) = (tmp_path / "nested").glob("stages/*/stages/*/metadata/part-*")
-    metadata.write_text('{"class": "os.system"}')
-    with pytest.raises(SparkdlError, match=r"its stage of class os\.system"):
-        resolve_model(str(tmp_path / "nested")).load()
-
-
-def test_every_file_that_spark_would_read_as_metadata_is_looked_at(version: ModelVersion) -> None:
-    (metadata,) = version.pipeline.glob("stages/*/metadata")
-    (metadata / "first").write_text('{"class": "os.system"}')
-    with pytest.raises(SparkdlError, match=r"its stage of class os\.system"):
-        resolve_model(str(version.pipeline)).load()
-
-
-def test_metadata_that_is_no_json_object_is_refused(version: ModelVersion) -> None:
-    (metadata,) = version.pipeline.glob("stages/*/metadata/part-*")
-    for content in (b"", b"[]", b"{}", b"\x1f\x8b\xff"):
-        metadata.write_bytes(content)
-        with pytest.raises(SparkdlError, match="is not a stage's metadata"):
-            resolve_model(str(version.pipeline)).load()
-
-
-def test_a_link_inside_a_model_is_refused(version: ModelVersion) -> None:
-    (stage,) = version.pipeline.glob("stages/*")
-    elsewhere = stage.rename(version.path.parent / "elsewhere")
-    stage.symlink_to(elsewhere)
-    with pytest.raises(SparkdlError, match="is a link"):
-        resolve_model(str(version.pipeline)).load()
 
 
 def test_a_pipeline_that_spark_cannot_load_is_said_in_one_line(version: ModelVersion) -> None:

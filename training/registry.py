@@ -19,13 +19,11 @@ from pyspark.ml import PipelineModel
 
 from sparkdl.errors import RequestError, SparkdlError, unknown
 from sparkdl.predictor import Classifier
+from training.stages import check_pipeline
 
 CURRENT = "CURRENT"
 PIPELINE, MODEL_JSON, REPORT = "pipeline", "model.json", "report"
 _VERSION = re.compile(r"\d{8}T\d{6}-[\w.-]+")
-_STAGE_PACKAGES = ("org.apache.spark.ml.", "pyspark.ml.", "sparkdl.")
-# The first are loaded by torch.load, which unpickles; the SQL of the last may call any method of any Java class.
-_RUNNING = ("pyspark.ml.connect.", "pyspark.ml.feature.SQLTransformer", "org.apache.spark.ml.feature.SQLTransformer")
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ class ModelVersion:
         Raises
         ------
         SparkdlError
-            Naming the first file that differs, is missing, or is not listed; or a stage that is no ML stage of
-            Spark or of this package.
+            Naming the first file that differs, is missing, or is not listed; or what `training.stages` refuses.
         """
         if self.description:
             stated, present = self.description.get("files"), _digests(self.path)
@@ -65,12 +62,14 @@ class ModelVersion:
                     raise SparkdlError(f"model {self.name}: {name} is not part of the model")
                 if stated[name] != present[name]:
                     raise SparkdlError(f"model {self.name}: {name} differs from what was saved")
-        _check_stages(self.name, self.pipeline)
+        check_pipeline(self.name, self.pipeline)
 
     def load(self) -> Classifier:
         """Verifies the model and loads its pipeline; needs a Spark session."""
         self.verify()
         classes = self.description.get("classes")
+        if not (classes is None or (isinstance(classes, list) and all(isinstance(name, str) for name in classes))):
+            raise SparkdlError(f"model {self.name}: {MODEL_JSON} does not state its classes as a list of names")
         try:
             pipeline = PipelineModel.load(self.pipeline.resolve().as_uri())
         except SparkdlError:
@@ -210,7 +209,7 @@ def resolve_model(address: str) -> ModelVersion:
 def _read_version(path: Path) -> ModelVersion:
     try:
         description = json.loads((path / MODEL_JSON).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SparkdlError(f"{path / MODEL_JSON} cannot be read: {error}") from error
     if not isinstance(description, dict):
         raise SparkdlError(f"{path / MODEL_JSON}: expected a JSON object")
@@ -226,24 +225,3 @@ def _digests(root: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests
-
-
-def _check_stages(name: str, pipeline: Path) -> None:
-    """A stage's metadata names the class that loads it: refuse any class that is not a known kind of stage.
-
-    Spark reads every file of a `metadata` directory that is not hidden, at any depth of nested pipelines.
-    """
-    for path in pipeline.rglob("*"):
-        file = path.relative_to(pipeline)
-        if path.is_symlink():
-            raise SparkdlError(f"model {name}: {file} is a link, which no saved model has")
-        if "metadata" not in file.parts[:-1] or path.name.startswith((".", "_")) or not path.is_file():
-            continue
-        try:
-            loader = str(json.loads(path.read_text(encoding="utf-8"))["class"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise SparkdlError(f"model {name}: {file} is not a stage's metadata") from error
-        if not loader.startswith(_STAGE_PACKAGES):
-            raise SparkdlError(f"model {name}: its stage of class {loader} is neither Spark ML's nor this package's")
-        if loader.startswith(_RUNNING):
-            raise SparkdlError(f"model {name}: its stage of class {loader} is refused, since it runs what it holds")
