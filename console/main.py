@@ -9,6 +9,7 @@ import typer
 
 from console import demo, kafka, models, predictions, produce, stream, train
 from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.terminal import printable
 
 app = typer.Typer(
     name="sparkdl",
@@ -60,7 +61,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"sparkdl: {message}", file=sys.stderr)
+    print(f"sparkdl: {printable(message)}", file=sys.stderr)
     return code
 
 

@@ -14,13 +14,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from sparkdl.terminal import printable, printable_json
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-out = Console(highlight=False, markup=False)
-err = Console(stderr=True, highlight=False, markup=False)
 
+class _HarmlessConsole(Console):
+    """A console that shows what a terminal would obey: names come from outside."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text, keep="\n"), **options)
+
+
+out = _HarmlessConsole(highlight=False, markup=False)
+err = _HarmlessConsole(stderr=True, highlight=False, markup=False)
 
 KafkaConfig = Annotated[
     Path | None, typer.Option(help="A properties file as Kafka's own tools take it, for TLS and logins.")
@@ -39,24 +49,24 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
     """Prints rows: a table of `columns`, or all there is as JSON lines, or `columns` as CSV."""
     if form is Format.JSON:
         for row in rows:
-            sys.stdout.write(json.dumps(row, default=_to_json, ensure_ascii=False) + "\n")
+            sys.stdout.write(printable_json(json.dumps(row, default=_to_json, ensure_ascii=False)) + "\n")
             sys.stdout.flush()
     elif form is Format.CSV:
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
         for row in rows:
-            writer.writerow([_to_text(row.get(name)) for name in columns])
+            writer.writerow([printable(to_text(row.get(name))) for name in columns])
             sys.stdout.flush()
     else:
         table = Table(*columns, title=title or None, title_justify="left")
         for row in rows:
-            table.add_row(*(_to_text(row.get(name)) for name in columns))
+            table.add_row(*(printable(to_text(row.get(name))) for name in columns))
         out.print(table)
 
 
 def print_json(value: Any) -> None:
     """Prints one JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_to_json) + "\n")
+    sys.stdout.write(printable_json(json.dumps(value, indent=2, ensure_ascii=False, default=_to_json)) + "\n")
 
 
 def _to_json(value: Any) -> Any:
@@ -65,7 +75,8 @@ def _to_json(value: Any) -> Any:
     return to_json_value(value)
 
 
-def _to_text(value: Any) -> str:
+def to_text(value: Any) -> str:
+    """`value` of a row, for people."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -79,7 +90,7 @@ def _to_text(value: Any) -> str:
 def working(words: str) -> Iterator[None]:
     """Shows that something long is going on: a spinner at a terminal, one line elsewhere."""
     if err.is_terminal:
-        with err.status(words):
+        with err.status(Text(printable(words))):
             yield
     else:
         err.print(words)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.output import Format, KafkaConfig, err, out, print_json, print_rows, start_spark, working
+from console.output import Format, KafkaConfig, err, out, print_json, print_rows, start_spark, to_text, working
 from console.train import Conf
 from sparkdl.errors import RequestError
+from sparkdl.terminal import printable
 
 if TYPE_CHECKING:
     from streaming.predictions import Reader
@@ -51,7 +52,7 @@ def read(
     rows = itertools.islice(reader.rows(dead=dead_letters, follow=follow), limit)
     if follow and form is Format.TABLE:
         for row in rows:
-            out.print("  ".join(_brief(row[name]) for name in columns), soft_wrap=True)
+            out.print("  ".join(printable(to_text(row[name])) or "-" for name in columns), soft_wrap=True)
     else:
         print_rows(rows, columns, form)
 
@@ -64,7 +65,8 @@ def _export(reader: Reader, directory: Path) -> None:
     for row in export_dead_letters(reader, directory):
         files += row["file"] is not None
         if row["file"] is None:
-            err.print(f"no bytes of {row['id']} were kept ({row['reason']}): see {row['origin']}", soft_wrap=True)
+            said = f"no bytes of {row['id']} were kept ({row['reason']}): see {row['origin']}"
+            err.print(printable(said), soft_wrap=True)
     err.print(
         f"{files} dead letters in {directory}; sparkdl produce --data {directory} sends them again", soft_wrap=True
     )
@@ -87,10 +89,6 @@ def open_reader(address: str, kafka_config: Path | None) -> Reader:
     from streaming.predictions import ParquetReader
 
     return ParquetReader(address)
-
-
-def _brief(value: Any) -> str:
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def print_summary(figures: dict[str, Any], *, classes: bool = True) -> None:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from console.output import KafkaConfig, err
 from console.train import Data
+from sparkdl.terminal import printable
 
 
 def produce(
@@ -66,9 +67,9 @@ def produce(
     err.print(f"sent {count} images to {to}", soft_wrap=True)
     if delivery is not None:
         for name, why in delivery.refused:
-            err.print(f"refused: {name}: {why}", soft_wrap=True)
+            err.print(printable(f"refused: {name}: {why}"), soft_wrap=True)
         for name in delivery.lost:
-            err.print(f"not acknowledged: {name}", soft_wrap=True)
+            err.print(printable(f"not acknowledged: {name}"), soft_wrap=True)
         if delivery.lost:
             raise SparkdlError(f"{len(delivery.lost)} images were not acknowledged: {delivery.why}")
         if delivery.refused:

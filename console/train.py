@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from console.output import err, make_directory, out, print_json, start_spark, working
+from sparkdl.terminal import printable
 
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
@@ -46,14 +47,14 @@ def train(
     registry.make()
     err.print(f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}")
     for problem in dataset.problems:
-        err.print(f"left out: {problem}")
+        err.print(printable(f"left out: {problem}"))
     with working(f"preparing {chosen.model_name}"):
         prepare(chosen)  # made or refused before Spark is started
     spark = start_spark(conf or ())
     with working("training"):
         trained = run(spark, dataset, chosen, registry, seed=seed, test_fraction=test_fraction, promote=promote)
     for image in (*trained.unreadable, *trained.evaluation.unreadable):
-        err.print(f"left out: {image.name}: {image.reason}, {image.detail}")
+        err.print(printable(f"left out: {image.name}: {image.reason}, {image.detail}"))
     if as_json:
         print_json(trained.evaluation.metrics)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from sparkdl.terminal import printable
 from streaming.events import Batch, Observer
 from streaming.failures import Failure
 from streaming.settings import StreamSettings
@@ -24,17 +25,17 @@ class BatchLog(Observer):
 
     def __init__(self, *, debug: bool = False) -> None:
         self._debug = debug
-        renderer = (
-            structlog.dev.ConsoleRenderer(pad_event_to=16)
+        renderers: list[structlog.typing.Processor] = (
+            [_harmless, structlog.dev.ConsoleRenderer(pad_event_to=16)]
             if sys.stderr.isatty()
-            else structlog.processors.JSONRenderer()
+            else [structlog.processors.JSONRenderer()]
         )
         self._log = structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-                renderer,
+                *renderers,
             ],
         )
         self._since = time.monotonic()
@@ -91,3 +92,7 @@ class BatchLog(Observer):
         self._log.warning(
             f"a file could not be {how}", why=why, others="are left too if they cannot be, without a word"
         )
+
+def _harmless(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What a terminal would obey is shown instead: names and reasons come from outside."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}

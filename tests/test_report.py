@@ -124,6 +124,11 @@ def test_class_names_cannot_break_the_page_or_the_plots(tmp_path: Path) -> None:
         "two\nlines",
         "back\\|slash",
         "a name that is longer than a tile is wide",
+        "![x](https://example.org/x.png)",
+        "`code` \x1b[2J\u202e",
+        "\\$a$ \\frac{",
+        "\x00\x9b",
+        "w" * 5000,
     )
     write_report(tmp_path, *measured(names), {"data": "x|y<z"})
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
@@ -131,6 +136,9 @@ def test_class_names_cannot_break_the_page_or_the_plots(tmp_path: Path) -> None:
     assert widths == {3, 6}  # tables of two and of five columns
     assert sum(row.count("|") == 6 for row in table_rows(page)) == 2 + len(names)
     assert "<script>" not in page
+    assert "![x]" not in page
+    assert not {"\x00", "\x1b", "\x9b", "\u202e", "`"} & set(page)
+    assert max(map(len, page.splitlines())) < 1000
     assert "| data | x&#124;y&lt;z |" in page
     assert not any(is_blank(tmp_path / plot) for plot in PLOTS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sklearn.metrics import roc_curve
 
 from sparkdl.image import decode
 from sparkdl.rejection import Rejected
+from sparkdl.terminal import printable
 from training.datasets import Dataset
 from training.evaluate import Evaluation
 
@@ -25,6 +27,7 @@ _SHEET = 40  # pictures on a sheet
 _TILE = 96  # pixels a side
 _GAP, _WORDS = 8, 32  # pixels between tiles, and below each for two lines of words
 _LONGEST = 24  # characters of a class name in a plot
+_WIDEST = 200  # characters of a cell
 
 
 def write_report(directory: Path, evaluation: Evaluation, dataset: Dataset, about: Mapping[str, Any]) -> None:
@@ -131,6 +134,7 @@ def _draw_roc(evaluation: Evaluation) -> Figure:
 
 def _in_plot(name: str) -> str:
     """`name` for matplotlib: not too long, and no formula."""
+    name = printable(name)
     return (name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…").replace("$", r"\$")
 
 
@@ -170,7 +174,7 @@ def _tile(payload: bytes) -> Image.Image:
 
 def _shorten(pen: ImageDraw.ImageDraw, words: str, width: float) -> str:
     """`words`, cut to `width` pixels."""
-    words = " ".join(words.split())
+    words = printable(" ".join(words.split()))[:_WIDEST]
     if pen.textlength(words) <= width:
         return words
     while words and pen.textlength(f"{words}…") > width:
@@ -217,5 +221,8 @@ def _page(evaluation: Evaluation, about: Mapping[str, Any], wrong: int) -> str:
 
 
 def _cell(value: object) -> str:
-    """`value` as one cell of a Markdown table."""
-    return html.escape(" ".join(str(value).split()), quote=False).replace("|", "&#124;")
+    """`value` as one cell of a Markdown table: words, whatever they are; no table, link, picture or HTML."""
+    words = printable(" ".join(str(value).split()))
+    words = words if len(words) <= _WIDEST else f"{words[: _WIDEST - 1]}…"
+    escaped = html.escape(words, quote=False)
+    return re.sub(r"[\\`|[\]]", lambda character: f"&#{ord(character[0])};", escaped)
