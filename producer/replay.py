@@ -96,7 +96,8 @@ def replay_to_directory(
     RequestError
         If `directory` cannot be made or is a file, or `rate` is not positive.
     SparkdlError
-        If an image cannot be read or written; the message names it and counts what was sent.
+        If an image cannot be read or written, or its label is no name for a folder; the message names it and counts
+        what was sent.
     """
     images = paced(images, rate)
     try:
@@ -106,14 +107,26 @@ def replay_to_directory(
     sent = 0
     for image, number in images:
         try:
-            folder = directory / image.label if label_folders else directory
+            folder = directory / _folder_name(image) if label_folders else directory
             folder.mkdir(exist_ok=True)
             _place(image.read(), folder, PurePosixPath(image.name), number)
-        except OSError as error:
+        except (OSError, _NoFolderName) as error:
             raise SparkdlError(f"{image.name} cannot be sent ({error}); {sent} images were sent before it") from error
         sent += 1
         on_sent(sent)
     return sent
+
+
+def _folder_name(image: LabelledImage) -> str:
+    """The image's label, as long as it names a folder: a label out of a table is anybody's words, and no path."""
+    label = image.label
+    if label.startswith(".") or any(character in label for character in "/\\\0"):
+        raise _NoFolderName(f"its label {label[:80]!r} is no name for a folder")
+    return label
+
+
+class _NoFolderName(Exception):  # noqa: N818 - never leaves this module
+    """A label that would lead out of the directory, or that nobody would see in it."""
 
 
 def _place(payload: bytes, folder: Path, name: PurePosixPath, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -127,6 +128,31 @@ def test_a_table_cannot_name_a_file_outside_its_set(tmp_path: Path) -> None:
     dataset = open_dataset(str(root))
     assert [image.label for image in dataset] == ["1"]
     assert len(dataset.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (f"1.png,{'7' * 300}", "line 2: its label is no text of at most 256 characters"),
+        (f"1.png,{'7' * 200_000}", "cannot be read to its end: field larger"),
+        ("1.png,\udcff", "cannot be read to its end: 'utf-8' codec"),
+    ],
+)
+def test_a_table_of_nonsense_is_a_problem_and_the_other_sets_are_read(tmp_path: Path, line: str, problem: str) -> None:
+    root = write_files(tmp_path, "training-a/1.png", "training-b/1.png")
+    (root / "training-a.csv").write_bytes(f"filename,digit\n{line}\n".encode(errors="surrogateescape"))
+    (root / "training-b.csv").write_text("filename,digit\n1.png,1\n")
+    dataset = open_dataset(str(root))
+    assert [image.name for image in dataset] == ["training-b/1.png"]
+    assert [problem in said for said in dataset.problems] == [True]
+
+
+def test_names_that_are_not_utf_8_become_valid_text(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff"))
+    folder.mkdir()
+    (folder / "1.png").write_bytes(b"x")
+    (image,) = open_dataset(str(tmp_path))
+    assert (image.name, image.label, image.read()) == ("a\\udcff/1.png", "a\\udcff", b"x")
 
 
 def test_tables_that_lead_to_no_image_are_refused_with_the_first_problem(tmp_path: Path) -> None:

@@ -107,6 +107,24 @@ def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: object) -> Non
         open_dataset(str(out), labelled=False)
 
 
+def test_a_list_cannot_name_links_nor_nonsense(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "link.png").symlink_to(tmp_path / "secret")
+    (out / "1.png").write_bytes(b"x")
+    lines = [
+        {"file": "link.png", "label": "7"},
+        {"file": "1.png", "label": ["7"]},
+        {"file": "1.png", "label": "7" * 300},
+    ]
+    listed = "".join(json.dumps(line) + "\n" for line in (*lines, {"file": "1.png", "label": "\ud800"}))
+    (out / EXPORT_LIST).write_text(listed + "[" * 100_000 + "\n")
+    dataset = open_dataset(str(out))
+    assert [(image.name, image.label) for image in dataset] == [("1.png", "\\ud800")]
+    assert len(dataset.problems) == 4
+
+
 def test_a_directory_that_holds_something_is_refused(sink: Path, tmp_path: Path) -> None:
     with refused("is not empty: name a new directory"):
         check_directory(sink)

@@ -196,6 +196,20 @@ def test_a_target_that_stops_taking_files_is_told_with_the_image(tmp_path: Path)
         replay_to_directory(sequence(dataset(4)), tmp_path, label_folders=True)
 
 
+@pytest.mark.parametrize("label", ["../out", "/tmp/out", "a/b", "..", ".hidden", "a\0b", "a\\b"])
+def test_a_label_never_becomes_a_path(tmp_path: Path, label: str) -> None:
+    images = (*dataset(1), LabelledImage("x.png", label, payload=b"x"))
+    with pytest.raises(SparkdlError, match=r"x\.png cannot be sent .its label .* is no name for a folder.; 1 images"):
+        replay_to_directory(sequence(Dataset("", images)), tmp_path / "target", label_folders=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["target", "0", "0000.png"]
+
+
+@pytest.mark.parametrize("name", ["../../out.png", "/tmp/out.png", "a/../../out.png"])
+def test_a_name_never_becomes_a_path(tmp_path: Path, name: str) -> None:
+    replay_to_directory(sequence(Dataset("", (LabelledImage(name, "0", payload=b"x"),))), tmp_path / "target")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")] == ["target/out.png"]
+
+
 def test_nothing_half_written_is_left_behind(tmp_path: Path) -> None:
     name = "n" * 300 + ".png"  # longer than a file system takes
     with pytest.raises(SparkdlError, match="cannot be sent"):

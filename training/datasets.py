@@ -24,6 +24,8 @@ EXPORT_LIST = "dead-letters.jsonl"
 SAMPLES = "samples"
 """The address of drawn samples: `samples`, or `samples:N` for N images a class."""
 _SAMPLES_A_CLASS = 100
+_LONGEST_LABEL = 256  # characters, as the stream reads of a message
+_NO_LABEL = f"its label is no text of at most {_LONGEST_LABEL} characters"
 _OFFICIAL_SET = re.compile(r"(training|testing)-[a-f]\d?\.csv")
 
 
@@ -184,11 +186,16 @@ def _read_folders(address: str, root: Path) -> Dataset:
     return Dataset(
         address,
         tuple(
-            LabelledImage(path.relative_to(root).as_posix(), folder.name, path)
+            LabelledImage(_valid(path.relative_to(root).as_posix()), _valid(folder.name), path)
             for folder in folders
             for path in list_images(folder)
         ),
     )
+
+
+def _valid(name: str) -> str:
+    """`name` as valid Unicode: of a file's name, bytes that are not UTF-8 as their escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def list_images(directory: Path) -> list[Path]:
@@ -208,25 +215,35 @@ def _is_hidden(name: str) -> bool:
 
 def _read_official(address: str, root: Path, tables: list[Path]) -> Dataset:
     """The sets' CSVs have different columns in different orders: `filename` and `digit` are found by name."""
-    images, problems = [], []
+    images: list[LabelledImage] = []
+    problems: list[str] = []
     for table in tables:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = {"filename", "digit"} - set(rows.fieldnames or ())
-            if missing:
-                problems.append(f"{table.name}: no column {' or '.join(sorted(missing))}, the set is left out")
-                continue
-            for row in rows:
-                filename, label = ((row[column] or "").strip() for column in ("filename", "digit"))
-                name = f"{table.stem}/{filename}"
-                path = root / table.stem / Path(filename).name
-                if not filename or not label:
-                    problems.append(f"{table.name}, line {rows.line_num}: no filename or no digit")
-                elif path.is_file():
-                    images.append(LabelledImage(name, label, path))
-                else:
-                    problems.append(f"{name}: named in {table.name}, but there is no such file")
+        try:
+            _read_table(root, table, images, problems)
+        except (csv.Error, UnicodeDecodeError) as error:
+            problems.append(f"{table.name} cannot be read to its end: {error}")
     return Dataset(address, tuple(images), tuple(problems))
+
+
+def _read_table(root: Path, table: Path, images: list[LabelledImage], problems: list[str]) -> None:
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        missing = {"filename", "digit"} - set(rows.fieldnames or ())
+        if missing:
+            problems.append(f"{table.name}: no column {' or '.join(sorted(missing))}, the set is left out")
+            return
+        for row in rows:
+            filename, label = ((row[column] or "").strip() for column in ("filename", "digit"))
+            name = f"{table.stem}/{filename}"
+            path = root / table.stem / Path(filename).name
+            if not filename or not label:
+                problems.append(f"{table.name}, line {rows.line_num}: no filename or no digit")
+            elif len(label) > _LONGEST_LABEL:
+                problems.append(f"{table.name}, line {rows.line_num}: {_NO_LABEL}")
+            elif path.is_file():
+                images.append(LabelledImage(name, label, path))
+            else:
+                problems.append(f"{name}: named in {table.name}, but there is no such file")
 
 
 def _read_export(address: str, root: Path, *, labelled: bool) -> Dataset:
@@ -236,18 +253,25 @@ def _read_export(address: str, root: Path, *, labelled: bool) -> Dataset:
         try:
             row = json.loads(line)
             name, label = row["file"], row["label"] or ""
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             problems.append(f"{EXPORT_LIST}, line {number}: no dead letter")
             continue
         if name is None:
             continue
-        if not isinstance(name, str) or Path(name).name != name or not (root / name).is_file():
+        if not isinstance(name, str) or Path(name).name != name or not _is_own_file(root / name):
             problems.append(f"{EXPORT_LIST}, line {number}: no file {name} beside it")
         elif labelled and not label:
             problems.append(f"{name}: it has no label")
+        elif not isinstance(label, str) or len(label) > _LONGEST_LABEL:
+            problems.append(f"{name}: {_NO_LABEL}")
         else:
-            images.append(LabelledImage(name, str(label), root / name))
+            images.append(LabelledImage(name, _valid(label), root / name))
     return Dataset(address, tuple(images), tuple(problems))
+
+
+def _is_own_file(path: Path) -> bool:
+    """Whether there is a file that is not a link: an export has none, and where one leads is for no list to say."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _draw(address: str, seed: int) -> Dataset:
