@@ -23,6 +23,21 @@ JSON_TYPE = "application/json"
 
 Headers = list[tuple[str, bytes]]
 
+_PREDICTION: dict[str, Any] = {
+    "id": str,
+    "origin": str,
+    "prediction": str,
+    "confidence": float | int,
+    "probabilities": dict,
+    "label": str | None,
+    "needs_review": bool,
+    "model": str,
+    "produced_at": str | None,
+    "predicted_at": str,
+    "batch_id": int,
+}
+"""What JSON has for each column of `streaming.rows.PREDICTION`: whoever may write to the topic may write anything."""
+
 
 class Header(StrEnum):
     """The names of headers; their values are UTF-8."""
@@ -76,8 +91,11 @@ def prediction_row(value: bytes) -> dict[str, Any]:
     ValueError
         If the value is not the JSON of one.
     """
-    row = json.loads(value)
-    if not isinstance(row, dict) or not {"id", "prediction", "batch_id"} <= row.keys():
+    try:
+        row = json.loads(value)
+    except RecursionError as error:
+        raise ValueError("not a prediction, but JSON without end") from error
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in _PREDICTION.items()):
         raise ValueError("not a prediction")
     for name in ("produced_at", "predicted_at"):
         row[name] = _time(row[name])

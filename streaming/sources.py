@@ -17,6 +17,7 @@ from streaming.seen import FILES, Seen
 from streaming.settings import AfterRead, LabelFrom, StreamSettings
 
 _LONGEST_LABEL = 256  # characters
+_BYTES_A_CHARACTER = 4  # of UTF-8, at the most
 _TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold
 
 
@@ -118,9 +119,10 @@ def encoded_messages(records: DataFrame) -> DataFrame:
 
 
 def _header(name: Header) -> Column:
-    """The last value of a header, as text; null if there is none."""
+    """The beginning of the last value of a header, as text; null if there is none."""
     named = F.filter("headers", lambda header: header["key"] == name.value)
-    return F.make_valid_utf8(F.try_element_at(named, F.lit(-1))["value"].cast("string"))
+    value = F.substring(F.try_element_at(named, F.lit(-1))["value"], 1, _LONGEST_LABEL * _BYTES_A_CHARACTER)
+    return F.make_valid_utf8(value.cast("string"))
 
 
 def source_identity(settings: StreamSettings) -> str:

@@ -66,6 +66,24 @@ def test_a_label_that_is_not_utf8_is_mended_and_a_long_one_is_cut(spark: SparkSe
     assert encoded(spark, b"", [("label", None)]).label is None
 
 
+def test_thousands_of_headers_and_megabytes_in_them_change_nothing(spark: SparkSession) -> None:
+    many = [(f"h{n}", b"x") for n in range(5000)]
+    row = encoded(spark, b"PNG", [*many, ("label", b"7" * 5_000_000), ("produced-at", b"2" * 5_000_000), *many])
+    assert (row.id, row.payload, row.label) == ("in/1/7", b"PNG", "7" * 256)
+    assert row.produced_at == SEEN.astimezone().replace(tzinfo=None)
+    assert row.asDict().keys() == set(ENCODED.names)  # no header goes on
+
+
+def test_a_cut_label_is_whole_characters(spark: SparkSession) -> None:
+    assert encoded(spark, b"", [("label", ("a" + "\U0001f600" * 1000).encode())]).label == "a" + "\U0001f600" * 255
+
+
+def test_headers_are_no_paths_and_their_names_are_no_columns(spark: SparkSession) -> None:
+    headers = [("id", b"x"), ("origin", b"file:/etc/passwd"), ("payload", b"y"), ("label", b"../../x\x1b[2J")]
+    row = encoded(spark, b"PNG", headers)
+    assert (row.id, row.origin, row.payload, row.label) == ("in/1/7", "kafka://in/1/7", b"PNG", "../../x\x1b[2J")
+
+
 @pytest.mark.parametrize(
     "value",
     [b"", b"yesterday", b"\xff\xfe", b"99999-01-01T00:00:00Z", b"+294247-01-01T00:00:00Z", b"-0001-01-01T00:00:00Z"],

@@ -12,6 +12,19 @@ from streams import encode
 from streaming.message import Header, dead_letter_row, image_headers, prediction_row
 
 AT = datetime(2026, 11, 23, 10, 30, 0, 123456, UTC)
+ROW = {
+    "id": "a",
+    "origin": "file:/a",
+    "prediction": "7",
+    "confidence": 0.5,
+    "probabilities": {"7": 0.5},
+    "label": None,
+    "needs_review": False,
+    "model": "m",
+    "produced_at": None,
+    "predicted_at": "2026-11-23T10:30:00.5Z",
+    "batch_id": 3,
+}
 
 
 def test_an_image_has_its_label_type_digest_and_time_as_headers() -> None:
@@ -41,12 +54,18 @@ def test_what_is_not_known_has_no_header() -> None:
 
 
 def test_a_prediction_is_read_with_its_times() -> None:
-    row = {"id": "a", "prediction": "7", "batch_id": 3, "produced_at": None, "predicted_at": "2026-11-23T10:30:00.5Z"}
-    read = prediction_row(json.dumps(row).encode())
-    assert read == {**row, "predicted_at": datetime(2026, 11, 23, 10, 30, 0, 500000, UTC)}
+    read = prediction_row(json.dumps(ROW).encode())
+    assert read == {**ROW, "predicted_at": datetime(2026, 11, 23, 10, 30, 0, 500000, UTC)}
 
 
-@pytest.mark.parametrize("value", [b"", b"7", b"\xff", b"[]", b'{"id": "a"}'])
+@pytest.mark.parametrize(("name", "value"), [("prediction", ["7"]), ("id", {}), ("confidence", "1"), ("model", None)])
+def test_a_prediction_has_a_value_of_the_right_kind_in_each_column(name: str, value: object) -> None:
+    for other in ({**ROW, name: value}, {key: kept for key, kept in ROW.items() if key != name}):
+        with pytest.raises(ValueError, match="not a prediction"):
+            prediction_row(json.dumps(other).encode())
+
+
+@pytest.mark.parametrize("value", [b"", b"7", b"\xff", b"[]", b'{"id": "a"}', b"[" * 100_000])
 def test_what_is_no_prediction_is_refused(value: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of whatever is wrong with it
         prediction_row(value)
