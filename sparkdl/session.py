@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 from sparkdl.errors import SparkdlError
 from sparkdl.java import ensure_java
 from sparkdl.maven import REPOSITORY_VARIABLE, package_conf, repository
+from sparkdl.terminal import printable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,6 +27,8 @@ _NOISE = (
 _IVY_BEGINS, _IVY_ENDS = ":: loading settings ::", "already retrieved ("
 _REMEMBERED = 1000  # lines
 _LOGGING = Path(__file__).with_name("log4j2.properties")
+LOOPBACK = "127.0.0.1"
+_ANOTHER_PLACE = "set TMPDIR or --conf spark.local.dir=DIRECTORY to another place"
 
 DEFAULTS: dict[str, str] = {
     # An image is large: Spark's 10,000 rows an Arrow batch would be gigabytes.
@@ -44,8 +49,8 @@ LOCAL_DEFAULTS: dict[str, str] = {
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
     "spark.driver.memory": "2g",
     # Nobody but this machine has business with the driver.
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": LOOPBACK,
+    "spark.driver.host": LOOPBACK,
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{_LOGGING} -XX:+UseParallelGC",
@@ -78,16 +83,42 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Seq
         ensure_java()
         # Spark would take the first `python3` of the path, which need not be the one that has these packages.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        # The one way to tell Spark's UI where to listen, if it is asked for; otherwise on all addresses.
+        os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
     conf = conf or {}
     brought = conf.keys() & {"spark.jars", "spark.jars.packages"}
     jars = {} if submitted or brought else package_conf(packages)
     settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **jars, **conf}
     if not submitted:
+        if "spark.local.dir" not in settings:
+            settings["spark.local.dir"] = str(private_directory(Path(tempfile.gettempdir())))
         _start_jvm(settings)
     builder = SparkSession.builder.appName(app)
     for key, value in settings.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def private_directory(parent: Path) -> Path:
+    """A directory below `parent`, which all users may write to, that nobody else may look into.
+
+    Spark puts there what does not fit in memory, images among it, in directories that all users may read; they stay
+    when its process is killed.
+
+    Raises
+    ------
+    SparkdlError
+        If it cannot be made, somebody else has made it, or others may look into it.
+    """
+    directory = parent / f"sparkdl-{os.getuid()}"
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        status = directory.lstat()
+    except OSError as error:
+        raise SparkdlError(f"{directory} cannot be made ({error.strerror}): {_ANOTHER_PLACE}") from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise SparkdlError(f"{directory} is not a directory of this user alone: remove it, or {_ANOTHER_PLACE}")
+    return directory
 
 
 def _start_jvm(settings: Mapping[str, str]) -> None:
@@ -136,5 +167,5 @@ def _pass_on(reading: int, said: list[str]) -> None:
                 said.append(line.strip())
             fetching = fetching or line.startswith(_IVY_BEGINS)
             if not fetching and not line.startswith(_NOISE):
-                sys.stderr.write(line)
+                sys.stderr.write(printable(line, keep="\n\t"))
             fetching = fetching and _IVY_ENDS not in line
