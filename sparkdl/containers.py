@@ -61,6 +61,10 @@ def _truncated(detail: str) -> NoReturn:
     raise Refused(Reason.TRUNCATED, detail)
 
 
+def _unsupported(detail: str) -> NoReturn:
+    raise Refused(Reason.UNSUPPORTED_FORMAT, detail)
+
+
 def _corrupt(detail: str) -> NoReturn:
     raise Refused(Reason.CORRUPT, detail)
 
@@ -74,13 +78,18 @@ def _ends_early(name: str, payload: bytes, what: str, *, has_end: bool) -> NoRet
 
 # PNG (ISO/IEC 15948): signature, then chunks of length, type, data, CRC-32; IHDR first, IEND last.
 
+# The decoder takes its time for each, and a longest payload of empty ones has millions.
+_PNG_MOST_CHUNKS = 65_536
 _PNG_END = b"IEND\xaeB`\x82"
 
 
 def _survey_png(payload: bytes, admit: Admit) -> None:
     view, size = memoryview(payload), len(payload)
-    position, ended, has_data, has_palette, palette_needed = 8, False, False, False, False
+    position, chunks, ended, has_data, has_palette, palette_needed = 8, 0, False, False, False, False
     while not ended:
+        chunks += 1
+        if chunks > _PNG_MOST_CHUNKS:
+            _unsupported(f"PNG: more than {_PNG_MOST_CHUNKS} chunks")
         if position + 8 > size:
             _truncated(f"PNG: {size} bytes, ends before IEND")
         length, kind = struct.unpack_from(">I4s", payload, position)
@@ -109,12 +118,14 @@ def _survey_png(payload: bytes, admit: Admit) -> None:
 # In entropy-coded data FF is followed by 00 or by a restart marker, so the next other marker ends it.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
+# A scan of some bytes makes the decoder go over the whole picture again; encoders write 10 or so.
+_JPEG_MOST_SCANS = 100
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SEGMENTS = _JPEG_FRAMES | {0xC4, 0xCC, 0xFE} | set(range(0xDA, 0xF0))
 
 
 def _survey_jpeg(payload: bytes, admit: Admit) -> None:
-    size, position, has_frame, has_scan = len(payload), 2, False, False
+    size, position, has_frame, scans = len(payload), 2, False, 0
     while True:
         match = _JPEG_MARKER.search(payload, position)
         if match is None:
@@ -137,8 +148,10 @@ def _survey_jpeg(payload: bytes, admit: Admit) -> None:
         position += length
         if position > size:
             _ends_early("JPEG", payload, f"segment {marker:02X}", has_end=payload.endswith(b"\xff\xd9"))
-        has_scan = has_scan or marker == _JPEG_SCAN
-    if not has_frame or not has_scan:
+        scans += marker == _JPEG_SCAN
+        if scans > _JPEG_MOST_SCANS:
+            _unsupported(f"JPEG: more than {_JPEG_MOST_SCANS} scans")
+    if not has_frame or not scans:
         _corrupt(f"JPEG: no {'scan' if has_frame else 'frame header'} before the end-of-image marker")
 
 

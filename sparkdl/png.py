@@ -41,4 +41,5 @@ def _pixel_data_is_short(payload: bytes) -> bool:
             missing -= len(inflater.decompress(data, 65536))
             data = inflater.unconsumed_tail
         position = len(payload) if kind == b"IEND" else position + 12 + length
-    return missing > len(inflater.flush())
+    # Only what is missing is asked for: what follows it may be a bomb.
+    return missing > 0 and missing > len(inflater.flush())

@@ -12,6 +12,7 @@ import tracemalloc
 import warnings
 import zlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from PIL import Image
 from pyspark.ml.image import ImageSchema
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import arrow_udf
+from sklearn.datasets import load_sample_images
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.image import (
@@ -38,6 +40,9 @@ from sparkdl.image import (
     struct_to_arrays,
     to_gray,
 )
+from sparkdl.network import NetworkSpec, build_network
+from sparkdl.pixels import reduced
+from sparkdl.runtime import Network, extract_features
 
 Array = npt.NDArray[Any]
 
@@ -525,6 +530,25 @@ def test_a_file_that_contradicts_itself_is_corrupt(payload: bytes) -> None:
     assert rejected(payload).reason is Reason.CORRUPT
 
 
+def test_a_file_of_countless_parts_is_turned_away_before_each_is_looked_into() -> None:
+    chunks = png(8, 8, 8, 0, [bytes(8)] * 8, chunk(b"prVt", b"") * 100_000)
+    assert rejected(chunks) == Rejected(Reason.UNSUPPORTED_FORMAT, "PNG: more than 65536 chunks")
+    image = encode(RGB, "JPEG", progressive=True)
+    scan = image[image.rindex(b"\xff\xda") : -2]
+    assert isinstance(decode(image[:-2] + scan * 20 + image[-2:]), np.ndarray)
+    scans = image[:-2] + scan * 100 + image[-2:]
+    assert rejected(scans) == Rejected(Reason.UNSUPPORTED_FORMAT, "JPEG: more than 100 scans")
+
+
+def test_pixel_data_beyond_the_last_row_is_not_decompressed() -> None:
+    payload = png(1, 1, 8, 0, [bytes(100_000_000)])
+    tracemalloc.start()
+    assert pixels(payload).tolist() == [[[0]]]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -633,6 +657,39 @@ def test_threads_leave_the_warning_filters_as_they_were() -> None:
     for thread in threads:
         thread.join()
     assert list(warnings.filters) == before
+
+
+# --- smaller -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("photo", [0, 1])
+def test_a_network_of_299_pixels_makes_less_of_the_reduction_than_of_the_filter(photo: int) -> None:
+    # Just above the limit, so that as little as possible is left: 627 x 419 of 1254 x 838.
+    whole = np.asarray(
+        Image.fromarray(load_sample_images().images[photo]).resize((1254, 838), Image.Resampling.LANCZOS)
+    )
+    small = reduced(whole)
+    assert small.shape == (419, 627, 3)
+    seen, seen_small, seen_bicubic = (
+        features_at(299, picture, resample)
+        for picture, resample in (
+            (whole, Image.Resampling.BILINEAR),
+            (small, Image.Resampling.BILINEAR),
+            (whole, Image.Resampling.BICUBIC),
+        )
+    )
+    assert cosine(seen, seen_small) > 0.995
+    assert cosine(seen, seen_small) > cosine(seen, seen_bicubic)
+
+
+def features_at(side: int, picture: Array, resample: Image.Resampling) -> Array:
+    content = build_network(NetworkSpec("EfficientNetLite0", (side, side), ("head",), "average"))
+    network = Network(f"test of {side}", SimpleNamespace(value=content), (side, side))  # type: ignore[arg-type]
+    return extract_features([picture], network, resample)[0]
+
+
+def cosine(a: Array, b: Array) -> float:
+    return float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
 
 
 # --- gray --------------------------------------------------------------------------------------------------------
