@@ -53,7 +53,7 @@ def network() -> Any:
     digits = recipe("digits")
     side = digits.input_size
     content = build_network(NetworkSpec(digits.model_name, (side, side), digits.tap_layers, digits.pooling))
-    return Network(hashlib.sha256(content).hexdigest(), Content(content), (side, side))  # type: ignore[arg-type]
+    return Network(hashlib.sha256(content).hexdigest(), Content(content), (side, side))
 
 
 def samples() -> dict[str, list[bytes]]:

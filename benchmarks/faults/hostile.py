@@ -1,0 +1,192 @@
+"""Hostile images through Spark: `python benchmarks/faults/hostile.py [--seed N] [--mutations N]`; takes minutes.
+
+About 250 attacks made by hand (`bombs`) and as many damaged images as asked for (`fuzzing`) go through a DataFrame of
+encoded rows and `streaming.classify.outcomes` with a model that is trained on drawn digits. Promised, and checked:
+
+- as many rows come out as went in, each a prediction or a dead letter with one of the reasons that its attack allows;
+- no Python worker died: on `local[N]` Spark gives a task no second try, so that would be an exception;
+- a worker and its decoder together stay below `bound`, by samples of their resident memory.
+
+Prints what each kind of attack ended as, and the sums. Exits with 1 if a promise is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+from bombs import QUICK, SLOW, attacks, large_batch
+from fuzzing import PREDICTED, Hostile, mutations
+from pyspark.sql import DataFrame, SparkSession
+
+from sparkdl.exchange import PIXEL_BYTES
+from sparkdl.isolation import memory_for
+from sparkdl.pixels import MOST_PIXELS
+from sparkdl.rejection import Limits
+from sparkdl.session import spark_session
+from streaming.classify import outcomes
+from streaming.rows import ENCODED
+from training.datasets import open_dataset
+from training.recipes import recipe
+from training.registry import ModelVersion, Registry
+from training.train import train
+
+MIB = 2**20
+TIMEOUT = 5.0
+ROW_GROUP_BYTES = 16 * MIB
+PERIOD = 0.02  # seconds between samples
+
+
+def bound(limits: Limits, records: int) -> int:
+    """The most bytes of a worker and its decoder, for Arrow batches of `records`; see docs/decoding.md."""
+    programs = 400 * MIB
+    # What both have mapped counts twice, and a batch of payloads is in the worker as it came and as Arrow has it.
+    shared = 2 * (PIXEL_BYTES + limits.max_bytes)
+    payloads = 2 * (32 * MIB + limits.max_bytes)
+    return programs + memory_for(limits) + shared + payloads + 3 * MOST_PIXELS * records
+
+
+class Watch:
+    """Samples the memory of each worker with its decoder, and remembers who decoded for whom."""
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self.decoders: defaultdict[int, set[int]] = defaultdict(set)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def restarts(self) -> int:
+        return sum(len(decoders) - 1 for decoders in self.decoders.values())
+
+    def _run(self) -> None:
+        while not self._ended.wait(PERIOD):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):  # ended since it was listed
+                    if "sparkdl.decoder" in process.cmdline():
+                        worker = psutil.Process(process.ppid())
+                        self.decoders[worker.pid].add(process.pid)
+                        self.peak = max(self.peak, process.memory_info().rss + worker.memory_info().rss)
+
+
+def encoded(spark: SparkSession, sent: Iterable[Hostile], directory: Path) -> tuple[DataFrame, list[Hostile]]:
+    """The attacks as rows of `ENCODED`, by way of a Parquet file, and without their payloads."""
+    at, told, rows, size = datetime(2026, 1, 1, tzinfo=UTC), [], [], 0
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("origin", pa.string()),
+            ("payload", pa.binary()),
+            ("size", pa.int64()),
+            ("label", pa.string()),
+            ("produced_at", pa.timestamp("us", "UTC")),
+        ]
+    )
+    assert schema.names == ENCODED.names
+    with pq.ParquetWriter(directory / "attacks.parquet", schema, compression="NONE") as writer:
+        for attack in sent:
+            name = str(len(told))
+            rows.append((name, f"file:/{name}", attack.payload, len(attack.payload), None, at))
+            told.append(attack._replace(payload=b""))
+            size += len(attack.payload)
+            if size > ROW_GROUP_BYTES:
+                writer.write_table(_table(rows, schema))
+                rows, size = [], 0
+        writer.write_table(_table(rows, schema))
+    return spark.read.parquet(str(directory)), told
+
+
+def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
+
+
+def run(
+    spark: SparkSession, model: ModelVersion, sent: Iterable[Hostile], limits: Limits
+) -> tuple[list[str], list[str]]:
+    """Sends the attacks through; what to tell of it, and which promises were broken."""
+    records = int(spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch", "10000"))
+    begun = time.monotonic()
+    with TemporaryDirectory() as scratch, Watch() as watch:
+        frame, told = encoded(spark, sent, Path(scratch))
+        made = time.monotonic()
+        rows = (
+            outcomes(frame, model.load(), model.name, 0.5, limits)
+            .select("id", "prediction", "reason", "detail")
+            .collect()
+        )
+    ended = time.monotonic()
+    broken = []
+    ids = Counter(int(row.id) for row in rows)
+    if ids != Counter(range(len(told))):
+        broken.append(f"{len(told)} rows in, {len(rows)} out, {len(ids)} of them different")
+    tally: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        attack, outcome = told[int(row.id)], row.reason or PREDICTED
+        tally[attack.kind, outcome] += 1
+        if (row.prediction is None) == (row.reason is None) or outcome not in attack.expected:
+            allowed = " or ".join(sorted(attack.expected))
+            broken.append(f"{attack.kind}, {attack.name}: {outcome} ({row.detail}), expected {allowed}")
+    most = bound(limits, records)
+    if watch.peak > most:
+        broken.append(f"a worker and its decoder took {watch.peak // MIB} MiB, more than {most // MIB}")
+    said = [f"{kind:30} {outcome:20} {count:6}" for (kind, outcome), count in sorted(tally.items())]
+    by_outcome = Counter(row.reason or PREDICTED for row in rows)
+    dead = len(rows) - by_outcome[PREDICTED]
+    said += [
+        f"in: {len(told)}; out: {by_outcome[PREDICTED]} predictions and {dead} dead letters",
+        "dead letters: " + ", ".join(f"{n} {name}" for name, n in by_outcome.most_common() if name != PREDICTED),
+        f"decoders restarted: {watch.restarts}, in {len(watch.decoders)} workers; workers that died: 0",
+        f"peak of a worker and its decoder: {watch.peak // MIB} MiB, bound {most // MIB} MiB",
+        f"made in {made - begun:.0f} s, classified in {ended - made:.0f} s",
+    ]
+    return said, broken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--mutations", type=int, default=1000)
+    parser.add_argument(
+        "--large-batch", action="store_true", help="256 white pictures of 7000 x 7000 instead of all else"
+    )
+    arguments = parser.parse_args()
+    spark = spark_session("hostile")
+    sent = attacks([large_batch])
+    if not arguments.large_batch:
+        sent = chain(attacks([*QUICK, *SLOW]), mutations(arguments.seed, arguments.mutations))
+    with TemporaryDirectory() as models:
+        registry = Registry(Path(models))
+        train(spark, open_dataset("samples:10"), recipe("digits", ["max_iter=10"]), registry)
+        model = registry.current()
+        assert model is not None
+        said, broken = run(spark, model, sent, Limits(timeout=TIMEOUT))
+    print("\n".join(said))
+    print("\n".join(f"BROKEN: {line}" for line in broken) or "no promise is broken")
+    sys.exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    main()
