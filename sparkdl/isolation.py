@@ -171,6 +171,10 @@ class Decoder:
             return self._end()
         except TimeoutError:
             return self._end(_End(Reason.DECODER_TIMEOUT, f"not decoded within {self.limits.timeout:g} s"))
+        except BaseException:
+            # It would go on with these images and answer to the next ones.
+            self._end(_End(Reason.DECODER_CRASHED, "interrupted"))
+            raise
 
     def _answers(self, control: socket.socket) -> bool:
         """Whether the decoder answered, and not ended; a TimeoutError if it is too long in one image."""

@@ -388,6 +388,20 @@ def test_threads_are_served_one_after_the_other(decoder: Decoder) -> None:
     assert decoder.starts == 1
 
 
+def test_a_batch_that_is_interrupted_is_not_taken_for_the_next(decoder: Decoder) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.4)
+        with pytest.raises(KeyboardInterrupt):
+            decoder.decode(views([*DIGITS, SLOW, SLOW, SLOW]))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
+
+
 # --- on Spark ----------------------------------------------------------------------------------------------------
 
 
