@@ -116,8 +116,10 @@ def stream(
     log, metrics = BatchLog(debug=debug), Metrics()
     job = StreamJob(spark, settings, log, metrics)
     stop_on_signals(job)
-    with serve(settings.http, job.health, metrics) if settings.http is not None else nullcontext():
+    with serve(settings.http, job.health, metrics) if settings.http is not None else nullcontext() as http_address:
         job.start()
+        if http_address is not None:
+            log.answers(http_address)
         try:
             job.wait()
         except SparkdlError as error:

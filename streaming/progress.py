@@ -53,6 +53,10 @@ class BatchLog(Observer):
             checkpoint=str(settings.checkpoint),
         )
 
+    def answers(self, address: str) -> None:
+        """Health and metrics are to be had at `address`."""
+        self._log.info("answering", livez=f"{address}/livez", readyz=f"{address}/readyz", metrics=f"{address}/metrics")
+
     def batch(self, batch: Batch) -> None:
         self.batches += 1
         self.predictions += batch.predictions
@@ -92,6 +96,7 @@ class BatchLog(Observer):
         self._log.warning(
             f"a file could not be {how}", why=why, others="are left too if they cannot be, without a word"
         )
+
 
 def _harmless(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """What a terminal would obey is shown instead: names and reasons come from outside."""
