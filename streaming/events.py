@@ -34,7 +34,7 @@ class Observer:
     """
 
     def mended(self, path: Path) -> None:
-        """A file of the checkpoint that was cut in the middle of a write has been removed."""
+        """A file of the checkpoint was cut in the middle of a write, and is done without."""
 
     def started(self, settings: StreamSettings, model: str) -> None:
         """The stream runs."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from sparkdl.errors import RequestError
 
@@ -16,7 +17,7 @@ _OFFSETS, _COMMITS, _METADATA = "offsets", "commits", "metadata"
 
 
 def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, plans_again: bool) -> list[Path]:
-    """Removes the last entries of Spark's logs if they are cut; returns what was removed.
+    """Removes the last entries of Spark's logs if they are cut, and names the query anew; returns what was cut.
 
     Without its commit a micro-batch is repeated, which every sink allows for. Without its offsets it is planned anew;
     that is safe where the plan is the same again, or where the sink does not pass over it as complete.
@@ -35,9 +36,7 @@ def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, pla
     RequestError
         If images could be lost by it.
     """
-    removed = []
-    if (checkpoint / _METADATA).is_file() and not _is_json((checkpoint / _METADATA).read_bytes()):
-        removed.append(checkpoint / _METADATA)  # an id, of which nothing depends
+    removed: list[Path] = []
     for log in (_COMMITS, _OFFSETS):
         last = max(_entries(checkpoint / log), default=None)
         if last is None or _is_whole((checkpoint / log / str(last)).read_bytes()):
@@ -53,6 +52,11 @@ def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, pla
     for path in removed:
         path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
         path.unlink()
+    metadata = checkpoint / _METADATA
+    if metadata.is_file() and not _is_json(metadata.read_bytes()):
+        metadata.with_name(f".{_METADATA}.crc").unlink(missing_ok=True)
+        metadata.write_text(json.dumps({"id": str(uuid4())}))  # of the query; nothing here depends on it
+        removed.append(metadata)
     return removed
 
 

@@ -42,7 +42,7 @@ class BatchLog(Observer):
         self.batches = self.predictions = self.dead_letters = 0
 
     def mended(self, path: Path) -> None:
-        self._log.warning("checkpoint mended", removed=str(path), reason="cut in the middle of a write")
+        self._log.warning("checkpoint mended", file=str(path), reason="cut in the middle of a write")
 
     def started(self, settings: StreamSettings, model: str) -> None:
         self._log.info(
