@@ -26,7 +26,7 @@ def test_nobody_else_reaches_a_local_driver(spark: SparkSession) -> None:
 
 def test_the_callers_settings_come_before_the_defaults(spark: SparkSession) -> None:
     # As the fixture asks for them.
-    assert LOCAL_DEFAULTS["spark.master"] == "local[*]"
+    assert LOCAL_DEFAULTS["spark.master"] == "local[*,4]"
     assert spark.sparkContext.master == "local[2]"
     assert spark.conf.get("spark.sql.shuffle.partitions") == "2"
 
