@@ -100,4 +100,7 @@ class BatchLog(Observer):
 
 def _harmless(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """What a terminal would obey is shown instead: names and reasons come from outside."""
-    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {
+        key: printable(value, keep="\n\t" if key == "stack" else "") if isinstance(value, str) else value
+        for key, value in event.items()
+    }

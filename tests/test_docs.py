@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def test_every_reason_is_documented_with_its_meaning(reason: str) -> None:
 @pytest.mark.parametrize("column", sorted({*PREDICTION.names, *DEAD_LETTER.names}))
 def test_every_column_is_documented(column: str) -> None:
     assert f"`{column}`" in ROWS
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+\.py)`", (ROOT / "docs" / "security.md").read_text()))
+    assert named
+    assert named <= {path.name for path in (ROOT / "tests").glob("test_*.py")}
 
 
 def test_every_package_has_a_row_in_the_architecture() -> None:

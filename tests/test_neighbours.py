@@ -22,7 +22,7 @@ from training.registry import Registry
 
 
 class Running(NamedTuple):
-    """A stream in a process of its own that has classified images, with Spark's UI on."""
+    """A stream in a process of its own that has classified images, with Spark's UI and its answers over HTTP on."""
 
     process: psutil.Process
     temporary: Path
@@ -36,7 +36,7 @@ def running(registry: Registry, drawn: Dataset, tmp_path_factory: pytest.TempPat
     drop(digits(drawn, 4), place.watched)
     command = [sys.executable, "-m", "console.main", "stream", "--source", place.watched, "--sink", place.sink]
     command += ["--model", place.registry.path, "--checkpoint", place.checkpoint]
-    command += ["--conf", "spark.master=local[2]", "--conf", "spark.ui.enabled=true"]
+    command += ["--conf", "spark.master=local[2]", "--conf", "spark.ui.enabled=true", "--http", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
     environment |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     with (place.root / "log").open("w") as log:

@@ -6,6 +6,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from sparkdl.terminal import printable_json
 from streaming.classify import dead_letters, predictions
 from streaming.sinks.base import Sink, Written
 
@@ -21,7 +22,9 @@ class ConsoleSink(Sink):
         try:
             counts = []
             for part in (predictions(rows, batch_id), dead_letters(rows, batch_id)):
-                lines = [row[0] for row in part.drop("payload").select(F.to_json(F.struct("*"))).collect()]
+                lines = [
+                    printable_json(row[0]) for row in part.drop("payload").select(F.to_json(F.struct("*"))).collect()
+                ]
                 counts.append(len(lines))
                 print(*lines, sep="\n", end="\n" * bool(lines), flush=True)  # noqa: T201 - this is what it is for
         finally:
