@@ -32,6 +32,7 @@ from streaming.watched import WatchedFile, look_at, parent_of, scan
 NAME = "sparkdl-directory"
 _BATCH_BYTES = 16 << 20  # encoded bytes an Arrow batch, unless one image has more
 _BATCH_ROWS = 256
+_TRIGGER_BYTES = 128 << 20  # encoded bytes a micro-batch, unless one image has more: the driver's memory holds them
 _POLL = 0.2  # seconds between two looks at files that are waited for
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ARROW_TYPES = [pa.string(), pa.string(), pa.binary(), pa.int64(), pa.string(), pa.timestamp("us", "UTC")]
@@ -140,12 +141,18 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return names, fresh
 
     def _choose(self, seen: Seen, most: int) -> list[WatchedFile]:
-        """The oldest of the settled files that were not seen, at most `most`."""
+        """The oldest of the settled files that were not seen: at most `most`, and no more than fit in a batch."""
         names, fresh = self._look(seen)
         seen.compact(names, time.time())
         self._settling.observe(fresh, time.monotonic())
         fresh.sort(key=lambda file: (file.modified_ns, file.name))
-        return list(islice(filter(self._settling.is_settled, fresh), most))
+        chosen, weight = list[WatchedFile](), 0
+        for file in islice(filter(self._settling.is_settled, fresh), most):
+            weight += min(file.size, self._max_bytes)
+            if chosen and weight > _TRIGGER_BYTES:
+                break
+            chosen.append(file)
+        return chosen
 
     def _pause(self) -> float:
         """Seconds until it is worth to look again, 0 if files that may still be written are not waited for."""

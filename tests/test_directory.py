@@ -166,6 +166,16 @@ def test_a_micro_batch_keeps_to_the_limit_where_the_trigger_asks_for_all(watched
     assert len(rows_between(reader, reader.initialOffset(), end)) == 2
 
 
+def test_a_micro_batch_of_large_files_has_fewer_of_them(watched: Path) -> None:
+    for number in range(6):
+        touch(watched / f"{number}.png")
+        os.truncate(watched / f"{number}.png", 60 << 20)  # no bytes on the disk
+    files = FileLog(watched.parent / FILES)
+    reader = open_reader(watched, max_bytes=50 << 20)
+    assert len(files.read(plan(reader)["logs"])) == 2  # of 50 MiB each
+    assert len(files.read(plan(open_reader(watched, max_bytes=200 << 20), {"logs": 1})["logs"])) == 2
+
+
 def test_available_now_leaves_out_what_comes_later(watched: Path) -> None:
     touch(watched / "a.png")
     reader = open_reader(watched)
