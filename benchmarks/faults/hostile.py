@@ -173,7 +173,8 @@ def main() -> None:
         "--large-batch", action="store_true", help="256 white pictures of 7000 x 7000 instead of all else"
     )
     arguments = parser.parse_args()
-    spark = spark_session("hostile")
+    # Rows of 30 MB are copied by each step of the plan in each task; the default of 2 GB is not always enough for that.
+    spark = spark_session("hostile", {"spark.driver.memory": "4g"})
     sent = attacks([large_batch])
     if not arguments.large_batch:
         sent = chain(attacks([*QUICK, *SLOW]), mutations(arguments.seed, arguments.mutations))
