@@ -28,11 +28,13 @@ from typing import Any, NamedTuple
 os.environ["OMP_NUM_THREADS"] = "1"  # as Spark does for a task of one core
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from PIL import Image
 
 from sparkdl.decoding import decode
 from sparkdl.image import _decode_column, arrays_to_struct, struct_to_arrays
+from sparkdl.isolation import Decoder
 from sparkdl.network import NetworkSpec, build_network
 from sparkdl.rejection import DEFAULT_LIMITS, Rejected
 from sparkdl.runtime import Network, extract_features
@@ -133,6 +135,15 @@ def interval(ratios: np.ndarray[Any, np.dtype[np.float64]]) -> str:
     return f"{np.median(ratios):.3f} (95% interval {low:.3f} to {high:.3f})"
 
 
+def decoder_alone(payload: bytes) -> str:
+    begun = time.perf_counter()
+    decoder = Decoder(DEFAULT_LIMITS)
+    decoder.decode([memoryview(payload)])
+    seconds, own = time.perf_counter() - begun, psutil.Process(decoder.pid).memory_full_info().uss / 2**20
+    decoder.close()
+    return f"a decoder has its first image decoded after {seconds:.2f} s and has {own:.0f} MiB of its own"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=60)
@@ -142,6 +153,7 @@ def main() -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}")
     print(f"{arguments.workers} workers, {arguments.pairs} pairs of batches of {BATCH} images")
     net = network()
+    print(decoder_alone(drawn(28, "L")[0]))
     for name, payloads in samples().items():
         batch = [payloads[n % len(payloads)] for n in range(BATCH)]
         times = measure(batch, net, arguments.pairs, arguments.workers)
