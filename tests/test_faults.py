@@ -13,7 +13,6 @@ from refusals import refused
 
 from console.main import run
 from streaming.faults import VARIABLE, FaultPoint, check_fault_point
-from training.registry import Registry
 
 ROOT = Path(__file__).parent.parent
 
@@ -65,26 +64,3 @@ def test_another_number_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) 
     monkeypatch.setenv(VARIABLE, given)
     with refused("NAME:N", given):
         check_fault_point()
-
-
-@pytest.mark.parametrize("sink", ["parquet", "delta"])
-def test_a_stream_that_is_killed_loses_and_doubles_nothing(
-    request: pytest.FixtureRequest, registry: Registry, tmp_path: Path, sink: str
-) -> None:
-    if sink == "delta":
-        request.getfixturevalue("delta_spark")  # its jars can be had
-    command = [
-        sys.executable,
-        ROOT / "benchmarks" / "faults" / "points.py",
-        "--sink",
-        sink,
-        "--first",
-        "half-published",
-    ]
-    command += ["--kills", "1", "--images", "40", "--models", registry.path, "--work", tmp_path]
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert '"images": 40, "predictions": 39, "dead_letters": 1, "sum": 40' in done.stdout
-    assert '"kills": {"half-published": 1}' in done.stdout
