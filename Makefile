@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-keras demo test faults lint lock lock-kafka clean
+.PHONY: help install install-keras demo test test-slow lint lock lock-kafka clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,15 +34,8 @@ demo: install ## Train, stream, produce and show, in one go; ends by itself
 test: install ## Run the tests; set NUMTADB_HOME to test on real images too
 	@$(BIN)/python -m pytest
 
-faults: install ## Break streams on purpose, a little in each way; benchmarks/faults/ does more of it
-	@cd benchmarks/faults && for what in \
-	    "kills.py --kills 3 --images 200" \
-	    "kills.py --what workers --kills 5 --images 200" \
-	    "points.py --kills 2 --images 60" \
-	    "storage.py --images 150" \
-	    "promotions.py --promotions 3 --broken 1 --images 200" \
-	    "steady.py --minutes 1 --warm-up 0"; \
-	do ../../$(BIN)/python $$what || exit 1; done
+test-slow: install ## Run the tests that wait long, for a broker or for a large network
+	@$(BIN)/python -m pytest -m slow
 
 lint: install ## Check format, style, types and the layers of the packages
 	@$(BIN)/ruff format --check .

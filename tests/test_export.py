@@ -103,6 +103,7 @@ def test_exported_network_agrees_with_keras_at_any_batch_size(case: Case, tmp_pa
         assert difference <= TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pixels", "tap"), [(107, "mixed6"), (299, "mixed10")])
 def test_trained_inception_agrees_with_keras(inception_weights: Path, pixels: int, tap: str) -> None:
     import keras

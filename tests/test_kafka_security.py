@@ -330,6 +330,7 @@ def test_what_is_no_kafka_is_named_at_once(tmp_path: Path) -> None:
             server.terminate()
 
 
+@pytest.mark.slow
 def test_a_password_that_is_changed_ends_a_running_stream(
     kafka_spark: SparkSession, broker: Broker, place: Place, drawn: Dataset
 ) -> None:
@@ -425,6 +426,7 @@ def seen(secrets: set[str], text: str) -> set[str]:
     return {secret for secret in secrets if secret in text}
 
 
+@pytest.mark.slow
 def test_a_stream_tells_nobody_its_secrets(
     kafka_spark: SparkSession, broker: Broker, keys: Keys, tmp_path: Path, drawn: Dataset, registry: Registry
 ) -> None:

@@ -316,6 +316,7 @@ def test_messages_that_expired_unread_stop_the_stream_unless_told_otherwise(
     assert place.ids() == sorted(f"{topic}/0/{n}" for n in (0, 1, 2, 3, 8, 9, 10, 11))
 
 
+@pytest.mark.slow
 def test_a_topic_that_is_deleted_stops_the_stream_with_a_word(
     kafka_spark: SparkSession, kafka: str, place: Place, drawn: Dataset
 ) -> None:

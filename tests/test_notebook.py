@@ -61,6 +61,7 @@ def check(result: Result, images: int, features: int) -> None:
     assert result.metrics["accuracy"] > 0.6  # three classes: a guess has 0.33
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_on_numtadb_with_inception_v3(
     spark: SparkSession,
     numtadb_home: Path,

@@ -86,6 +86,7 @@ def test_without_a_broker_nothing_is_sent_and_it_is_said_why(drawn: Dataset) -> 
         replay("127.0.0.1:1", "digits", digits(drawn, 1))
 
 
+@pytest.mark.slow
 def test_a_broker_that_stays_away_leaves_the_names_of_what_it_has_not(tmp_path: Path, drawn: Dataset) -> None:
     broker = Broker(tmp_path / "broker")
     images = digits(drawn, 60)
