@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from uuid import uuid4
 
 from sparkdl.errors import RequestError
@@ -58,6 +59,14 @@ def claim_checkpoint(settings: StreamSettings) -> str:
     except OSError as error:
         raise RequestError(f"--checkpoint: {settings.checkpoint} cannot be written: {error.strerror}") from error
     return identity
+
+
+def is_claimed(directory: Path, identity: str) -> bool:
+    """Whether the checkpoint `identity` is (still) in `directory`."""
+    try:
+        return bool(json.loads((directory / _FILE).read_text())["id"] == identity)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _fingerprint(settings: StreamSettings) -> dict[str, str | int]:

@@ -14,7 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from sparkdl.errors import SparkdlError
 from sparkdl.predictor import Classifier
 from sparkdl.rejection import Limits
-from streaming.checkpoint import check_checkpoint, claim_checkpoint
+from streaming.checkpoint import check_checkpoint, claim_checkpoint, is_claimed
 from streaming.classify import outcomes
 from streaming.client_config import ClientConfig
 from streaming.events import Batch, Observer
@@ -97,7 +97,8 @@ class StreamJob:
         self._classifier = self.model.load()
         self._promotions = Promotions(settings.model, self.model)
         self._sink = open_sink(spark, settings)
-        self._sink.open(claim_checkpoint(settings))
+        self._checkpoint_id = claim_checkpoint(settings)
+        self._sink.open(self._checkpoint_id)
         self._mended = mend_checkpoint(
             settings.checkpoint, self._sink.is_complete, plans_again=not is_kafka(settings.source)
         )
@@ -145,9 +146,15 @@ class StreamJob:
         return Health(live, not why, why, self.model.name)
 
     def _begin(self) -> _Run:
+        self._check_mark()
         limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout)
         rows = outcomes(self._encoded, self._classifier, self.model.name, self.settings.review_below, limits)
         return _Run(rows, self.settings, self._write)
+
+    def _check_mark(self) -> None:
+        """Raises a SparkdlError if the checkpoint is gone: Spark would begin anew in its place, at batch 0."""
+        if not is_claimed(self.settings.checkpoint, self._checkpoint_id):
+            raise SparkdlError(f"checkpoint {self.settings.checkpoint} is gone: bring it back")
 
     def _tell(self, event: Callable[[Observer], None]) -> None:
         for observer in self._observers:
@@ -155,6 +162,7 @@ class StreamJob:
 
     def _write(self, rows: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
+        self._check_mark()
         written = self._sink.write(rows, batch_id)
         self._failures = 0
         if written is not None:
@@ -196,10 +204,14 @@ class StreamJob:
             old, (self.model, self._classifier) = self.model.name, successor
             self._promotions.running = self.model
             self._tell(lambda observer: observer.model_changed(old, self.model.name))
-        if self._stopping.is_set():
-            return False
-        self._run = self._begin()
-        return True
+        while not self._stopping.is_set():
+            try:
+                self._run = self._begin()
+            except Exception as failure:  # noqa: BLE001 - what Spark cannot start now it may start later
+                self._retry(failure)
+            else:
+                return True
+        return False
 
     def _successor(self) -> tuple[ModelVersion, Classifier] | None:
         """Another version that has been promoted, tried and found good."""
@@ -226,6 +238,7 @@ class StreamJob:
         self._failures += 1
         self._tell(lambda observer: observer.failed(failure, self._failures, wait))
         self._waiting_for = f"it failed ({failure.reason}) and is started again"
+        self._beat = time.monotonic()
         self._stopping.wait(wait)
         self._waiting_for = ""
 

@@ -60,18 +60,22 @@ def test_a_stream_whose_sink_is_away_for_a_while_goes_on_and_loses_nothing(
     assert not job.health().live
 
 
-def test_a_sink_that_is_away_is_not_begun_anew_in_its_place(spark: SparkSession, place: Place, drawn: Dataset) -> None:
+@pytest.mark.parametrize("what", ["sink", "checkpoint"])
+def test_a_directory_that_is_away_is_not_begun_anew_in_its_place(
+    spark: SparkSession, place: Place, drawn: Dataset, what: str
+) -> None:
+    directory = place.root / what
     images = digits(drawn, 20)
     drop(images[:10], place.watched)
     aside = place.root / "aside"
     job = place.job(spark, retries=5)
     wait_until(lambda: place.images == 10 or not job.is_active)
-    place.sink.rename(aside)
+    directory.rename(aside)
     drop(images[10:], place.watched)
-    wait_until(lambda: len(place.failures) > 0 or not job.is_active)
-    assert "is gone" in place.failures[0].reason
-    assert not place.sink.exists()
-    aside.rename(place.sink)
+    wait_until(lambda: len(place.failures) > 1 or not job.is_active)
+    assert "is gone" in place.failures[-1].reason
+    shutil.rmtree(directory, ignore_errors=True)
+    aside.rename(directory)
     wait_until(lambda: place.images == 20 or not job.is_active)
     job.stop()
     job.wait()
