@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,7 +253,16 @@ class _Run:
         self._left = False
         self._writing, self._quiet_since = False, time.monotonic()
         self._well_at: float | None = None
-        writer = rows.writeStream.foreachBatch(self._on_batch).option(
+        # Python keeps what the JVM may call, and the JVM the query that calls it: were the query to be reached from
+        # there, neither would ever let go of the other, nor of the networks that the query has broadcast.
+        alive = weakref.ref(self)
+
+        def on_batch(rows: DataFrame, batch_id: int) -> None:
+            if (run := alive()) is None:
+                raise _Left
+            run._on_batch(rows, batch_id)
+
+        writer = rows.writeStream.foreachBatch(on_batch).option(
             "checkpointLocation", str(Path(settings.checkpoint).absolute())
         )
         if settings.available_now:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
 import urllib.error
 import urllib.request
+import weakref
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,16 @@ def test_a_stream_whose_sink_is_away_for_a_while_goes_on_and_loses_nothing(
     assert place.ids() == sorted(map(id_of, images))
     assert all("\n" not in failure.reason for failure in place.failures)
     assert not job.health().live
+
+
+def test_a_stream_that_has_ended_is_let_go_of(spark: SparkSession, place: Place, drawn: Dataset) -> None:
+    drop(digits(drawn, 1), place.watched)
+    job = place.job(spark, available_now=True)
+    job.wait()
+    ended = weakref.ref(job)
+    del job
+    gc.collect()
+    assert ended() is None
 
 
 @pytest.mark.parametrize("what", ["sink", "checkpoint"])
