@@ -304,7 +304,7 @@ class Interrupted(Place):
 def interrupted(registry: Registry, drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     place = Interrupted(tmp_path_factory.mktemp("interrupted"), registry)
     place.watched.mkdir()
-    place.images_dropped = digits(drawn, 150)
+    place.images_dropped = digits(drawn, 80)
     drop(place.images_dropped, place.watched)
     slowly = ("--trigger", "0s", "--max-images-per-trigger", "10")
     place.runs = [
@@ -318,7 +318,7 @@ def interrupted(registry: Registry, drawn: Dataset, tmp_path_factory: pytest.Tem
 def test_a_killed_stream_leaves_whole_batches_only(interrupted: Interrupted) -> None:
     killed = interrupted.runs[0]
     assert killed.code == -signal.SIGKILL
-    assert 20 <= len(killed.ids) < 150
+    assert 20 <= len(killed.ids) < 80
     assert len(killed.ids) % 10 == 0
     assert len(set(killed.ids)) == len(killed.ids)
 
@@ -327,7 +327,7 @@ def test_sigterm_ends_a_stream_after_its_batch_with_0_and_the_sum_as_last_line(i
     killed, terminated, _ = interrupted.runs
     assert terminated.code == 0
     assert terminated.out == ""
-    assert len(killed.ids) < len(terminated.ids) < 150
+    assert len(killed.ids) < len(terminated.ids) < 80
     assert len(set(terminated.ids)) == len(terminated.ids)
     lines = [json.loads(line) for line in terminated.log if line != "starting Spark"]
     assert Counter(line["event"] for line in lines) == {"stream started": 1, "batch": len(lines) - 2, "stream ended": 1}
