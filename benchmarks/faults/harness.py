@@ -146,10 +146,14 @@ class Trial:
         try:
             yield process
         finally:
+            family = processes_of(process.pid)  # Spark's Python processes are in groups of their own
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            for member in family:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
             process.wait()
-            wait_until(lambda: not processes_of(process.pid), 60)
+            wait_until(lambda: not any(_lives(member) for member in family), 60)
 
     def run(self, *arguments: str, seconds: float = 600, **environment: str) -> int:
         """Runs the stream until it ends by itself, by a fault point too; gives its exit code (-9: killed)."""
@@ -220,14 +224,22 @@ def verdict(title: str, trial: Trial, expected: Expected, facts: Mapping[str, ob
     return 1 if found else 0
 
 
-def processes_of(group: int) -> list[psutil.Process]:
-    """The living processes of a process group."""
+def processes_of(driver: int) -> list[psutil.Process]:
+    """The living processes of a stream: its driver, the JVM, and the Python processes that Spark starts from there."""
     found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+    with suppress(psutil.Error):
+        leader = psutil.Process(driver)
+        for process in (leader, *leader.children(recursive=True)):
+            with suppress(psutil.Error):
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
     return found
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:

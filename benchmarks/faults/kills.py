@@ -5,8 +5,9 @@ python benchmarks/faults/kills.py [--what driver|workers] [--source directory|ka
 
 `driver`: each life of `sparkdl stream` is ended by SIGKILL to all its processes, one in four while it starts, the
 others up to three seconds after its first micro-batch of that life; then it is started again on the same checkpoint.
-`workers`: one stream lives, and each half second to second one of its Python processes is killed: a worker, a decoder,
-the process that plans the micro-batches, or the daemon that starts them. Images arrive all the while, 3 in 100 broken.
+`workers`: one stream lives, and up to a second after each micro-batch that ends one of its Python processes is killed: a
+worker, a decoder, the process that plans the micro-batches, or a daemon that starts such. Images arrive all the while, 3
+in 100 broken.
 At the end the stream runs until nothing is left. Exit code 0 if every image is in the sink exactly once.
 """
 
@@ -17,7 +18,7 @@ import random
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -29,6 +30,7 @@ from training.datasets import LabelledImage
 
 _AFTER_FIRST_BATCH = 3.0  # seconds
 _STARTING = 0.25  # share of the kills that fall into the start
+_PATIENCE = 180.0  # seconds for a micro-batch after a kill
 _FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "20", "--settle", "0s")
 
 Feed = Callable[[Sequence[LabelledImage]], Expected]
@@ -147,19 +149,23 @@ def _kill_workers(
                 fed.append(feed(portions[0]))
             time.sleep(0.05)
         while killed.total() < kills:
-            if killed.total() + 1 < len(portions) and len(fed) <= killed.total() + 1:
+            if len(fed) < len(portions):
                 fed.append(feed(portions[len(fed)]))
-            time.sleep(chance.uniform(0.5, 1.0))
+            told, waited = trial.batches(), time.monotonic()
+            while trial.batches() == told and process.poll() is None and time.monotonic() < waited + _PATIENCE:
+                time.sleep(0.02)
+            time.sleep(chance.uniform(0, 1))
             if process.poll() is not None:
                 print(trial.tail(), file=sys.stderr)
                 raise SystemExit(f"the stream ended by itself with exit code {process.returncode}")
-            found = [(other, kind) for other in processes_of(process.pid) if (kind := _kind(other, process.pid))]
-            if found:
-                kinds = sorted({kind for _, kind in found})
-                victim, kind = chance.choice([pair for pair in found if pair[1] == chance.choice(kinds)] or found)
-                with suppress(psutil.Error):
-                    victim.send_signal(signal.SIGKILL)
-                    killed[kind] += 1
+            by_kind = defaultdict(list)
+            for other in processes_of(process.pid):
+                if kind := _kind(other, process.pid):
+                    by_kind[kind].append(other)
+            kind = chance.choice(sorted(by_kind))
+            with suppress(psutil.Error):
+                chance.choice(by_kind[kind]).send_signal(signal.SIGKILL)
+                killed[kind] += 1
         fed += [feed(portion) for portion in portions[len(fed) :]]
         process.terminate()
         process.wait(120)
