@@ -5,9 +5,9 @@ python benchmarks/faults/kills.py [--what driver|workers] [--source directory|ka
 
 `driver`: each life of `sparkdl stream` is ended by SIGKILL to all its processes, one in four while it starts, the
 others up to three seconds after its first micro-batch of that life; then it is started again on the same checkpoint.
-`workers`: one stream lives, and up to a second after each micro-batch that ends one of its Python processes is killed: a
-worker, a decoder, the process that plans the micro-batches, or a daemon that starts such. Images arrive all the while, 3
-in 100 broken.
+`workers`: one stream lives, and up to a second after each of its micro-batches one of its Python processes is killed:
+a worker, a decoder, the process that plans the micro-batches, or a daemon that starts such. Images arrive all the
+while, 3 in 100 broken.
 At the end the stream runs until nothing is left. Exit code 0 if every image is in the sink exactly once.
 """
 
