@@ -30,7 +30,7 @@ from training.datasets import LabelledImage
 
 _AFTER_FIRST_BATCH = 3.0  # seconds
 _STARTING = 0.25  # share of the kills that fall into the start
-_PATIENCE = 180.0  # seconds for a micro-batch after a kill
+_PATIENCE = 60.0  # seconds for a micro-batch after a kill
 _FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "20", "--settle", "0s")
 
 Feed = Callable[[Sequence[LabelledImage]], Expected]
@@ -162,6 +162,8 @@ def _kill_workers(
             for other in processes_of(process.pid):
                 if kind := _kind(other, process.pid):
                     by_kind[kind].append(other)
+            if not by_kind:  # Spark is starting them again
+                continue
             kind = chance.choice(sorted(by_kind))
             with suppress(psutil.Error):
                 chance.choice(by_kind[kind]).send_signal(signal.SIGKILL)
