@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -95,6 +95,37 @@ def working(words: str) -> Iterator[None]:
     else:
         err.print(words)
         yield
+
+
+@contextmanager
+def progressing() -> Iterator[Callable[[str, int, int], None]]:
+    """Gives what is told how far something long has come: a bar with the time left, or a line a step at no terminal."""
+    if not err.is_terminal:
+        said: list[str] = []
+
+        def tell_line(what: str, done: int, of: int) -> None:
+            step = what.partition(",")[0]
+            if step not in said[-1:] or done == of > 0:
+                said.append(step)
+                err.print(printable(f"{what}: {done} of {of}" if of else what))
+
+        yield tell_line
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bars:
+        task = bars.add_task("training", total=None)
+        steps: list[str] = []
+
+        def tell_bar(what: str, done: int, of: int) -> None:
+            step = what.partition(",")[0]
+            if step not in steps[-1:]:
+                steps.append(step)
+                bars.reset(task)
+            bars.update(task, description=printable(what), completed=done, total=of or None)
+
+        yield tell_bar
 
 
 def make_directory(path: Path, flag: str) -> None:

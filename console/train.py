@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from console.output import err, make_directory, out, print_json, start_spark, working
+from console.output import err, make_directory, out, print_json, progressing, start_spark, working
 from sparkdl.terminal import printable
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Conf = Annotated[list[str] | None, typer.Option(help="A Spark setting; can be re
 
 def train(
     data: Data,
-    recipe: Annotated[str, typer.Option(help="digits, photos or original.")] = "digits",
+    recipe: Annotated[str, typer.Option(help="digits, digits-large, photos or original.")] = "digits",
     models: Models = Path("models"),
     seed: Annotated[int, typer.Option(help="Of the split, and of drawn samples.")] = 0,
     test_fraction: Annotated[float, typer.Option(help="The part of each class that is kept for testing.")] = 0.2,
@@ -51,8 +51,10 @@ def train(
     with working(f"preparing {chosen.model_name}"):
         prepare(chosen)  # made or refused before Spark is started
     spark = start_spark(conf or ())
-    with working("training"):
-        trained = run(spark, dataset, chosen, registry, seed=seed, test_fraction=test_fraction, promote=promote)
+    with progressing() as progress:
+        trained = run(
+            spark, dataset, chosen, registry, seed=seed, test_fraction=test_fraction, promote=promote, progress=progress
+        )
     for image in (*trained.unreadable, *trained.evaluation.unreadable):
         err.print(printable(f"left out: {image.name}: {image.reason}, {image.detail}"))
     if as_json:

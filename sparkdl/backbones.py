@@ -7,12 +7,12 @@ from typing import Literal
 
 from sparkdl.errors import unknown
 
-Channels = Literal["RGB", "BGR"]
+Channels = Literal["RGB", "BGR", "GRAY"]
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A convolutional network pre-trained on ImageNet, without its classifier.
+    """A convolutional network without its classifier; all but InkNet are pre-trained on ImageNet.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Backbone:
     tap_layer
         The layer tapped when no other is asked for: the last one before the classifier's pooling.
     channels
-        The order of the colour channels that the network expects.
+        The order of the colour channels that the network expects; of GRAY, one, the green one is fed.
     mean, scale
         The network's pixels are `(x - mean) * scale`, a value a channel, x in 0..255.
     keras_file
@@ -34,7 +34,7 @@ class Backbone:
     input_size: tuple[int, int]
     tap_layer: str
     channels: Channels
-    mean: tuple[float, float, float]
+    mean: tuple[float, ...]
     scale: float
     keras_file: str | None
 
@@ -58,6 +58,7 @@ BACKBONES: dict[str, Backbone] = {
         _keras_caffe("VGG16", "block5_pool", f"vgg16_{_NOTOP}"),
         _keras_caffe("VGG19", "block5_pool", f"vgg19_{_NOTOP}"),
         Backbone("EfficientNetLite0", (224, 224), "head", "RGB", (127.0, 127.0, 127.0), 1 / 128, None),
+        Backbone("InkNet", (32, 32), "embedding", "GRAY", (0.0,), 1 / 255, None),
     )
 }
 

@@ -75,8 +75,9 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
     outputCol
         The name of the column of dense Vectors to add.
     modelName
-        InceptionV3, Xception, ResNet50, VGG16, VGG19 or EfficientNetLite0. The last is installed with this package;
-        the others are downloaded by Keras and exported with TensorFlow at their first use (the extra `keras`).
+        InceptionV3, Xception, ResNet50, VGG16, VGG19, EfficientNetLite0 or InkNet. EfficientNetLite0 is installed with
+        this package; InkNet has weights only where it was trained (`training.inknet`); the others are downloaded by
+        Keras and exported with TensorFlow at their first use (the extra `keras`).
     scaleHint
         How images are resized, see `SCALE_HINTS`.
     inputSize
@@ -207,6 +208,13 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         if self._saved is not None and self._saved[0] == spec:
             return self._saved[1]
         return build_network(spec)
+
+    def freeze(self) -> DeepImageFeaturizer:
+        """Makes the network now and forgets the file of its weights, which a saved stage then does not name."""
+        content = self.network()
+        self.clear(self.weights)
+        self._saved = (self.network_spec(), content)
+        return self
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         if not self.isDefined(self.inputCol):

@@ -22,7 +22,8 @@ from sparkdl.weights import find_weights, sha256
 if TYPE_CHECKING:
     import onnx
 
-_FORMAT = 1  # raised when the same description starts to give another graph
+_CHANNELS = {"BGR": [], "RGB": [2, 1, 0], "GRAY": [1]}  # out of the image's BGR; empty: as they are
+_FORMAT = 2  # raised when the same description starts to give another graph
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.ModelProto:
     """Preprocessed pixels to tap layers; see `efficientnet.build` for the contract of the graph."""
     if network.keras_file is None:
+        assert weights is not None  # such a network always has a file
+        if network.name == "InkNet":
+            from sparkdl import inknet
+
+            return inknet.build(weights, spec.tap_layers)
         from sparkdl import efficientnet
 
-        assert weights is not None  # such a network always has a file
         return efficientnet.build(weights, spec.tap_layers)
     from sparkdl import export
 
@@ -133,8 +138,8 @@ def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onn
         return output
 
     x = "image"
-    if network.channels == "RGB":
-        x = add(before, "Gather", [x, constant("rgb", np.array([2, 1, 0], np.int64))], "sparkdl.rgb_image", axis=3)
+    if order := _CHANNELS[network.channels]:
+        x = add(before, "Gather", [x, constant("channels", np.array(order, np.int64))], "sparkdl.channels", axis=3)
     x = add(before, "Cast", [x], "sparkdl.float", to=TensorProto.FLOAT)
     x = add(before, "Sub", [x, constant("mean", np.array(network.mean, np.float32))], "sparkdl.centred")
     add(before, "Mul", [x, constant("scale", np.array(network.scale, np.float32))], "pixels")
@@ -182,8 +187,12 @@ def _tap_shapes(body: onnx.ModelProto, spec: NetworkSpec) -> list[tuple[int, int
 
     probe = onnx.ModelProto()
     probe.CopyFrom(body)
-    for axis, size in enumerate((1, *spec.input_size, 3)):
-        probe.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
+    dimensions = probe.graph.input[0].type.tensor_type.shape.dim
+    for axis, size in enumerate((1, *spec.input_size)):
+        if dimensions[axis].dim_value not in (0, size):
+            fixed = " x ".join(str(dimension.dim_value) for dimension in dimensions[1:3])
+            raise RequestError(f"{spec.model_name} takes images of {fixed} pixels, not {spec.input_size}")
+        dimensions[axis].dim_value = size
     inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in inferred.graph.output

@@ -26,6 +26,8 @@ def find_weights(network: Backbone, asked: str | None) -> Path | None:
         if not path.is_file():
             raise RequestError(f"no such file of weights for {network.name}: {asked}")
         return path
+    if network.name == "InkNet":
+        raise RequestError("InkNet has no published weights: train it (recipe digits-large), or set weights to a file")
     name = network.keras_file or _LITE0_WEIGHTS
     if directory := os.environ.get("SPARKDL_WEIGHTS_DIR"):
         # Copies by hand often drop Keras's infix; both names are accepted.

@@ -101,7 +101,7 @@ def drawn() -> Dataset:
 def registry(spark: SparkSession, drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """A registry with one promoted model, trained on drawn digits."""
     made = Registry(tmp_path_factory.mktemp("registry"))
-    train(spark, drawn, recipe("digits", ["max_iter=20"]), made)
+    train(spark, drawn, recipe("digits", ["max_iter=20", "copies=0"]), made)
     return made
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyspark.ml.classification import LogisticRegressionModel
+from pyspark.ml import Pipeline
+from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 from pyspark.ml.feature import IndexToString
 from pyspark.sql import SparkSession
 from refusals import refused
@@ -15,12 +16,13 @@ from sparkdl.featurizer import DeepImageFeaturizer
 from sparkdl.normalize import InkNormalizer
 from training.datasets import Dataset, LabelledImage, open_dataset
 from training.evaluate import evaluate
-from training.fit import Fitted, encoded_rows, feature_stages, fit
+from training.fit import Fitted, encoded_rows, feature_stages, fit, prepare
 from training.recipes import recipe
 from training.registry import ModelVersion
 from training.samples import draw_png
 
-SMALL = recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=10"])
+QUICK = ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=10", "copies=0"]
+SMALL = recipe("digits", QUICK)
 LABELS = ("0", "2", "10")
 """In the order of their values; the third is drawn as a 5."""
 
@@ -126,3 +128,73 @@ def test_fitting_twice_gives_the_same_classifier(spark: SparkSession) -> None:
     dataset = Dataset("here", tuple(pictures(3)))
     first, second = (fit(spark, dataset, SMALL).classifier.pipeline.stages[2] for _ in range(2))
     np.testing.assert_allclose(first.coefficientMatrix.toArray(), second.coefficientMatrix.toArray(), rtol=1e-6)
+
+
+# Other classifiers, and pipelines of the user's own
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["classifier=RandomForestClassifier", "classifier.numTrees=30"],
+        ["classifier=DecisionTreeClassifier"],
+        ["classifier=MultilayerPerceptronClassifier", "classifier.layers=[80, 8, 3]", "max_iter=60"],
+    ],
+    ids=lambda settings: settings[0].partition("=")[2],
+)
+def test_any_classifier_with_probabilities_can_be_the_head(spark: SparkSession, settings: list[str]) -> None:
+    chosen = recipe("digits", [*QUICK, *settings])
+    made = fit(spark, Dataset("here", tuple(pictures(12))), chosen).classifier
+    assert type(made.pipeline.stages[-2]).__name__.startswith(chosen.classifier.removesuffix("Classifier"))
+    evaluation = evaluate(spark, made, Dataset("there", tuple(pictures(20)[12:] + pictures(40)[60:])))
+    assert evaluation.metrics["accuracy"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("classifier=LinearSVC", "unknown classifier 'LinearSVC'"),
+        ("classifier.maxDept=3", "unknown Param of LogisticRegression 'maxDept'"),
+        ("classifier.tol=much", "--set classifier.tol: "),
+    ],
+)
+@pytest.mark.usefixtures("spark")
+def test_a_classifier_that_there_is_not_is_refused_before_any_work(setting: str, words: str) -> None:
+    with refused(words):
+        prepare(recipe("digits", [*QUICK, setting]))
+
+
+def test_a_classifier_that_cannot_learn_from_these_features_says_why_in_one_line(spark: SparkSession) -> None:
+    with refused("NaiveBayes cannot be fitted: ", "MUST NOT be Negative"):
+        fit(spark, Dataset("here", tuple(pictures(4))), recipe("digits", [*QUICK, "classifier=NaiveBayes"]))
+
+
+def test_of_several_regularisations_the_best_in_cross_validation_is_taken(spark: SparkSession) -> None:
+    chosen = recipe("digits", [*QUICK, "reg_param=1000,0.1", "copies=1"])
+    fitted = fit(spark, Dataset("here", tuple(pictures(12))), chosen)
+    assert fitted.recipe is not None
+    assert fitted.recipe.reg_param == (0.1,)
+    head = fitted.classifier.pipeline.stages[-2]
+    assert isinstance(head, LogisticRegressionModel)
+    assert head.getRegParam() == 0.1
+
+
+def test_a_pipeline_of_the_user_s_own_is_fitted_too(spark: SparkSession) -> None:
+    featurizer = DeepImageFeaturizer(
+        inputCol="image", outputCol="f", modelName="EfficientNetLite0", inputSize=48, tapLayers=["block5"]
+    )
+    classifier = LogisticRegression(featuresCol="f", maxIter=5, regParam=0.1)
+    fitted = fit(spark, Dataset("here", tuple(pictures(12))), Pipeline(stages=[featurizer, classifier]))
+    assert fitted.recipe is None
+    assert fitted.classifier.classes == LABELS
+    assert evaluate(spark, fitted.classifier, Dataset("there", tuple(pictures(4)))).metrics["accuracy"] > 0.8
+
+
+def test_altered_copies_are_for_training_only(spark: SparkSession) -> None:
+    images = Dataset("here", tuple(pictures(6)))
+    plain, altered = (fit(spark, images, recipe("digits", [*QUICK, f"copies={n}"])) for n in (0, 3))
+    assert [type(stage) for stage in plain.classifier.pipeline.stages] == [
+        type(stage) for stage in altered.classifier.pipeline.stages
+    ]
+    weights = [made.classifier.pipeline.stages[-2].coefficientMatrix.toArray() for made in (plain, altered)]
+    assert not np.allclose(*weights)

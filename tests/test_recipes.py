@@ -18,7 +18,7 @@ every_recipe = pytest.mark.parametrize("made", RECIPES.values(), ids=RECIPES)
 @every_recipe
 def test_a_recipe_names_a_network_its_layers_a_pooling_and_a_scale_hint_that_exist(made: Recipe) -> None:
     network = BACKBONES[made.model_name]
-    assert set(made.tap_layers) <= ({network.tap_layer} if network.keras_file else set(TAPS))
+    assert set(made.tap_layers) <= (set(TAPS) if made.model_name == "EfficientNetLite0" else {network.tap_layer})
     assert made.tap_layers
     assert made.scale_hint in SCALE_HINTS
     grid_of(made.pooling)  # refuses what is none
@@ -52,15 +52,22 @@ def test_the_original_recipe_is_the_notebook_s() -> None:
         ("mixed10",),
         "none",
     )
-    assert (made.max_iter, made.reg_param, made.elastic_net_param) == (5, 0.03, 0.5)
+    assert (made.max_iter, made.reg_param, made.elastic_net_param) == (5, (0.03,), 0.5)
 
 
 def test_settings_are_converted_to_the_types_of_their_keys() -> None:
     made = recipe(
         "digits",
-        ["max_iter=7", "reg_param=1e-3", "normalize_ink=false", "tap_layers=block3, head", "weights=a=b.pth"],
+        [
+            "max_iter=7",
+            "reg_param=1e-3",
+            "normalize_ink=false",
+            "copies=0",
+            "tap_layers=block3, head",
+            "weights=a=b.pth",
+        ],
     )
-    assert (made.max_iter, made.reg_param, made.normalize_ink) == (7, 0.001, False)
+    assert (made.max_iter, made.reg_param, made.normalize_ink) == (7, (0.001,), False)
     assert made.tap_layers == ("block3", "head")
     assert made.weights == "a=b.pth"
 
@@ -74,9 +81,9 @@ def test_the_last_of_equal_keys_holds() -> None:
 
 
 def test_an_unknown_recipe_offers_the_nearest() -> None:
-    with refused("unknown recipe 'digit'", "did you mean digits?"):
+    with refused("unknown recipe 'digit'", "did you mean digits"):
         recipe("digit")
-    with refused("unknown recipe 'qqq'", "digits, original, photos"):
+    with refused("unknown recipe 'qqq'", "digits, digits-large, original, photos"):
         recipe("qqq")
 
 
@@ -116,6 +123,28 @@ def test_a_bad_value_is_refused_in_one_line_that_names_key_and_value(setting: st
     key, _, value = setting.partition("=")
     with refused(f"--set {key}: ", f"received {value!r}"):
         recipe("digits", [setting])
+
+
+def test_several_values_of_the_regularisation_are_candidates() -> None:
+    assert recipe("digits", ["reg_param=0.3, 0.1"]).reg_param == (0.3, 0.1)
+
+
+def test_the_classifier_s_own_params_are_set_by_their_names() -> None:
+    made = recipe("digits", ["classifier=RandomForestClassifier", "classifier.numTrees=50"])
+    assert (made.classifier, made.classifier_params) == ("RandomForestClassifier", {"numTrees": "50"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (["normalize_ink=false"], "they need normalize_ink=true"),
+        (["epochs=3"], "epochs needs model_name=InkNet"),
+        (["normalize_ink=false", "copies=0", "model_name=InkNet", "epochs=3"], "InkNet looks at ink"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_with_the_reason(settings: list[str], why: str) -> None:
+    with refused(f"recipe digits: {why}" if why.startswith("I") else why):
+        recipe("digits", settings)
 
 
 @pytest.mark.usefixtures("spark")

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def quick() -> Recipe:
-    return recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=5"])
+    return recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=5", "copies=0"])
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark import StorageLevel
-from pyspark.ml import PipelineModel, Transformer
-from pyspark.ml.classification import LogisticRegression
+from pyspark.ml import Pipeline, PipelineModel, Transformer
 from pyspark.ml.feature import IndexToString
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from sparkdl import runtime
 from sparkdl.arrow import arrow_udf
 from sparkdl.errors import RequestError
-from sparkdl.featurizer import DeepImageFeaturizer
-from sparkdl.normalize import InkNormalizer
+from sparkdl.featurizer import SCALE_HINTS, DeepImageFeaturizer
+from sparkdl.image import IMAGE_TYPE, arrays_to_struct, struct_to_arrays, to_gray
+from sparkdl.normalize import InkNormalizer, normalize_ink
 from sparkdl.predictor import DECODED, ENCODED, Classifier, decode_rows
+from training.augment import alter
+from training.classifiers import classifier_of, cross_validate, fit_classifier
 from training.datasets import Dataset
+from training.inknet import Progress, forget, train_inknet
 from training.recipes import Recipe
+
+_PARTITION = 512  # images that are prepared at a time for a network that is trained
+
+
+def silent(what: str, done: int, of: int) -> None:
+    """Tells nobody how far the work has come."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +48,14 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted classifier, and the images that could not be used to fit it."""
+    """A fitted classifier, the images that could not be used to fit it, and the recipe as it was applied.
+
+    Of several values of `reg_param` the recipe has the one that was chosen; None where a Pipeline was fitted.
+    """
 
     classifier: Classifier
     unreadable: tuple[Unreadable, ...]
+    recipe: Recipe | None = None
 
 
 def encoded_rows(spark: SparkSession, dataset: Dataset) -> DataFrame:
@@ -65,8 +83,8 @@ def _payload(paths: Column, drawn: Column) -> Column:
     return arrow_udf(read, "binary")(paths, drawn)
 
 
-def feature_stages(recipe: Recipe) -> list[Transformer]:
-    """The stages of `recipe` from the column `image` to the column `features`."""
+def feature_stages(recipe: Recipe, weights: Path | None = None) -> list[Transformer]:
+    """The stages of `recipe` from the column `image` to the column `features`; `weights`: of the network, instead."""
     stages: list[Transformer] = []
     if recipe.normalize_ink:
         stages.append(InkNormalizer(inputCol="image", outputCol="ink", margin=recipe.ink_margin))
@@ -79,7 +97,9 @@ def feature_stages(recipe: Recipe) -> list[Transformer]:
         tapLayers=list(recipe.tap_layers),
         pooling=recipe.pooling,
     )
-    if recipe.weights is not None:
+    if weights is not None:
+        featurizer.setWeights(str(weights))
+    elif recipe.weights is not None:
         featurizer.setWeights(recipe.weights)
     return [*stages, featurizer]
 
@@ -90,18 +110,31 @@ def prepare(recipe: Recipe) -> None:
     Raises
     ------
     RequestError
-        If the recipe asks for a network, layer, size or pooling that there is not.
+        If the recipe asks for a network, layer, size, pooling or classifier that there is not.
     """
+    classifier_of(recipe, 0)
+    if recipe.trains_network:
+        return
     for stage in feature_stages(recipe):
         if isinstance(stage, DeepImageFeaturizer):
             stage.network()
 
 
-def fit(spark: SparkSession, dataset: Dataset, recipe: Recipe) -> Fitted:
+def fit(
+    spark: SparkSession, dataset: Dataset, recipe: Recipe | Pipeline, *, seed: int = 0, progress: Progress = silent
+) -> Fitted:
     """Fits `recipe` on all of `dataset`.
 
     The network runs once over the images; the classifier's passes read the features from memory (spilled to disk
     where they do not fit).
+
+    Parameters
+    ----------
+    recipe
+        Or a Pipeline of the user's own, from the columns `image` (Spark's image schema) and `label` (class index,
+        double) to `prediction` and `probability`.
+    seed
+        Of the altered copies, of the network's training and of the classifier.
 
     Raises
     ------
@@ -109,32 +142,109 @@ def fit(spark: SparkSession, dataset: Dataset, recipe: Recipe) -> Fitted:
         If no image of a class could be decoded.
     """
     classes = dataset.classes
-    stages = feature_stages(recipe)
-    images = decode_rows(encoded_rows(spark, dataset), "image")
-    features = (
-        PipelineModel(stages)
-        .transform(images)
-        .select(
-            F.col(f"{ENCODED}.id").alias("id"),
-            _index(F.col(f"{ENCODED}.label"), classes).alias("label"),
-            f"{DECODED}.reason",
-            f"{DECODED}.detail",
-            "features",
-        )
+    images = decode_rows(encoded_rows(spark, dataset), "image").select(
+        F.col(f"{ENCODED}.id").alias("id"),
+        _index(F.col(f"{ENCODED}.label"), classes).alias("label"),
+        f"{DECODED}.reason",
+        f"{DECODED}.detail",
+        "image",
     )
-    features = features.persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        refused = features.where("reason is not null").select("id", "reason", "detail").orderBy("id").collect()
-        unreadable = tuple(Unreadable(*row) for row in refused)
-        _check_classes(dataset, unreadable)
-        estimator = LogisticRegression(
-            maxIter=recipe.max_iter, regParam=recipe.reg_param, elasticNetParam=recipe.elastic_net_param
-        )
-        fitted = estimator.fit(features.where("reason is null"))
-    finally:
-        features.unpersist()
     names = IndexToString(inputCol="prediction", outputCol="predictedLabel", labels=list(classes))
-    return Fitted(Classifier(PipelineModel([*stages, fitted, names]), classes), unreadable)
+    if isinstance(recipe, Pipeline):
+        with _kept(images) as rows:
+            unreadable = _refused(dataset, rows)
+            fitted = recipe.fit(rows.where("reason is null"))
+        return Fitted(Classifier(PipelineModel([*fitted.stages, names]), classes), unreadable)
+    if recipe.trains_network:
+        weights = _train_network(spark, images, len(dataset), recipe, seed, progress)
+        stages = feature_stages(recipe, weights)
+    else:
+        weights = None
+        stages = feature_stages(recipe)
+    for stage in stages:
+        if isinstance(stage, DeepImageFeaturizer):
+            stage.freeze()
+    if weights is not None:
+        forget(weights)
+    elif recipe.copies:
+        images = _with_copies(images, recipe.copies, seed)
+    features = PipelineModel(stages).transform(images).drop("image", "ink")
+    progress("reading images and computing features", 0, 0)
+    with _kept(features) as rows:
+        unreadable = _refused(dataset, rows)
+        good = rows.where("reason is null")
+        progress("fitting the classifier", 0, 0)
+        chosen = cross_validate(good, recipe, seed)
+        head = fit_classifier(classifier_of(chosen, seed), good)
+    return Fitted(Classifier(PipelineModel([*stages, head, names]), classes), unreadable, chosen)
+
+
+@contextmanager
+def _kept(rows: DataFrame) -> Iterator[DataFrame]:
+    kept = rows.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
+
+
+def _refused(dataset: Dataset, rows: DataFrame) -> tuple[Unreadable, ...]:
+    refused = rows.where("reason is not null").select("id", "reason", "detail").orderBy("id").collect()
+    unreadable = tuple(Unreadable(*row) for row in refused)
+    _check_classes(dataset, unreadable)
+    return unreadable
+
+
+def _with_copies(images: DataFrame, copies: int, seed: int) -> DataFrame:
+    """Each good row, and `copies` altered ones of it; the column `copy` numbers them from 0, which is as it is."""
+
+    def altered(column: pa.Array, ids: pa.Array, numbers: pa.Array) -> pa.Array:
+        rows = zip(struct_to_arrays(column), ids.to_pylist(), numbers.to_pylist(), strict=True)
+        pictures = [
+            image if number == 0 or image is None else _altered(to_gray(image), name, number, seed)[:, :, np.newaxis]
+            for image, name, number in rows
+        ]
+        return arrays_to_struct(column.field("origin"), pictures)
+
+    number = F.when(F.col("reason").isNull(), F.sequence(F.lit(0), F.lit(copies))).otherwise(F.array(F.lit(0)))
+    numbered = images.withColumn("copy", F.explode(number))
+    return numbered.withColumn("image", arrow_udf(altered, IMAGE_TYPE)(F.col("image"), F.col("id"), F.col("copy")))
+
+
+def _altered(gray: NDArray[np.uint8], name: str, number: int, seed: int) -> NDArray[np.uint8]:
+    return alter(gray, np.random.default_rng([seed, number, zlib.crc32(name.encode())]))
+
+
+def _train_network(
+    spark: SparkSession, images: DataFrame, count: int, recipe: Recipe, seed: int, progress: Progress
+) -> Path:
+    """Trains InkNet on squares of ink, made as the pipeline makes them; gives the file of its weights."""
+    side, margin, copies = recipe.input_size, recipe.ink_margin, recipe.copies
+    resample = SCALE_HINTS[recipe.scale_hint]
+
+    def squares(column: pa.Array, ids: pa.Array) -> pa.Array:
+        rows = []
+        for image, name in zip(struct_to_arrays(column), ids.to_pylist(), strict=True):
+            assert image is not None  # a row without an image was left out
+            gray = to_gray(image)
+            variants = [gray, *(_altered(gray, name, number, seed) for number in range(1, copies + 1))]
+            inks = [normalize_ink(variant, margin)[:, :, np.newaxis] for variant in variants]
+            rows.append(b"".join(runtime.fit(ink, (side, side), resample)[:, :, 0].tobytes() for ink in inks))
+        return pa.array(rows, pa.binary())
+
+    partitions = max(count // _PARTITION, spark.sparkContext.defaultParallelism)
+    good = images.where("reason is null").repartition(partitions)
+    made = good.select("id", "label", arrow_udf(squares, "binary")(F.col("image"), F.col("id")).alias("squares"))
+    rows = []
+    for row in made.toLocalIterator(prefetchPartitions=True):
+        rows.append((row.id, int(row.label), np.frombuffer(row.squares, np.uint8).reshape(-1, side, side)))
+        if len(rows) % _PARTITION == 0:
+            progress("preparing images", len(rows), count)
+    if not rows:
+        raise RequestError("no image can be decoded")
+    rows.sort(key=lambda row: row[0])  # the same order, however Spark has spread them
+    labels = np.array([label for _, label, _ in rows])
+    return train_inknet(np.stack([made for _, _, made in rows]), labels, recipe.epochs, seed, progress)
 
 
 def _index(label: Column, classes: Sequence[str]) -> Column:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sparkdl.errors import RequestError, unknown
 
 
 def _split_names(value: object) -> object:
     return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+
+def _split_numbers(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    return (value,) if isinstance(value, int | float) else value
 
 
 class Recipe(BaseModel):
@@ -33,9 +39,33 @@ class Recipe(BaseModel):
     )
     pooling: str = Field(description="none, average or a grid such as 3x3")
     weights: str | None = Field(default=None, description="a file of weights; default: the published ones")
-    max_iter: int = Field(default=100, ge=1, description="LogisticRegression's maxIter")
-    reg_param: float = Field(ge=0, description="LogisticRegression's regParam")
-    elastic_net_param: float = Field(default=0.0, ge=0, le=1, description="LogisticRegression's elasticNetParam")
+    copies: int = Field(default=0, ge=0, description="altered copies of each image to train on, as of other hands")
+    epochs: int = Field(default=0, ge=0, description="how often InkNet looks at each image while it is trained")
+    classifier: str = Field(default="LogisticRegression", description="a classifier out of pyspark.ml.classification")
+    classifier_params: dict[str, str] = Field(
+        default_factory=dict, description="its Params, each set by classifier.PARAM=VALUE"
+    )
+    max_iter: int = Field(default=100, ge=1, description="the classifier's maxIter, if it has one")
+    reg_param: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_split_numbers)] = Field(
+        min_length=1,
+        description="its regParam, if it has one; of several values the best in cross-validation is taken",
+    )
+    elastic_net_param: float = Field(default=0.0, ge=0, le=1, description="its elasticNetParam, if it has one")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.copies and not self.normalize_ink:
+            raise ValueError("altered copies are of handwriting: they need normalize_ink=true")
+        if self.epochs and self.model_name != "InkNet":
+            raise ValueError("only InkNet is trained: epochs needs model_name=InkNet")
+        if self.epochs and not self.normalize_ink:
+            raise ValueError("InkNet looks at ink: it needs normalize_ink=true")
+        return self
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether the network itself is trained, by Keras, and not only the classifier."""
+        return self.epochs > 0
 
 
 RECIPES: dict[str, Recipe] = {
@@ -49,7 +79,21 @@ RECIPES: dict[str, Recipe] = {
             input_size=96,
             tap_layers=("block7", "block14"),
             pooling="3x3",
-            reg_param=0.25,
+            copies=6,
+            reg_param=(0.1,),
+        ),
+        Recipe(
+            name="digits-large",
+            summary="handwritten characters, thousands of images: InkNet, trained on them with Keras; needs TensorFlow",
+            normalize_ink=True,
+            model_name="InkNet",
+            input_size=32,
+            scale_hint="SCALE_DEFAULT",
+            tap_layers=("embedding",),
+            pooling="none",
+            copies=6,
+            epochs=18,
+            reg_param=(0.01,),
         ),
         Recipe(
             name="photos",
@@ -59,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
             input_size=224,
             tap_layers=("head",),
             pooling="average",
-            reg_param=0.01,
+            reg_param=(0.01,),
         ),
         Recipe(
             name="original",
@@ -71,12 +115,13 @@ RECIPES: dict[str, Recipe] = {
             tap_layers=("mixed10",),
             pooling="none",
             max_iter=5,
-            reg_param=0.03,
+            reg_param=(0.03,),
             elastic_net_param=0.5,
         ),
     )
 }
 DEFAULT = "digits"
+_SETTABLE = set(Recipe.model_fields) - {"name", "summary", "classifier_params"}
 
 
 def recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
@@ -91,15 +136,22 @@ def recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
         raise unknown("recipe", name, RECIPES)
     base = RECIPES[name]
     changes: dict[str, str] = {}
+    params: dict[str, str] = {}
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator:
             raise RequestError(f"expected --set KEY=VALUE, received {setting!r}")
-        if key not in Recipe.model_fields or key in {"name", "summary"}:
-            raise unknown("recipe setting", key, set(Recipe.model_fields) - {"name", "summary"})
+        owner, dot, param = key.partition(".")
+        if dot and owner == "classifier":
+            params[param] = value
+            continue
+        if key not in _SETTABLE:
+            raise unknown("recipe setting", key, _SETTABLE)
         changes[key] = value
     try:
-        return Recipe.model_validate({**base.model_dump(), **changes})
+        return Recipe.model_validate({**base.model_dump(), "classifier_params": params, **changes})
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise RequestError(f"recipe {name}: {first['ctx']['error']}") from error
         raise RequestError(f"--set {first['loc'][0]}: {first['msg'].lower()}, received {first['input']!r}") from error

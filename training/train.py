@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 
 from training.datasets import Dataset
 from training.evaluate import Evaluation, evaluate
-from training.fit import Unreadable, fit
+from training.fit import Unreadable, fit, silent
+from training.inknet import Progress
 from training.recipes import Recipe
 from training.registry import ModelVersion, Registry
 from training.report import write_report
@@ -41,6 +42,7 @@ def train(
     seed: int = 0,
     test_fraction: float = 0.2,
     promote: bool = True,
+    progress: Progress = silent,
 ) -> Trained:
     """Splits `dataset`, fits `recipe` on one part, measures on the other, saves a version and promotes it.
 
@@ -51,8 +53,10 @@ def train(
     """
     part, test = dataset.split(test_fraction, seed)
     start = time.monotonic()
-    fitted = fit(spark, part, recipe)
+    fitted = fit(spark, part, recipe, seed=seed, progress=progress)
+    recipe = fitted.recipe or recipe
     middle = time.monotonic()
+    progress("testing", 0, 0)
     evaluation = evaluate(spark, fitted.classifier, test)
     end = time.monotonic()
     images = len(part) - len(fitted.unreadable)

@@ -66,7 +66,17 @@ def trained_models(work: Path = WORK) -> Path:
     models = work / "models"
     if not (models / "CURRENT").is_file():
         work.mkdir(parents=True, exist_ok=True)
-        command = ["train", "--data", "samples:40", "--set", "max_iter=20", "--models", str(models)]
+        command = [
+            "train",
+            "--data",
+            "samples:40",
+            "--set",
+            "max_iter=20",
+            "--set",
+            "copies=0",
+            "--models",
+            str(models),
+        ]
         subprocess.run(_sparkdl(*command), check=True, env=_environment({}), stdout=subprocess.DEVNULL)
     return models
 
