@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+FAULTS := $(BIN)/python benchmarks/faults
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-keras demo test test-slow lint lock lock-kafka clean
+.PHONY: help install install-keras demo test test-slow faults lint lock lock-kafka clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,16 @@ test: install ## Run the tests; set NUMTADB_HOME to test on real images too
 
 test-slow: install ## Run the tests that wait long, for a broker or for a large network
 	@$(BIN)/python -m pytest -m slow
+
+faults: install ## Break streams on purpose, a little in each way; benchmarks/faults does it at length
+	@$(FAULTS)/kills.py --kills 2 --images 100
+	@$(FAULTS)/kills.py --what workers --kills 3 --images 200
+	@$(FAULTS)/kills.py --sink delta --kills 1 --images 50
+	@$(FAULTS)/kills.py --source kafka --kills 1 --images 50
+	@$(FAULTS)/points.py --kills 1 --images 40
+	@$(FAULTS)/promotions.py --images 200 --promotions 3 --broken 1
+	@$(FAULTS)/storage.py --images 50 full-sink
+	@$(FAULTS)/steady.py --minutes 1 --warm-up 0.2 --rate 20
 
 lint: install ## Check format, style, types and the layers of the packages
 	@$(BIN)/ruff format --check .
