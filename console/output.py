@@ -32,6 +32,7 @@ class _HarmlessConsole(Console):
 out = _HarmlessConsole(highlight=False, markup=False)
 err = _HarmlessConsole(stderr=True, highlight=False, markup=False)
 
+_PROBLEMS = 5  # lines of a kind
 KafkaConfig = Annotated[
     Path | None, typer.Option(help="A properties file as Kafka's own tools take it, for TLS and logins.")
 ]
@@ -126,6 +127,14 @@ def progressing() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(task, description=printable(what), completed=done, total=of or None)
 
         yield tell_bar
+
+
+def print_problems(problems: Sequence[str], kind: str = "left out") -> None:
+    """Prints the first few lines about images on stderr, and how many there are in all."""
+    for problem in problems[:_PROBLEMS]:
+        err.print(printable(f"{kind}: {problem}"), soft_wrap=True)
+    if len(problems) > _PROBLEMS:
+        err.print(f"{kind}: {len(problems)} in all, the first {_PROBLEMS} above")
 
 
 def make_directory(path: Path, flag: str) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from console.output import err, make_directory, out, print_json, progressing, start_spark, working
-from sparkdl.terminal import printable
+from console.output import err, make_directory, out, print_json, print_problems, progressing, start_spark, working
 
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
@@ -46,8 +45,10 @@ def train(
     dataset.split(test_fraction, seed)  # refuses what cannot be split, before Spark is started
     registry.make()
     err.print(f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}")
-    for problem in dataset.problems:
-        err.print(printable(f"left out: {problem}"))
+    print_problems(dataset.problems)
+    if (copies := dataset.copies).count:
+        err.print(f"{copies.count} of {len(dataset)} images are copies of others: each kept on one side of the split")
+        print_problems(copies.conflicts, "problem")
     with working(f"preparing {chosen.model_name}"):
         prepare(chosen)  # made or refused before Spark is started
     spark = start_spark(conf or ())
@@ -55,8 +56,8 @@ def train(
         trained = run(
             spark, dataset, chosen, registry, seed=seed, test_fraction=test_fraction, promote=promote, progress=progress
         )
-    for image in (*trained.unreadable, *trained.evaluation.unreadable):
-        err.print(printable(f"left out: {image.name}: {image.reason}, {image.detail}"))
+    unreadable = (*trained.unreadable, *trained.evaluation.unreadable)
+    print_problems([f"{image.name}: {image.reason}, {image.detail}" for image in unreadable])
     if as_json:
         print_json(trained.evaluation.metrics)
     else:

@@ -119,9 +119,9 @@ def test_a_wrong_request_gets_one_line_and_exit_code_2(
     (tmp_path / "empty").mkdir()
     (tmp_path / "a-file").touch()
     (tmp_path / "registry").symlink_to(registry.path)
-    for name in ("3/a.png", "3/b.png", "4/c.png"):
+    for image, name in zip(drawn, ("3/a.png", "3/b.png", "4/c.png"), strict=False):
         (tmp_path / "lonely" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "lonely" / name).write_bytes(drawn.images[0].read())
+        (tmp_path / "lonely" / name).write_bytes(image.read())
 
     assert run(arguments) == 2
 
@@ -188,6 +188,23 @@ def test_train_stream_and_read_with_the_command_alone(
 
     files = f"{sink}/predictions/*/*.parquet"
     assert duckdb.sql(f"SELECT count(*), count(DISTINCT id) FROM read_parquet('{files}')").fetchall() == [(40, 40)]
+
+
+def test_train_counts_copies_and_names_contradictions_and_a_few_of_many_problems(
+    spark: SparkSession, folders: Path, drawn: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folders / "4" / "again.png").write_bytes((folders / "4" / "4-00001.png").read_bytes())
+    (folders / "7" / "wrong.png").write_bytes((folders / "4" / "4-00002.png").read_bytes())
+    for number in range(8):
+        (folders / "9" / f"broken{number}.png").write_text(f"no image {number}")
+    train = ["train", "--data", str(folders), "--models", str(tmp_path / "models"), "--test-fraction", "0.25"]
+    assert run([*train, "--set", "max_iter=3"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert "2 of 50 images are copies of others: each kept on one side of the split" in said
+    assert "problem: 4/4-00002.png (4), 7/wrong.png (7): the same picture with different labels" in said
+    left_out = [line for line in said if line.startswith("left out: ")]
+    assert len(left_out) == 6
+    assert left_out[-1] == "left out: 8 in all, the first 5 above"
 
 
 def test_evaluate_prints_the_same_keys_as_train_and_writes_the_report(

@@ -69,6 +69,8 @@ def test_the_description_says_what_the_model_was_made_of(trained: Trained, folde
         "digest": part.digest(),
         "images": trained.images,
         "test_images": len(test),
+        "test_digest": test.digest(),
+        "copies": 0,
         "test_fraction": 0.5,
         "seed": 1,
     }

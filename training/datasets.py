@@ -3,136 +3,24 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
-import math
 import re
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-
-from sklearn.model_selection import train_test_split
 
 from sparkdl.errors import RequestError
 from training import samples
+from training.files import list_folders, list_images, valid
+from training.labelled import LONGEST_LABEL, NO_LABEL, Dataset, LabelledImage, check_seed, natural_order
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+__all__ = ["EXPORT_LIST", "SAMPLES", "Dataset", "LabelledImage", "list_images", "natural_order", "open_dataset"]
+
 EXPORT_LIST = "dead-letters.jsonl"
 """Stands beside exported dead letters and lists them."""
 
 SAMPLES = "samples"
 """The address of drawn samples: `samples`, or `samples:N` for N images a class."""
 _SAMPLES_A_CLASS = 100
-_LONGEST_LABEL = 256  # characters, as the stream reads of a message
-_NO_LABEL = f"its label is no text of at most {_LONGEST_LABEL} characters"
 _OFFICIAL_SET = re.compile(r"(training|testing)-[a-f]\d?\.csv")
-
-
-@dataclass(frozen=True)
-class LabelledImage:
-    """One image and its class: a file, or bytes that were drawn."""
-
-    name: str
-    label: str
-    path: Path | None = None
-    payload: bytes | None = None
-
-    def read(self) -> bytes:
-        """The encoded image."""
-        if self.payload is not None:
-            return self.payload
-        assert self.path is not None  # an image is either a file or bytes
-        return self.path.read_bytes()
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Labelled images in a fixed order.
-
-    Attributes
-    ----------
-    address
-        Where they come from, as the user named it.
-    images
-        At least one.
-    problems
-        A line for each image that is named but cannot be used, such as a file missing beside its CSV.
-    """
-
-    address: str
-    images: tuple[LabelledImage, ...]
-    problems: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return iter(self.images)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The labels that occur, numbers in the order of their values."""
-        return tuple(sorted({image.label for image in self.images}, key=natural_order))
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Images a class, in the order of `classes`."""
-        counted = Counter(image.label for image in self.images)
-        return {label: counted[label] for label in self.classes}
-
-    def digest(self) -> str:
-        """SHA-256, hexadecimal, over names, labels and contents."""
-        total = hashlib.sha256()
-        for image in self.images:
-            content = hashlib.sha256(image.read()).hexdigest()
-            total.update(f"{image.name}\0{image.label}\0{content}\n".encode())
-        return total.hexdigest()
-
-    def split(self, test_fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-        """A stratified split into a part to train on and a part to test on; the same seed gives the same split.
-
-        Raises
-        ------
-        RequestError
-            If a class has fewer than two images, or too few for both parts to have one.
-        """
-        _check_seed(seed)
-        if not 0 < test_fraction < 1:
-            raise RequestError(f"expected a test fraction between 0 and 1, received {test_fraction}")
-        if len(self.classes) < 2:
-            raise RequestError(f"{self.address}: expected at least two classes, found only {self.classes[0]!r}")
-        for label, count in self.counts.items():
-            if count < 2:
-                raise RequestError(
-                    f"{self.address}: class {label!r} has one image; at least two are needed, "
-                    "one to train on and one to test on"
-                )
-        tested = math.ceil(len(self) * test_fraction)
-        if min(tested, len(self) - tested) < len(self.classes):
-            raise RequestError(
-                f"{self.address}: a test fraction of {test_fraction} of {len(self)} images cannot hold "
-                f"all {len(self.classes)} classes in both parts"
-            )
-        train, test = train_test_split(
-            list(self.images),
-            test_size=tested,
-            stratify=[image.label for image in self.images],
-            random_state=seed,
-        )
-        parts = replace(self, images=tuple(train)), replace(self, images=tuple(test))
-        for label, count in self.counts.items():
-            if any(label not in part.classes for part in parts):
-                raise RequestError(
-                    f"{self.address}: class {label!r} has {count} of {len(self)} images; at a test fraction of "
-                    f"{test_fraction} that is too few to have one in both parts"
-                )
-        return parts
-
-
-def natural_order(label: str) -> tuple[int, int, str]:
-    """A sort key: whole numbers by value, before all other names."""
-    return (0, int(label), label) if label.isdecimal() else (1, 0, label)
 
 
 def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Dataset:
@@ -154,7 +42,7 @@ def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Datas
     RequestError
         If there is no such directory or no labelled image in it.
     """
-    _check_seed(seed)
+    check_seed(seed)
     if address == SAMPLES or address.startswith(f"{SAMPLES}:"):
         return _draw(address, seed)
     root = Path(address)
@@ -176,41 +64,15 @@ def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Datas
     return dataset
 
 
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**32:
-        raise RequestError(f"expected a seed from 0 to 4294967295, received {seed}")
-
-
 def _read_folders(address: str, root: Path) -> Dataset:
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name))
     return Dataset(
         address,
         tuple(
-            LabelledImage(_valid(path.relative_to(root).as_posix()), _valid(folder.name), path)
-            for folder in folders
+            LabelledImage(valid(path.relative_to(root).as_posix()), valid(folder.name), path)
+            for folder in list_folders(root)
             for path in list_images(folder)
         ),
     )
-
-
-def _valid(name: str) -> str:
-    """`name` as valid Unicode: of a file's name, bytes that are not UTF-8 as their escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def list_images(directory: Path) -> list[Path]:
-    """The image files below `directory`, by their suffix, in a fixed order; hidden files and folders are left out."""
-    return sorted(
-        path
-        for path in directory.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(map(_is_hidden, path.relative_to(directory).parts))
-        and path.is_file()
-    )
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "_"))
 
 
 def _read_official(address: str, root: Path, tables: list[Path]) -> Dataset:
@@ -238,8 +100,8 @@ def _read_table(root: Path, table: Path, images: list[LabelledImage], problems: 
             path = root / table.stem / Path(filename).name
             if not filename or not label:
                 problems.append(f"{table.name}, line {rows.line_num}: no filename or no digit")
-            elif len(label) > _LONGEST_LABEL:
-                problems.append(f"{table.name}, line {rows.line_num}: {_NO_LABEL}")
+            elif len(label) > LONGEST_LABEL:
+                problems.append(f"{table.name}, line {rows.line_num}: {NO_LABEL}")
             elif path.is_file():
                 images.append(LabelledImage(name, label, path))
             else:
@@ -262,10 +124,10 @@ def _read_export(address: str, root: Path, *, labelled: bool) -> Dataset:
             problems.append(f"{EXPORT_LIST}, line {number}: no file {name} beside it")
         elif labelled and not label:
             problems.append(f"{name}: it has no label")
-        elif not isinstance(label, str) or len(label) > _LONGEST_LABEL:
-            problems.append(f"{name}: {_NO_LABEL}")
+        elif not isinstance(label, str) or len(label) > LONGEST_LABEL:
+            problems.append(f"{name}: {NO_LABEL}")
         else:
-            images.append(LabelledImage(name, _valid(label), root / name))
+            images.append(LabelledImage(name, valid(label), root / name))
     return Dataset(address, tuple(images), tuple(problems))
 
 

@@ -68,6 +68,8 @@ def train(
             "digest": part.digest(),
             "images": images,
             "test_images": len(test),
+            "test_digest": test.digest(),
+            "copies": dataset.copies.count,
             "test_fraction": test_fraction,
             "seed": seed,
         },
