@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console.output import KafkaConfig, err
+from console.output import KafkaConfig, err, print_problems
 from console.train import Data
 from sparkdl.terminal import printable
 
@@ -41,6 +41,7 @@ def produce(
     if is_kafka(to) and label_folders:
         raise RequestError("--label-folders is for directories: a message has its label as a header")
     dataset = open_dataset(data, seed, labelled=False)
+    print_problems(dataset.problems)
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
     total = limit if loop else min(len(dataset), limit or len(dataset))
     columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,93 +84,12 @@ def test_an_image_reads_its_file_or_its_drawn_bytes(tmp_path: Path) -> None:
     assert LabelledImage("x", "cat", payload=b"drawn").read() == b"drawn"
 
 
-# NumtaDB's official layout
-
-
-def test_the_columns_of_a_table_are_found_by_name_whatever_their_order(tmp_path: Path) -> None:
-    root = write_files(tmp_path, "training-a/1.png", "training-d/1.png", "training-d/2.png")
-    (root / "training-a.csv").write_text("filename,scanid,digit\n1.png,252,7\n")
-    (root / "training-d.csv").write_text("\ufeffdigit,num,filename\n3,,1.png\n 4 ,,2.png\n", encoding="utf-8")
-    dataset = open_dataset(str(root))
-    assert labelled(dataset) == {"training-a/1.png": "7", "training-d/1.png": "3", "training-d/2.png": "4"}
-    assert dataset.problems == ()
-
-
-def test_a_file_missing_beside_its_table_is_named_and_the_others_are_read(tmp_path: Path) -> None:
-    root = write_files(tmp_path, "training-a/1.png")
-    (root / "training-a.csv").write_text("filename,digit\n1.png,0\n2.png,1\n")
-    dataset = open_dataset(str(root))
-    assert labelled(dataset) == {"training-a/1.png": "0"}
-    assert dataset.problems == ("training-a/2.png: named in training-a.csv, but there is no such file",)
-
-
-def test_a_table_without_the_columns_is_named_and_left_out(tmp_path: Path) -> None:
-    root = write_files(tmp_path, "training-a/1.png", "testing-b/1.png")
-    (root / "training-a.csv").write_text("filename,digit\n1.png,0\n")
-    (root / "testing-b.csv").write_text("file,label\n1.png,0\n")
-    dataset = open_dataset(str(root))
-    assert labelled(dataset) == {"training-a/1.png": "0"}
-    assert dataset.problems == ("testing-b.csv: no column digit or filename, the set is left out",)
-
-
-def test_a_line_without_a_digit_or_a_file_is_named_by_its_number(tmp_path: Path) -> None:
-    root = write_files(tmp_path, "training-a/1.png", "training-a/2.png")
-    (root / "training-a.csv").write_text("filename,digit\n1.png,0\n2.png\n,5\n1.png,\n")
-    dataset = open_dataset(str(root))
-    assert labelled(dataset) == {"training-a/1.png": "0"}
-    assert dataset.problems == tuple(f"training-a.csv, line {n}: no filename or no digit" for n in (3, 4, 5))
-
-
-def test_a_table_cannot_name_a_file_outside_its_set(tmp_path: Path) -> None:
-    root = write_files(tmp_path, "secret.png", "training-a/1.png")
-    (root / "training-a.csv").write_text("filename,digit\n../secret.png,0\n1.png,1\n")
-    dataset = open_dataset(str(root))
-    assert [image.label for image in dataset] == ["1"]
-    assert len(dataset.problems) == 1
-
-
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        (f"1.png,{'7' * 300}", "line 2: its label is no text of at most 256 characters"),
-        (f"1.png,{'7' * 200_000}", "cannot be read to its end: field larger"),
-        ("1.png,\udcff", "cannot be read to its end: 'utf-8' codec"),
-    ],
-)
-def test_a_table_of_nonsense_is_a_problem_and_the_other_sets_are_read(tmp_path: Path, line: str, problem: str) -> None:
-    root = write_files(tmp_path, "training-a/1.png", "training-b/1.png")
-    (root / "training-a.csv").write_bytes(f"filename,digit\n{line}\n".encode(errors="surrogateescape"))
-    (root / "training-b.csv").write_text("filename,digit\n1.png,1\n")
-    dataset = open_dataset(str(root))
-    assert [image.name for image in dataset] == ["training-b/1.png"]
-    assert [problem in said for said in dataset.problems] == [True]
-
-
 def test_names_that_are_not_utf_8_become_valid_text(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff"))
     folder.mkdir()
     (folder / "1.png").write_bytes(b"x")
     (image,) = open_dataset(str(tmp_path))
     assert (image.name, image.label, image.read()) == ("a\\udcff/1.png", "a\\udcff", b"x")
-
-
-def test_tables_that_lead_to_no_image_are_refused_with_the_first_problem(tmp_path: Path) -> None:
-    (tmp_path / "training-a.csv").write_text("filename,digit\n1.png,0\n2.png,1\n")
-    with refused("no labelled image", "2 problems", "training-a/1.png: named in training-a.csv"):
-        open_dataset(str(tmp_path))
-
-
-def test_the_official_numtadb_is_read_in_full(numtadb_home: Path) -> None:
-    root = numtadb_home / "numtadb"
-    tables = pd.concat(pd.read_csv(path, dtype=str) for path in root.glob("training-?.csv"))
-    dataset = open_dataset(str(root))
-    assert len(dataset) == len(tables) == 41
-    assert dataset.counts == Counter(tables["digit"])
-    assert dataset.problems == ()
-    assert {Path(image.name).name: image.label for image in dataset} == dict(
-        zip(tables["filename"], tables["digit"], strict=True)
-    )
-    assert all(image.read() for image in dataset)
 
 
 def test_numta500_has_500_images_50_a_class(numtadb_home: Path) -> None:

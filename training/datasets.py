@@ -1,16 +1,15 @@
-"""Labelled images: label folders, NumtaDB's official layout, or drawn samples, under one address."""
+"""Opens labelled images by their address: label folders, NumtaDB's official layout, drawn samples."""
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from pathlib import Path
 
 from sparkdl.errors import RequestError
 from training import samples
 from training.files import list_folders, list_images, valid
 from training.labelled import LONGEST_LABEL, NO_LABEL, Dataset, LabelledImage, check_seed, natural_order
+from training.numtadb import is_numtadb, read_numtadb
 
 __all__ = ["EXPORT_LIST", "SAMPLES", "Dataset", "LabelledImage", "list_images", "natural_order", "open_dataset"]
 
@@ -20,7 +19,6 @@ EXPORT_LIST = "dead-letters.jsonl"
 SAMPLES = "samples"
 """The address of drawn samples: `samples`, or `samples:N` for N images a class."""
 _SAMPLES_A_CLASS = 100
-_OFFICIAL_SET = re.compile(r"(training|testing)-[a-f]\d?\.csv")
 
 
 def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Dataset:
@@ -40,7 +38,7 @@ def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Datas
     Raises
     ------
     RequestError
-        If there is no such directory or no labelled image in it.
+        If there is nothing at the address, or no labelled image in it.
     """
     check_seed(seed)
     if address == SAMPLES or address.startswith(f"{SAMPLES}:"):
@@ -50,18 +48,26 @@ def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Datas
         raise RequestError(
             f"no such directory of labelled images: {address} (expected a directory, or '{SAMPLES}' for drawn digits)"
         )
-    tables = sorted(path for path in root.iterdir() if _OFFICIAL_SET.fullmatch(path.name))
-    if (root / EXPORT_LIST).is_file():
-        dataset = _read_export(address, root, labelled=labelled)
-    else:
-        dataset = _read_official(address, root, tables) if tables else _read_folders(address, root)
+    dataset = _read_directory(address, root, labelled=labelled)
     if not dataset.images:
-        problems = f" ({len(dataset.problems)} problems, the first: {dataset.problems[0]})" if dataset.problems else ""
+        count = len(dataset.problems)
+        problems = f" ({count} problem{'s' * (count > 1)}, the first: {dataset.problems[0]})" if count else ""
         raise RequestError(
             f"{address}: no labelled image found{problems}; expected <label>/<image> below it, "
             "or NumtaDB's training-a.csv beside training-a/"
         )
     return dataset
+
+
+def _read_directory(address: str, root: Path, *, labelled: bool) -> Dataset:
+    if (root / EXPORT_LIST).is_file():
+        return _read_export(address, root, labelled=labelled)
+    if is_numtadb(root):
+        return read_numtadb(address, root, labelled=labelled)
+    folders = list_folders(root)
+    if len(folders) == 1 and is_numtadb(folders[0]):  # as some archives of it are unpacked
+        return read_numtadb(address, folders[0], labelled=labelled)
+    return _read_folders(address, root)
 
 
 def _read_folders(address: str, root: Path) -> Dataset:
@@ -73,39 +79,6 @@ def _read_folders(address: str, root: Path) -> Dataset:
             for path in list_images(folder)
         ),
     )
-
-
-def _read_official(address: str, root: Path, tables: list[Path]) -> Dataset:
-    """The sets' CSVs have different columns in different orders: `filename` and `digit` are found by name."""
-    images: list[LabelledImage] = []
-    problems: list[str] = []
-    for table in tables:
-        try:
-            _read_table(root, table, images, problems)
-        except (csv.Error, UnicodeDecodeError) as error:
-            problems.append(f"{table.name} cannot be read to its end: {error}")
-    return Dataset(address, tuple(images), tuple(problems))
-
-
-def _read_table(root: Path, table: Path, images: list[LabelledImage], problems: list[str]) -> None:
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        missing = {"filename", "digit"} - set(rows.fieldnames or ())
-        if missing:
-            problems.append(f"{table.name}: no column {' or '.join(sorted(missing))}, the set is left out")
-            return
-        for row in rows:
-            filename, label = ((row[column] or "").strip() for column in ("filename", "digit"))
-            name = f"{table.stem}/{filename}"
-            path = root / table.stem / Path(filename).name
-            if not filename or not label:
-                problems.append(f"{table.name}, line {rows.line_num}: no filename or no digit")
-            elif len(label) > LONGEST_LABEL:
-                problems.append(f"{table.name}, line {rows.line_num}: {NO_LABEL}")
-            elif path.is_file():
-                images.append(LabelledImage(name, label, path))
-            else:
-                problems.append(f"{name}: named in {table.name}, but there is no such file")
 
 
 def _read_export(address: str, root: Path, *, labelled: bool) -> Dataset:
