@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from training.evaluate import Evaluation
     from training.train import Trained
 
-Data = Annotated[str, typer.Option(help="Labelled images: a directory, FILE.npz, or 'samples' for drawn digits.")]
+Data = Annotated[
+    str, typer.Option(help="Labelled images: a directory, FILE.npz, kaggle:OWNER/NAME, or 'samples' for drawn digits.")
+]
 Models = Annotated[Path, typer.Option(help="The registry of models.", envvar="SPARKDL_MODELS")]
 Conf = Annotated[list[str] | None, typer.Option(help="A Spark setting; can be repeated.", metavar="KEY=VALUE")]
 

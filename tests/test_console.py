@@ -54,6 +54,7 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["train", "--data", "nowhere"], "no such directory of labelled images: nowhere"),
         (["train", "--data", "empty"], "no labelled image found"),
         (["train", "--data", "nowhere.npz"], "no such directory of labelled images: nowhere.npz"),
+        (["train", "--data", "kaggle:numta"], "expected kaggle:OWNER/NAME"),
         (["train", "--data", "lonely"], "class '4' has one image"),
         (["train", "--data", "samples:2", "--recipe", "digit"], "did you mean digits?"),
         (["train", "--data", "samples:2", "--set", "max_itr=3"], "did you mean max_iter?"),

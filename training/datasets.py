@@ -1,4 +1,4 @@
-"""Opens labelled images by their address: label folders, NumtaDB's official layout, arrays, drawn samples."""
+"""Opens labelled images by their address: label folders, NumtaDB's official layout, arrays, Kaggle, drawn samples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from sparkdl.errors import RequestError
-from training import arrays, samples
+from training import arrays, kaggle, samples
 from training.files import list_folders, list_images, valid
 from training.labelled import LONGEST_LABEL, NO_LABEL, Dataset, LabelledImage, check_seed, natural_order
 from training.numtadb import is_numtadb, read_numtadb
@@ -29,7 +29,7 @@ def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Datas
     address
         A directory of label folders (`DIR/<label>/**/<image>`), a directory in NumtaDB's official layout
         (`training-a.csv` beside `training-a/`), a directory of exported dead letters (`dead-letters.jsonl` beside
-        them), a file of arrays (`FILE.npz`), `samples` or `samples:N`.
+        them), a file of arrays (`FILE.npz`), `kaggle:OWNER/NAME`, `samples` or `samples:N`.
     seed
         Of drawn samples.
     labelled
@@ -43,7 +43,7 @@ def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Datas
     check_seed(seed)
     if address == SAMPLES or address.startswith(f"{SAMPLES}:"):
         return _draw(address, seed)
-    root = Path(address)
+    root = kaggle.download(address) if address.startswith(kaggle.SCHEME) else Path(address)
     if root.is_dir():
         dataset = _read_directory(address, root, labelled=labelled)
     elif root.suffix.lower() == arrays.SUFFIX and root.is_file():
@@ -51,7 +51,7 @@ def open_dataset(address: str, seed: int = 0, *, labelled: bool = True) -> Datas
     else:
         raise RequestError(
             f"no such directory of labelled images: {address} "
-            f"(expected a directory, FILE{arrays.SUFFIX}, or '{SAMPLES}' for drawn digits)"
+            f"(expected a directory, FILE{arrays.SUFFIX}, {kaggle.SCHEME}OWNER/NAME, or '{SAMPLES}' for drawn digits)"
         )
     if not dataset.images:
         count = len(dataset.problems)
