@@ -56,7 +56,7 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["train", "--data", "nowhere.npz"], "no such directory of labelled images: nowhere.npz"),
         (["train", "--data", "kaggle:numta"], "expected kaggle:OWNER/NAME"),
         (["train", "--data", "lonely"], "class '4' has one image"),
-        (["train", "--data", "samples:2", "--recipe", "digit"], "did you mean digits?"),
+        (["train", "--data", "samples:2", "--recipe", "digit"], "did you mean digits"),
         (["train", "--data", "samples:2", "--set", "max_itr=3"], "did you mean max_iter?"),
         (["train", "--data", "samples:2", "--set", "max_iter=many"], "received 'many'"),
         (["train", "--data", "samples:2", "--test-fraction", "1.5"], "between 0 and 1"),

@@ -121,7 +121,7 @@ def test_encoded_rows_are_the_bytes_of_files_and_drawings_with_their_origins(
         ("cat/1", "cat", b"from a file"),
         ("dog/2", "dog", b"from a pen"),
     ]
-    assert [row.origin for row in rows] == [f"file:{path}", "samples:dog/2"]
+    assert [row.origin for row in rows] == [f"file:{path}", "here#dog/2"]
 
 
 def test_fitting_twice_gives_the_same_classifier(spark: SparkSession) -> None:
@@ -158,10 +158,16 @@ def test_any_classifier_with_probabilities_can_be_the_head(spark: SparkSession, 
         ("classifier.tol=much", "--set classifier.tol: "),
     ],
 )
-@pytest.mark.usefixtures("spark")
-def test_a_classifier_that_there_is_not_is_refused_before_any_work(setting: str, words: str) -> None:
+def test_a_classifier_that_there_is_not_is_refused_before_any_work(
+    spark: SparkSession, setting: str, words: str
+) -> None:
     with refused(words):
-        prepare(recipe("digits", [*QUICK, setting]))
+        fit(spark, Dataset("here", tuple(pictures(2))), recipe("digits", [*QUICK, setting]))
+
+
+def test_an_unknown_classifier_is_refused_without_spark() -> None:
+    with refused("unknown classifier 'LinearSVC'"):
+        prepare(recipe("digits", ["classifier=LinearSVC"]))
 
 
 def test_a_classifier_that_cannot_learn_from_these_features_says_why_in_one_line(spark: SparkSession) -> None:

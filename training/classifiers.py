@@ -43,6 +43,12 @@ CLASSIFIERS: dict[str, type[Estimator[Any]]] = {
 FOLDS = 3
 
 
+def check_classifier(recipe: Recipe) -> None:
+    """Raises a RequestError unless there is a classifier of the recipe's name; needs no Spark."""
+    if recipe.classifier not in CLASSIFIERS:
+        raise unknown("classifier", recipe.classifier, CLASSIFIERS)
+
+
 def classifier_of(recipe: Recipe, seed: int) -> Estimator[Any]:
     """The recipe's classifier, from the columns `features` and `label`.
 
@@ -51,8 +57,7 @@ def classifier_of(recipe: Recipe, seed: int) -> Estimator[Any]:
     RequestError
         If there is no such classifier, or it has no such Param, or it takes no such value.
     """
-    if recipe.classifier not in CLASSIFIERS:
-        raise unknown("classifier", recipe.classifier, CLASSIFIERS)
+    check_classifier(recipe)
     made: Any = CLASSIFIERS[recipe.classifier]()
     shared = {
         "maxIter": recipe.max_iter,

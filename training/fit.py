@@ -25,7 +25,7 @@ from sparkdl.image import IMAGE_TYPE, arrays_to_struct, struct_to_arrays, to_gra
 from sparkdl.normalize import InkNormalizer, normalize_ink
 from sparkdl.predictor import DECODED, ENCODED, Classifier, decode_rows
 from training.augment import alter
-from training.classifiers import classifier_of, cross_validate, fit_classifier
+from training.classifiers import check_classifier, classifier_of, cross_validate, fit_classifier
 from training.datasets import Dataset
 from training.inknet import Progress, forget, train_inknet
 from training.recipes import Recipe
@@ -69,7 +69,7 @@ def encoded_rows(spark: SparkSession, dataset: Dataset) -> DataFrame:
         }
     )
     rows = spark.createDataFrame(table).repartition(spark.sparkContext.defaultParallelism)
-    origin = F.coalesce(F.concat(F.lit("file:"), "path"), F.concat(F.lit("samples:"), "id"))
+    origin = F.coalesce(F.concat(F.lit("file:"), "path"), F.concat(F.lit(f"{dataset.address}#"), "id"))
     return rows.select("id", origin.alias("origin"), _payload(F.col("path"), F.col("drawn")).alias("payload"), "label")
 
 
@@ -112,7 +112,7 @@ def prepare(recipe: Recipe) -> None:
     RequestError
         If the recipe asks for a network, layer, size, pooling or classifier that there is not.
     """
-    classifier_of(recipe, 0)
+    check_classifier(recipe)
     if recipe.trains_network:
         return
     for stage in feature_stages(recipe):
@@ -155,6 +155,7 @@ def fit(
             unreadable = _refused(dataset, rows)
             fitted = recipe.fit(rows.where("reason is null"))
         return Fitted(Classifier(PipelineModel([*fitted.stages, names]), classes), unreadable)
+    classifier_of(recipe, seed)  # refuses what it does not take, before any work
     if recipe.trains_network:
         weights = _train_network(spark, images, len(dataset), recipe, seed, progress)
         stages = feature_stages(recipe, weights)
