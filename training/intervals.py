@@ -1,0 +1,74 @@
+"""How far a share can be trusted: 95% intervals of one share and of the difference of two on the same images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+from scipy.optimize import brentq
+from scipy.stats import binomtest
+
+LEVEL = 0.95
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+_EDGE = 1e-12  # how near to -1 and 1 limits are looked for
+
+
+def wilson(hits: int, n: int) -> list[float]:
+    """Wilson's interval [low, high] of a share, at 95%.
+
+    Parameters
+    ----------
+    hits, n
+        `hits` of `n`, 0 <= hits <= n, n >= 1.
+    """
+    interval = binomtest(hits, n).proportion_ci(LEVEL, method="wilson")
+    return [float(interval.low), float(interval.high)]
+
+
+def paired_difference(only_first: int, only_second: int, n: int) -> list[float]:
+    """Tango's score interval [low, high] of the difference of two shares of the same `n` images, at 95%.
+
+    It excludes 0 exactly where McNemar's test without correction rejects at 5%, and keeps its level where few images
+    or none tell the two apart (T. Tango, Statistics in Medicine 17, 1998, 891-908).
+
+    Parameters
+    ----------
+    only_first, only_second
+        Images that the first alone has right, and the second alone.
+    n
+        All images, at least 1.
+
+    Examples
+    --------
+    >>> [round(limit, 3) for limit in paired_difference(12, 2, 50)]
+    [0.061, 0.345]
+    """
+    found = (only_first - only_second) / n
+
+    def statistic(difference: float) -> float:
+        a = 2 * n
+        b = -only_first - only_second + (2 * n - only_first + only_second) * difference
+        c = -only_second * difference * (1 - difference)
+        second = (math.sqrt(max(b * b - 4 * a * c, 0)) - b) / (2 * a)  # the share's estimate under `difference`
+        variance = n * (2 * second + difference * (1 - difference))
+        gap = only_first - only_second - n * difference
+        return gap / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, gap) if gap else 0.0
+
+    return [
+        -1.0 if found == -1 else _root(lambda d: min(statistic(d), 2 * _Z) - _Z, _EDGE - 1, found),
+        1.0 if found == 1 else _root(lambda d: max(statistic(d), -2 * _Z) + _Z, found, 1 - _EDGE),
+    ]
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    return float(brentq(function, low, high, xtol=1e-12))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The p value of McNemar's exact test: whether two classifiers are equally often right alone.
+
+    The test is the binomial one on the images that exactly one of the two has right; it needs no large numbers.
+    """
+    apart = only_first + only_second
+    return float(binomtest(only_first, apart).pvalue) if apart else 1.0
