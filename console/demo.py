@@ -40,8 +40,8 @@ def demo(
     conf: Conf = None,
 ) -> None:
     """Train a model, start a stream, send it 200 unseen images and some broken ones, show what came out."""
+    from console.figures import print_figures
     from console.routes import open_route
-    from console.train import print_figures
     from streaming.job import StreamJob
     from streaming.kafka import CONNECTOR
     from streaming.settings import StreamSettings

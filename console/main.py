@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from console import demo, kafka, models, predictions, produce, stream, train
+from console import demo, evaluate, kafka, models, predictions, produce, stream, train
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.terminal import printable
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command()(train.train)
-app.command()(train.evaluate)
+app.command()(evaluate.evaluate)
 app.command()(predictions.predict)
 app.command()(stream.stream)
 app.command()(produce.produce)

@@ -17,7 +17,9 @@ from console.broker import Broker
 from console.main import run
 from sparkdl.image import Reason
 from training.datasets import Dataset
+from training.recipes import recipe
 from training.registry import ModelVersion, Registry
+from training.train import train
 
 METRICS = {
     "n",
@@ -65,6 +67,7 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["evaluate", "--model", "registry", "--data", "samples:2", "--out", "a-file"], "--out: no directory"),
         (["evaluate", "--model", "nowhere", "--data", "samples:2"], "no such model: nowhere"),
         (["evaluate", "--model", "empty", "--data", "samples:2"], "empty is not a model"),
+        (["evaluate", "--model", "registry", "--against", "nowhere", "--data", "samples:2"], "no such model: nowhere"),
         (["predict", "nowhere.png", "--model", "registry"], "no such file or directory: nowhere.png"),
         (["predict", "empty", "--model", "registry"], "no image files in it"),
         (["stream"], "--source is missing"),
@@ -218,6 +221,49 @@ def test_evaluate_prints_the_same_keys_as_train_and_writes_the_report(
     assert metrics["n"] == 40
     assert set(metrics) == set(model.description["metrics"])
     assert json.loads((tmp_path / "r" / "metrics.json").read_text()) == metrics
+
+
+def test_evaluate_warns_where_the_model_has_learnt_from_the_images(
+    spark: SparkSession, model: ModelVersion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["evaluate", "--model", str(model.path), "--data", "samples:2"]) == 0
+    printed = capsys.readouterr()
+    assert "was trained on images of samples:2 too" in printed.err
+    assert "calibration error" in printed.out
+    assert "images a second" in printed.out
+    assert run(["evaluate", "--model", str(model.path), "--data", "samples:2", "--seed", "5"]) == 0
+    assert "was trained on" not in capsys.readouterr().err
+
+
+def test_evaluate_compares_two_models_on_the_same_images(
+    spark: SparkSession,
+    drawn: Dataset,
+    model: ModelVersion,
+    folders: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weak = train(
+        spark,
+        drawn,
+        recipe("digits", ["max_iter=1", "input_size=48", "tap_layers=block5", "pooling=average"]),
+        Registry(tmp_path / "m"),
+    ).version
+    arguments = ["evaluate", "--model", str(model.path), "--against", str(weak.path), "--data", str(folders)]
+    assert run([*arguments, "--json", "--out", str(tmp_path / "r")]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures == json.loads((tmp_path / "r" / "comparison.json").read_text())
+    assert (figures["model"]["name"], figures["against"]["name"]) == (model.name, weak.name)
+    assert figures["n"] == 40
+    assert figures["difference"] == pytest.approx(figures["model"]["accuracy"] - figures["against"]["accuracy"])
+    assert figures["different_predictions"] > 0
+    assert (tmp_path / "r" / "differences.png").is_file()
+    assert f"## Against {weak.name}" in (tmp_path / "r" / "report.md").read_text()
+
+    assert run(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "McNemar" in printed
+    assert f"{figures['difference']:+.4f}" in printed
 
 
 @pytest.mark.parametrize("form", ["table", "json", "csv"])

@@ -10,13 +10,15 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 from refusals import refused
 
 from sparkdl.predictor import Classifier
 from training.datasets import Dataset, LabelledImage, open_dataset
-from training.evaluate import Evaluation, evaluate
+from training.evaluate import Evaluation, Throughput, evaluate
 from training.registry import ModelVersion
+from training.scores import AVERAGES
 
 CONTRACT = (
     "n",
@@ -58,14 +60,22 @@ def test_the_interval_is_wilson_s(correct: int) -> None:
 
 
 def test_precision_recall_and_f1_of_each_class() -> None:
-    per_class = TINY.metrics["per_class"]
-    assert per_class["a"] == pytest.approx({"precision": 1, "recall": 3 / 4, "f1": 6 / 7, "support": 4})
-    assert per_class["b"] == pytest.approx({"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "support": 3})
-    assert per_class["c"] == pytest.approx({"precision": 1 / 2, "recall": 1, "f1": 2 / 3, "support": 1})
+    shown = ("precision", "recall", "f1", "support")
+    per_class = {name: [row[key] for key in shown] for name, row in TINY.metrics["per_class"].items()}
+    assert per_class["a"] == pytest.approx([1, 3 / 4, 6 / 7, 4])
+    assert per_class["b"] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 3])
+    assert per_class["c"] == pytest.approx([1 / 2, 1, 2 / 3, 1])
 
 
-def test_weighted_means_count_images_and_the_macro_mean_counts_classes() -> None:
+def test_the_recall_of_a_class_has_wilson_s_interval() -> None:
+    recall = TINY.metrics["per_class"]["b"]["recall_interval"]
+    assert recall == judged("ab", labels="aaa", predictions="aab").metrics["accuracy_interval"]
+
+
+def test_weighted_means_count_images_and_macro_means_count_classes() -> None:
     m = TINY.metrics
+    assert m["precision_macro"] == pytest.approx((1 + 2 / 3 + 1 / 2) / 3)
+    assert m["recall_macro"] == pytest.approx((3 / 4 + 2 / 3 + 1) / 3)
     assert m["precision_weighted"] == pytest.approx((4 * 1 + 3 * 2 / 3 + 1 * 1 / 2) / 8)
     assert m["recall_weighted"] == pytest.approx((4 * 3 / 4 + 3 * 2 / 3 + 1 * 1) / 8)
     assert m["f1_weighted"] == pytest.approx((4 * 6 / 7 + 3 * 2 / 3 + 1 * 2 / 3) / 8)
@@ -100,6 +110,7 @@ def test_auc_is_the_mean_over_classes_of_one_against_the_rest() -> None:
     probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.4, 0.3], [0.1, 0.5, 0.4]])
     known = Evaluation(("a", "b", "c"), ("1", "2", "3"), ("a", "b", "c"), ("a", "b", "b"), probabilities)
     assert known.metrics["roc_auc"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert [row["roc_auc"] for row in known.metrics["per_class"].values()] == [1, 1 / 2, 1]
 
 
 def test_there_is_no_auc_where_a_class_has_no_image() -> None:
@@ -114,7 +125,38 @@ def test_there_is_no_auc_of_a_single_class() -> None:
 def test_perfect_predictions_of_some_of_the_classes_have_perfect_figures() -> None:
     m = judged("abcdef", labels="aabb", predictions="aabb").metrics
     assert (m["accuracy"], m["f1_weighted"], m["f1_macro"]) == (1, 1, 1)
-    assert m["per_class"]["f"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+    absent = {"precision": 0, "recall": 0, "recall_interval": None, "f1": 0, "roc_auc": None, "support": 0}
+    assert m["per_class"]["f"] == absent
+
+
+def test_without_a_mistake_only_accuracy_and_recall_have_an_interval() -> None:
+    m = judged("ab", labels="aabb", predictions="aabb").metrics
+    assert m["f1_macro_interval"] is None
+    assert m["precision_weighted_interval"] is None
+    assert m["recall_weighted_interval"] == m["accuracy_interval"]
+    assert m["accuracy_interval"][0] < 0.6
+
+
+@pytest.mark.parametrize("name", [name for name in AVERAGES if name != "recall_weighted"])
+def test_the_averages_have_intervals_around_them_that_are_the_same_each_time(name: str) -> None:
+    again = replace(TINY).metrics
+    low, high = TINY.metrics[f"{name}_interval"]
+    assert 0 <= low <= TINY.metrics[name] <= high <= 1
+    assert low < high
+    assert again[f"{name}_interval"] == [low, high]
+
+
+def test_mistakes_come_the_most_confident_first() -> None:
+    probabilities = np.array([[0.6, 0.4], [0.9, 0.1], [0.3, 0.7], [0.8, 0.2]])
+    evaluation = Evaluation(("a", "b"), ("1", "2", "3", "4"), tuple("bbba"), tuple("aaba"), probabilities)
+    assert evaluation.mistakes == (1, 0)
+
+
+def test_throughput_counts_every_image_that_was_read() -> None:
+    measured = replace(TINY, throughput=Throughput(images=10, seconds=4.0, slots=2))
+    told = {"images": 10, "seconds": 4.0, "images_per_second": 2.5, "slots": 2}
+    assert measured.metrics["throughput"] == told
+    assert TINY.metrics["throughput"] is None
 
 
 def test_a_class_that_was_only_predicted_counts_in_the_macro_mean() -> None:
@@ -130,6 +172,35 @@ def test_the_metrics_are_json_and_keep_the_keys_that_others_read() -> None:
 def test_a_confidence_is_the_probability_of_the_prediction() -> None:
     evaluation = replace(TINY, probabilities=np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]))
     assert evaluation.confidences.tolist() == [0.5, 0.7]
+
+
+def test_the_rows_of_an_evaluation_are_its_images(spark: SparkSession) -> None:
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.25, 0.25, 0.5]])
+    evaluation = Evaluation(("x", "y", "z"), ("1.png", "2.png"), ("x", "y"), ("x", "z"), probabilities)
+    rows = evaluation.rows(spark)
+    assert dict(rows.dtypes) == {
+        "id": "string",
+        "label": "string",
+        "prediction": "string",
+        "confidence": "double",
+        "probabilities": "map<string,double>",
+    }
+    assert [row.asDict() for row in rows.orderBy("id").collect()] == [
+        {
+            "id": "1.png",
+            "label": "x",
+            "prediction": "x",
+            "confidence": 0.6,
+            "probabilities": {"x": 0.6, "y": 0.3, "z": 0.1},
+        },
+        {
+            "id": "2.png",
+            "label": "y",
+            "prediction": "z",
+            "confidence": 0.5,
+            "probabilities": {"x": 0.25, "y": 0.25, "z": 0.5},
+        },
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +222,25 @@ def test_every_image_is_either_measured_or_named_with_what_is_wrong(
     ]
     assert evaluation.metrics["n"] == 10
     assert evaluation.metrics["unreadable"] == 2
+    assert evaluation.throughput is not None
+    assert evaluation.throughput.images == 12
+    assert evaluation.throughput.slots == 2
+    assert evaluation.throughput.seconds > 0
     np.testing.assert_allclose(evaluation.probabilities.sum(axis=1), 1)
     best = [evaluation.classes[k] for k in evaluation.probabilities.argmax(axis=1)]
     assert evaluation.predictions == tuple(best)
+
+
+def test_a_pipeline_that_does_not_name_its_classes_is_measured_by_their_indices(
+    spark: SparkSession, classifier: Classifier
+) -> None:
+    nameless = Classifier(PipelineModel(classifier.pipeline.stages[:-1]))
+    assert nameless.classes is None
+    images = Dataset("here", open_dataset("samples:2", seed=9).images)
+    named, indexed = evaluate(spark, classifier, images), evaluate(spark, nameless, images)
+    assert indexed.classes == tuple("0123456789")
+    assert indexed.names == named.names
+    np.testing.assert_array_equal(indexed.probabilities, named.probabilities)
 
 
 def test_a_class_that_the_model_does_not_know_is_refused_by_name(spark: SparkSession, classifier: Classifier) -> None:

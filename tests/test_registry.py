@@ -83,7 +83,15 @@ def test_a_version_has_the_promised_layout(registry: Registry, model: ModelVersi
     assert entries(registry.path) == [model.name, CURRENT]
     assert entries(model.path) == ["model.json", "pipeline", "report"]
     assert [path.name for path in model.pipeline.glob("stages/*/network.onnx")] == ["network.onnx"]
-    contract = ("metrics.json", "report.md", "confusion_matrix.png", "roc.png", "per_class.csv", "samples.png")
+    contract = (
+        "metrics.json",
+        "report.md",
+        "confusion_matrix.png",
+        "roc.png",
+        "reliability.png",
+        "per_class.csv",
+        "samples.png",
+    )
     assert {*contract, "misclassified.png"} <= set(entries(model.path / "report"))
 
 

@@ -58,6 +58,7 @@ def test_the_description_says_how_the_model_was_made(trained: Trained, quick: Re
     assert said["input"] == {"size": 48, "normalize_ink": True}
     assert said["classes"] == ["four", "seven"]
     assert said["metrics"] == json.loads(json.dumps(trained.evaluation.metrics))
+    assert said["fit_seconds"] == round(trained.fit_seconds, 1)
     assert {"python", "pyspark", "onnxruntime", "numpy"} <= set(said["versions"])
     assert abs((datetime.now(UTC) - datetime.fromisoformat(said["created_at"])).total_seconds()) < 3600
 
@@ -86,8 +87,9 @@ def test_the_report_is_of_the_same_evaluation(trained: Trained) -> None:
     report = trained.version.path / "report"
     assert json.loads((report / "metrics.json").read_text()) == trained.version.description["metrics"]
     page = (report / "report.md").read_text()
-    assert f"| trained on | {trained.images} images of " in page
-    assert "| classes | four, seven |" in page
+    assert f"| images trained on | {trained.images} |" in page
+    assert "It tells 2 classes apart: four, seven." in page
+    assert "kept aside before training with seed 1" in page
 
 
 def test_a_run_measures_how_long_it_took(trained: Trained) -> None:

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import SparkSession
-from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError
 from sparkdl.predictor import Classifier, classify
+from training.calibration import calibration
 from training.datasets import Dataset
 from training.fit import Unreadable, encoded_rows
+from training.intervals import wilson
+from training.scores import AVERAGES, Counts, bootstrap_intervals, roc_areas
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast images were classified.
+
+    Attributes
+    ----------
+    images
+        All that were read, those that did not decode among them.
+    seconds
+        From the first file read to the last prediction on the driver: reading, decoding, the network and the
+        classifier, and for the first job of a session also the start of its Python workers and the loading of the
+        network; not the start of Spark or the loading of the pipeline.
+    slots
+        Tasks that Spark ran at once.
+    """
+
+    images: int
+    seconds: float
+    slots: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +59,8 @@ class Evaluation:
         float64 [N, K], rows sum to 1.
     unreadable
         Images of the data set that did not decode; they are not among the N.
+    throughput
+        How fast it went; None if that was not measured.
     """
 
     classes: tuple[str, ...]
@@ -41,6 +69,7 @@ class Evaluation:
     predictions: tuple[str, ...]
     probabilities: NDArray[np.float64]
     unreadable: tuple[Unreadable, ...] = ()
+    throughput: Throughput | None = None
 
     @property
     def confidences(self) -> NDArray[np.float64]:
@@ -48,54 +77,103 @@ class Evaluation:
         return np.asarray(self.probabilities.max(axis=1))
 
     @cached_property
+    def truth(self) -> NDArray[np.int64]:
+        """int64 [N]: the true classes, as columns of `probabilities`."""
+        return self._indices(self.labels)
+
+    @cached_property
+    def said(self) -> NDArray[np.int64]:
+        """int64 [N]: the predicted classes, as columns of `probabilities`."""
+        return self._indices(self.predictions)
+
+    def _indices(self, names: Sequence[str]) -> NDArray[np.int64]:
+        column = {name: k for k, name in enumerate(self.classes)}
+        return np.array([column[name] for name in names], np.int64)
+
+    @cached_property
+    def mistakes(self) -> tuple[int, ...]:
+        """The images that were classified wrongly, the most confident first."""
+        wrong = np.flatnonzero(self.truth != self.said)
+        return tuple(wrong[np.argsort(-self.confidences[wrong], kind="stable")].tolist())
+
+    @cached_property
     def metrics(self) -> dict[str, Any]:
         """The figures, as they are written to `metrics.json` and into `model.json`.
 
-        `accuracy_interval` is Wilson's at 95%; `f1_macro` is the mean over the classes that occur, as a label or as a
-        prediction; `roc_auc` is the mean over classes of one against the rest, None where a class has no image;
-        `confusion_matrix` has a row a true class.
+        Each `*_interval` is [low, high] at 95%: Wilson's of shares (`accuracy`, `recall_weighted`, which is the same
+        figure, and the `recall` of a class), a bootstrap's of the others, None where there is nothing to tell it from.
+        `*_macro` are means over the classes that occur, as a label or as a prediction; `*_weighted` over images;
+        `roc_auc` is the mean over classes of one against the rest, None where a class has no image; `calibration` is
+        told by `training.calibration`; `confusion_matrix` has a row a true class.
         """
-        n = len(self.labels)
-        correct = sum(label == said for label, said in zip(self.labels, self.predictions, strict=True))
-        interval = binomtest(correct, n).proportion_ci(0.95, method="wilson")
-
-        def scores(average: str | None, classes: Sequence[str]) -> Any:
-            return precision_recall_fscore_support(
-                self.labels, self.predictions, labels=classes, average=average, zero_division=0
-            )
-
-        weighted = scores("weighted", self.classes)
-        macro = scores("macro", sorted({*self.labels, *self.predictions}))
-        precision, recall, f1, support = scores(None, self.classes)
+        n, k = len(self.labels), len(self.classes)
+        counts = Counts.of(self.truth, self.said, k)
+        correct = int(counts.hits.sum())
+        accuracy_interval = wilson(correct, n)
+        averages = counts.averages()
+        intervals = {**bootstrap_intervals(self.truth, self.said), "recall_weighted": accuracy_interval}
+        areas = roc_areas(self.truth, self.probabilities)
+        matrix = np.bincount(self.truth * k + self.said, minlength=k * k).reshape(k, k)
         return {
             "n": n,
             "accuracy": correct / n,
-            "accuracy_interval": [float(interval.low), float(interval.high)],
-            "precision_weighted": float(weighted[0]),
-            "recall_weighted": float(weighted[1]),
-            "f1_weighted": float(weighted[2]),
-            "f1_macro": float(macro[2]),
-            "roc_auc": self._roc_auc(),
+            "accuracy_interval": accuracy_interval,
+            **{
+                key: value
+                for name in AVERAGES
+                for key, value in ((name, float(averages[name])), (f"{name}_interval", intervals[name]))
+            },
+            "roc_auc": _mean_area(areas),
+            "calibration": calibration(self.truth, self.said, self.probabilities),
+            "throughput": self.throughput
+            and {
+                "images": self.throughput.images,
+                "seconds": self.throughput.seconds,
+                "images_per_second": self.throughput.images / self.throughput.seconds,
+                "slots": self.throughput.slots,
+            },
             "per_class": {
                 name: {
-                    "precision": float(precision[k]),
-                    "recall": float(recall[k]),
-                    "f1": float(f1[k]),
-                    "support": int(support[k]),
+                    "precision": float(counts.precision[i]),
+                    "recall": float(counts.recall[i]),
+                    "recall_interval": wilson(int(counts.hits[i]), support) if support else None,
+                    "f1": float(counts.f1[i]),
+                    "roc_auc": areas[i],
+                    "support": support,
                 }
-                for k, name in enumerate(self.classes)
+                for i, (name, support) in enumerate(zip(self.classes, counts.labelled.tolist(), strict=True))
             },
-            "confusion_matrix": confusion_matrix(self.labels, self.predictions, labels=self.classes).tolist(),
+            "confusion_matrix": matrix.tolist(),
             "classes": list(self.classes),
             "unreadable": len(self.unreadable),
         }
 
-    def _roc_auc(self) -> float | None:
-        if set(self.labels) != set(self.classes) or len(self.classes) < 2:
-            return None
-        truth = np.array(self.labels)
-        areas = [roc_auc_score(truth == name, self.probabilities[:, k]) for k, name in enumerate(self.classes)]
-        return float(np.mean(areas))
+    def rows(self, spark: SparkSession) -> DataFrame:
+        """The images as rows `id string, label string, prediction string, confidence double, probabilities
+        map<string,double>`.
+        """
+        n, k = self.probabilities.shape
+        probabilities = pa.MapArray.from_arrays(
+            pa.array(np.arange(n + 1) * k, pa.int32()),
+            pa.DictionaryArray.from_arrays(np.tile(np.arange(k), n), self.classes).cast(pa.string()),
+            pa.array(self.probabilities.ravel()),
+        )
+        return spark.createDataFrame(
+            pa.table(
+                {
+                    "id": self.names,
+                    "label": self.labels,
+                    "prediction": self.predictions,
+                    "confidence": self.confidences,
+                    "probabilities": probabilities,
+                }
+            )
+        )
+
+
+def _mean_area(areas: Sequence[float | None]) -> float | None:
+    known = [area for area in areas if area is not None]
+    return float(np.mean(known)) if len(known) == len(areas) else None
 
 
 def evaluate(spark: SparkSession, classifier: Classifier, dataset: Dataset) -> Evaluation:
@@ -108,25 +186,40 @@ def evaluate(spark: SparkSession, classifier: Classifier, dataset: Dataset) -> E
     """
     if classifier.classes is not None:
         _check_classes(dataset, classifier.classes)
-    rows = classify(encoded_rows(spark, dataset), classifier).drop("payload").collect()
-    rows.sort(key=lambda row: str(row.id))
-    good = [row for row in rows if row.reason is None]
-    unreadable = tuple(Unreadable(row.id, row.reason, row.detail) for row in rows if row.reason is not None)
-    if not good:
+    rows = classify(encoded_rows(spark, dataset), classifier).select(
+        "id",
+        "label",
+        "prediction",
+        (F.map_keys("probabilities") if classifier.classes is None else F.lit(None)).alias("classes"),
+        F.map_values("probabilities").alias("probabilities"),
+        "reason",
+        "detail",
+    )
+    start = time.monotonic()
+    table = rows.toArrow()
+    throughput = Throughput(len(dataset), time.monotonic() - start, spark.sparkContext.defaultParallelism)
+    table = table.sort_by("id")
+    readable = table["reason"].is_null()
+    bad = table.filter(pc.invert(readable)).select(["id", "reason", "detail"]).to_pylist()
+    unreadable = tuple(Unreadable(row["id"], row["reason"], row["detail"]) for row in bad)
+    table = table.filter(readable).combine_chunks()
+    if not len(table):
         first = unreadable[0]
         raise RequestError(
-            f"{dataset.address}: none of {len(rows)} images can be decoded "
+            f"{dataset.address}: none of {len(unreadable)} images can be decoded "
             f"(the first, {first.name}: {first.reason}, {first.detail})"
         )
-    classes = classifier.classes or tuple(good[0].probabilities)
+    classes = classifier.classes or tuple(table["classes"][0].as_py())
     _check_classes(dataset, classes)
+    values = table["probabilities"].combine_chunks().flatten()
     return Evaluation(
         classes,
-        tuple(row.id for row in good),
-        tuple(row.label for row in good),
-        tuple(row.prediction for row in good),
-        np.array([[row.probabilities[name] for name in classes] for row in good]),
+        tuple(table["id"].to_pylist()),
+        tuple(table["label"].to_pylist()),
+        tuple(table["prediction"].to_pylist()),
+        values.to_numpy().reshape(len(table), len(classes)),
         unreadable,
+        throughput,
     )
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import version as installed_version
 
 from pyspark.sql import SparkSession
 
+from training.about import About
 from training.datasets import Dataset
 from training.evaluate import Evaluation, evaluate
 from training.fit import Unreadable, fit, silent
@@ -73,18 +74,16 @@ def train(
             "test_fraction": test_fraction,
             "seed": seed,
         },
+        "fit_seconds": round(middle - start, 1),
         "metrics": evaluation.metrics,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
     }
-    about = {
-        "recipe": f"{recipe.name}: {recipe.summary}",
-        "network": f"{recipe.model_name}, {recipe.input_size} px, {', '.join(recipe.tap_layers)}, {recipe.pooling}",
-        "classes": ", ".join(dataset.classes),
-        "trained on": f"{images} images of {dataset.address}",
-        "tested on": f"{len(test)} others of it",
-        "training took": f"{middle - start:.1f} s",
-    }
+    about = About(
+        f"{len(test)} of the {len(dataset)} images of {dataset.address}, {test_fraction:g} of each class, "
+        f"kept aside before training with seed {seed}, no picture on both sides",
+        description,
+    )
     version = registry.save(
         fitted.classifier,
         recipe.name,
