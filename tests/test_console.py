@@ -246,7 +246,7 @@ def test_evaluate_compares_two_models_on_the_same_images(
     weak = train(
         spark,
         drawn,
-        recipe("digits", ["max_iter=1", "input_size=48", "tap_layers=block5", "pooling=average"]),
+        recipe("digits", ["max_iter=1", "input_size=48", "tap_layers=block5", "pooling=average", "copies=0"]),
         Registry(tmp_path / "m"),
     ).version
     arguments = ["evaluate", "--model", str(model.path), "--against", str(weak.path), "--data", str(folders)]

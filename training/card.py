@@ -145,14 +145,14 @@ def _failures(evaluation: Evaluation) -> list[str]:
         ],
     )
     told = m["calibration"]
-    sure = evaluation.confidences >= _SURE
+    sure = (evaluation.confidences >= _SURE).sum()
     sure_wrong = int((evaluation.confidences[list(evaluation.mistakes)] >= _SURE).sum())
     right = (
         "" if told["mean_confidence_right"] is None else f" (right predictions: {told['mean_confidence_right']:.3f})"
     )
     lines += [
-        f"The mean confidence of the mistakes is {told['mean_confidence_wrong']:.3f}{right}. {sure_wrong} of them",
-        f"are among the {count(int(sure.sum()), 'prediction')} with a confidence of {_SURE} or more.",
+        f"The mean confidence of the mistakes is {told['mean_confidence_wrong']:.3f}{right}.",
+        f"Mistakes among the {count(int(sure), 'prediction')} with a confidence of {_SURE} or more: {sure_wrong}.",
         "",
     ]
     return lines

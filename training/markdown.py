@@ -17,7 +17,8 @@ def cell(value: object, longest: int = _WIDEST) -> str:
     words = printable(" ".join(text.split()))
     words = words if len(words) <= longest else f"{words[: longest - 1]}…"
     escaped = html.escape(words, quote=False)
-    return re.sub(r"[\\`*_|[\]#~]", lambda character: f"&#{ord(character[0])};", escaped)
+    # An underscore within a word is no emphasis.
+    return re.sub(r"[\\`*|[\]~]|(?<!\w)_|_(?!\w)", lambda character: f"&#{ord(character[0])};", escaped)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,6 +23,7 @@ _LONGEST = 24  # characters of a class name
 _NUMBERS, _NAMES = 30, 120  # classes up to which cells have numbers, and axes have names
 _CURVES = 20  # classes up to which each has a colour and a line in the legend
 _LOWEST = 10  # of more, those that have
+_CORNER = 0.9  # the area from which on curves are shown a second time, near the corner where they lie
 
 
 def save_plots(directory: Path, evaluation: Evaluation, lettering: Lettering) -> None:
@@ -93,13 +95,22 @@ def _draw_roc(evaluation: Evaluation, names: Mapping[str, str]) -> Figure:
     colours = matplotlib.colormaps["tab10" if len(chosen) <= 10 else "tab20"]
     figure = Figure(figsize=(6, 5))
     axes: Axes = figure.add_subplot()
+    panes = [axes]
+    if areas and min(areas.values()) >= _CORNER:
+        corner = axes.inset_axes((0.38, 0.12, 0.56, 0.56), xlim=(-0.004, 0.2), ylim=(0.8, 1.004))
+        corner.set_title("the upper left corner", fontsize=8, bbox={"facecolor": "white", "linewidth": 0, "pad": 1})
+        corner.set_xticks([0, 0.05, 0.1, 0.15, 0.2])
+        corner.set_yticks([0.8, 0.85, 0.9, 0.95, 1])
+        corner.tick_params(labelsize=7)
+        panes.append(corner)
     for k in [k for k in areas if k not in chosen] + chosen:
         false_rate, true_rate, _ = roc_curve(evaluation.truth == k, evaluation.probabilities[:, k])
+        style: dict[str, Any] = {"linewidth": 0.5, "color": "lightgray", "zorder": 1}
         if k in chosen:
             label = f"{areas[k]:.4f}  {names[evaluation.classes[k]]}"
-            axes.plot(false_rate, true_rate, linewidth=1.2, label=label, color=colours(chosen.index(k)))
-        else:
-            axes.plot(false_rate, true_rate, linewidth=0.5, color="lightgray", zorder=1)
+            style = {"linewidth": 1.2, "color": colours(chosen.index(k)), "label": label}
+        for pane in panes:
+            pane.plot(false_rate, true_rate, **style)
     axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
