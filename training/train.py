@@ -80,7 +80,7 @@ def train(
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
     }
     about = About(
-        f"{len(test)} of the {len(dataset)} images of {dataset.address}, {test_fraction:g} of each class, "
+        f"{len(test)} of the {len(dataset)} images of {dataset.address}, about {test_fraction:g} of each class, "
         f"kept aside before training with seed {seed}, no picture on both sides",
         description,
     )
