@@ -137,7 +137,7 @@ def test_the_classifier_s_own_params_are_set_by_their_names() -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        (["normalize_ink=false"], "they need normalize_ink=true"),
+        (["normalize_ink=false", "copies=1"], "they need normalize_ink=true"),
         (["epochs=3"], "epochs needs model_name=InkNet"),
         (["normalize_ink=false", "copies=0", "model_name=InkNet", "epochs=3"], "InkNet looks at ink"),
     ],

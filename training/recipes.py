@@ -79,8 +79,7 @@ RECIPES: dict[str, Recipe] = {
             input_size=96,
             tap_layers=("block7", "block14"),
             pooling="3x3",
-            copies=6,
-            reg_param=(0.1,),
+            reg_param=(0.25,),
         ),
         Recipe(
             name="digits-large",
