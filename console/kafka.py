@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from console.output import err, print_json
+from console.signals import asked_to_end
 
 if TYPE_CHECKING:
     from console.broker import Broker
@@ -109,13 +109,11 @@ def _stay(broker: Broker, port: int | None, note: Callable[[int, int], None]) ->
     """Runs the broker until the first SIGINT or SIGTERM."""
     from sparkdl.errors import SparkdlError
 
-    over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
-    with broker.running(port, note) as address:
+    with asked_to_end() as is_over, broker.running(port, note) as address:
         print(address, flush=True)
         err.print(f"Kafka is running at {address}; Ctrl-C stops it", soft_wrap=True)
-        while not over.wait(_LOOK):
+        while not is_over():
+            time.sleep(_LOOK)
             if broker.status().pid is None:
                 raise SparkdlError(f"the broker has ended: see {broker.log}")
     err.print("Kafka has stopped")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from console.output import KafkaConfig, err, print_problems
+from console.signals import asked_to_end
 from console.train import Data
 from sparkdl.terminal import printable
 
@@ -45,7 +45,7 @@ def produce(
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
     total = limit if loop else min(len(dataset), limit or len(dataset))
     columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, disable=not err.is_terminal) as bar:
+    with asked_to_end() as is_over, Progress(*columns, console=err, disable=not err.is_terminal) as bar:
         task = bar.add_task("sent", total=total)
         count = 0
 
@@ -60,11 +60,10 @@ def produce(
             from streaming.kafka import KafkaAddress
 
             address, config = KafkaAddress.parse(to), ClientConfig.read(kafka_config)
-            delivery = replay_to_topic(images, address, config, rate=rate, on_acknowledged=note)
+            delivery = replay_to_topic(images, address, config, rate=rate, on_acknowledged=note, is_over=is_over)
         else:
             delivery = None
-            with suppress(KeyboardInterrupt):  # what was sent so far is whole, and counted below
-                replay_to_directory(images, Path(to), rate=rate, label_folders=label_folders, on_sent=note)
+            replay_to_directory(images, Path(to), rate=rate, label_folders=label_folders, on_sent=note, is_over=is_over)
     err.print(f"sent {count} images to {to}", soft_wrap=True)
     if delivery is not None:
         for name, why in delivery.refused:

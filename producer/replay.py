@@ -16,6 +16,8 @@ from training.datasets import Dataset, LabelledImage
 
 T = TypeVar("T")
 
+_LOOK = 0.1  # seconds between two looks whether a replay is over
+
 
 def sequence(
     dataset: Dataset, *, limit: int | None = None, shuffle: bool = False, seed: int = 0, loop: bool = False
@@ -44,8 +46,8 @@ def sequence(
     return itertools.islice(rounds(), limit)
 
 
-def paced(items: Iterable[T], rate: float | None) -> Iterator[T]:
-    """The items, `rate` of them a second; None for as fast as they are taken.
+def paced(items: Iterable[T], rate: float | None, is_over: Callable[[], bool]) -> Iterator[T]:
+    """The items, `rate` of them a second (None for as fast as they are taken), until `is_over()`.
 
     Raises
     ------
@@ -58,8 +60,11 @@ def paced(items: Iterable[T], rate: float | None) -> Iterator[T]:
     def wait_and_give() -> Iterator[T]:
         started = time.monotonic()
         for count, item in enumerate(items):
-            if rate is not None:
-                time.sleep(max(0.0, started + count / rate - time.monotonic()))
+            due = started if rate is None else started + count / rate
+            while not is_over() and (left := due - time.monotonic()) > 0:
+                time.sleep(min(left, _LOOK))
+            if is_over():
+                return
             yield item
 
     return wait_and_give()
@@ -72,6 +77,7 @@ def replay_to_directory(
     rate: float | None = None,
     label_folders: bool = False,
     on_sent: Callable[[int], None] = lambda sent: None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> int:
     """Writes each image into `directory` and returns how many there were.
 
@@ -90,6 +96,8 @@ def replay_to_directory(
         Put each image into a folder named as its label.
     on_sent
         Called after each image with the number sent so far.
+    is_over
+        Asked before each image whether to end the replay here.
 
     Raises
     ------
@@ -99,7 +107,7 @@ def replay_to_directory(
         If an image cannot be read or written, or its label is no name for a folder; the message names it and counts
         what was sent.
     """
-    images = paced(images, rate)
+    images = paced(images, rate, is_over)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

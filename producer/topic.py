@@ -50,11 +50,11 @@ def replay_to_topic(
     *,
     rate: float | None = None,
     on_acknowledged: Callable[[int], None] = lambda count: None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Delivery:
     """Sends each image as a message (`streaming.message`), with its name as the key, to a topic made if it is missing.
 
-    The producer is idempotent and waits for all replicas. An interrupt (KeyboardInterrupt) ends the replay: what was
-    handed to the producer is delivered, and counted.
+    The producer is idempotent and waits for all replicas.
 
     Parameters
     ----------
@@ -64,6 +64,8 @@ def replay_to_topic(
         Images a second; None for as fast as it goes.
     on_acknowledged
         Called with the number of acknowledged images so far, on the producer's own thread.
+    is_over
+        Asked before each image whether to end the replay here; what was handed to the producer is still delivered.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def replay_to_topic(
         If no broker answers, or an image cannot be read.
     """
     topic = address.single_topic
-    images = paced(images, rate)
+    images = paced(images, rate, is_over)
     with admin(address, config) as client:
         make_topic(client, topic, {})
         limit = largest_message(client, topic)
@@ -86,19 +88,17 @@ def replay_to_topic(
     )
     sender = _Sender(producer, topic, limit, on_acknowledged)
     try:
-        with suppress(KeyboardInterrupt):
-            for image, _ in images:
-                try:
-                    payload = image.read()
-                except OSError as error:
-                    sender.settle()
-                    raise SparkdlError(
-                        f"{image.name} cannot be sent ({error}); {sender.acknowledged} images were acknowledged "
-                        "before it"
-                    ) from error
-                sender.send(image, payload)
-                if sender.why is not None:
-                    break
+        for image, _ in images:
+            try:
+                payload = image.read()
+            except OSError as error:
+                sender.settle()
+                raise SparkdlError(
+                    f"{image.name} cannot be sent ({error}); {sender.acknowledged} images were acknowledged before it"
+                ) from error
+            sender.send(image, payload)
+            if sender.why is not None:
+                break
         sender.settle()
     finally:
         with suppress(KafkaError):  # of what was given up

@@ -65,6 +65,7 @@ NATIVE = {
     "VGG16": (224, "block5_pool"),
     "VGG19": (224, "block5_pool"),
     "EfficientNetLite0": (224, "head"),
+    "InkNet": (32, "embedding"),
 }
 
 
