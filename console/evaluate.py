@@ -65,6 +65,6 @@ def _measure(spark: SparkSession, version: ModelVersion, dataset: Dataset) -> Ev
     from training.evaluate import evaluate
 
     with working(f"evaluating {version.name} on {len(dataset)} images"):
-        evaluation = evaluate(spark, version.load(), dataset)
+        evaluation = evaluate(spark, version.load(), dataset, version.review_below)
     print_problems([f"{image.name}: {image.reason}, {image.detail}" for image in evaluation.unreadable])
     return evaluation

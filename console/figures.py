@@ -23,6 +23,10 @@ def print_figures(evaluation: Evaluation) -> None:
         summary.add_row(name.replace("_", " "), _with_interval(m[name], m[f"{name}_interval"]))
     summary.add_row("roc auc", "-" if m["roc_auc"] is None else f"{m['roc_auc']:.4f}")
     summary.add_row("calibration error", f"{m['calibration']['ece']:.4f}")
+    if m["review"]:
+        kept, errors = m["review"]["kept"], m["review"]["errors"]
+        wrong = "" if errors is None else f", {errors:.1%} of them mistakes"
+        summary.add_row(f"surer than {m['review']['below']:.2f}", f"{kept:.1%}{wrong}")
     if m["throughput"]:
         summary.add_row("images a second", f"{m['throughput']['images_per_second']:.1f}")
     out.print(summary)

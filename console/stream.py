@@ -45,7 +45,7 @@ def stream(
     ] = None,
     archive_dir: Annotated[Path | None, typer.Option(help="Where --after-read archive moves files.")] = None,
     review_below: Annotated[
-        float | None, typer.Option(help="Confidence below which a prediction needs review [default: 0.5].")
+        float | None, typer.Option(help="Confidence below which a prediction needs review; default: the model's own.")
     ] = None,
     max_bytes: Annotated[int | None, typer.Option(help="Largest encoded image, bytes.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="Largest image, pixels.")] = None,

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparkdl.featurizer import DeepImageFeaturizer
     from sparkdl.normalize import InkNormalizer
+    from sparkdl.temperature import TemperatureScaling
 
-__all__ = ["DeepImageFeaturizer", "InkNormalizer"]
+__all__ = ["DeepImageFeaturizer", "InkNormalizer", "TemperatureScaling"]
 
-_HOMES = {"DeepImageFeaturizer": "sparkdl.featurizer", "InkNormalizer": "sparkdl.normalize"}
+_HOMES = {
+    "DeepImageFeaturizer": "sparkdl.featurizer",
+    "InkNormalizer": "sparkdl.normalize",
+    "TemperatureScaling": "sparkdl.temperature",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -29,6 +29,7 @@ from streaming.sinks import check_sink, open_sink
 from streaming.sources import check_source, close_source, open_source
 from training.registry import ModelVersion, resolve_model
 
+_REVIEW_BELOW = 0.5  # where neither the settings nor the model say
 _POLL = 0.1  # seconds between two looks at the query
 _LOOK = 1.0  # seconds between two looks at the registry
 _SILENCE = 60.0  # seconds after which a source that does not answer makes the stream unready
@@ -149,8 +150,14 @@ class StreamJob:
     def _begin(self) -> _Run:
         self._check_mark()
         limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout)
-        rows = outcomes(self._encoded, self._classifier, self.model.name, self.settings.review_below, limits)
+        rows = outcomes(self._encoded, self._classifier, self.model.name, self._review_below(), limits)
         return _Run(rows, self.settings, self._write)
+
+    def _review_below(self) -> float:
+        for below in (self.settings.review_below, self.model.review_below):
+            if below is not None:
+                return below
+        return _REVIEW_BELOW
 
     def _check_mark(self) -> None:
         """Raises a SparkdlError if the checkpoint is gone: Spark would begin anew in its place, at batch 0."""

@@ -68,7 +68,9 @@ class StreamSettings(BaseSettings):
     )
     after_read: AfterRead = Field(AfterRead.KEEP, description="what is done with files that were read")
     archive_dir: Path | None = Field(None, description="where files that were read are moved to")
-    review_below: float = Field(0.5, ge=0, le=1, description="confidence below which a prediction needs review")
+    review_below: float | None = Field(
+        None, ge=0, le=1, description="confidence below which a prediction needs review; default: the model's own"
+    )
     max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="encoded bytes an image at the most")
     max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="pixels an image at the most")
     decode_timeout: Annotated[float, BeforeValidator(_to_seconds)] = Field(

@@ -159,6 +159,18 @@ def test_throughput_counts_every_image_that_was_read() -> None:
     assert TINY.metrics["throughput"] is None
 
 
+def test_what_needs_no_review_is_counted_with_the_mistakes_in_it() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]])
+    measured = Evaluation(("a", "b"), tuple("1234"), tuple("abab"), tuple("aaab"), probabilities, review_below=0.7)
+    review = measured.metrics["review"]
+    assert (review["below"], review["kept"], review["errors"]) == (0.7, 3 / 4, 1 / 3)
+    assert review["kept_interval"][0] < 3 / 4 < review["kept_interval"][1]
+    assert review["errors_interval"][0] < 1 / 3 < review["errors_interval"][1]
+    nothing = replace(measured, review_below=0.95).metrics["review"]
+    assert (nothing["kept"], nothing["errors"], nothing["errors_interval"]) == (0, None, None)
+    assert TINY.metrics["review"] is None
+
+
 def test_a_class_that_was_only_predicted_counts_in_the_macro_mean() -> None:
     assert judged("abc", labels="aabb", predictions="aabc").metrics["f1_macro"] == pytest.approx((1 + 2 / 3 + 0) / 3)
 

@@ -9,11 +9,14 @@ import pytest
 from pyspark.ml import Pipeline
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 from pyspark.ml.feature import IndexToString
-from pyspark.sql import SparkSession
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import DataFrame, SparkSession
 from refusals import refused
 
 from sparkdl.featurizer import DeepImageFeaturizer
 from sparkdl.normalize import InkNormalizer
+from sparkdl.temperature import TemperatureScaling
+from training.classifiers import FOLDS, validate
 from training.datasets import Dataset, LabelledImage, open_dataset
 from training.evaluate import evaluate
 from training.fit import Fitted, encoded_rows, feature_stages, fit, prepare
@@ -65,11 +68,12 @@ def test_images_that_do_not_decode_are_left_out_and_named_with_their_reason(fitt
     assert all(image.detail for image in fitted.unreadable)
 
 
-def test_the_pipeline_is_ink_features_classifier_and_names(fitted: Fitted) -> None:
+def test_the_pipeline_is_ink_features_classifier_calibration_and_names(fitted: Fitted) -> None:
     assert [type(stage) for stage in fitted.classifier.pipeline.stages] == [
         InkNormalizer,
         DeepImageFeaturizer,
         LogisticRegressionModel,
+        TemperatureScaling,
         IndexToString,
     ]
     assert fitted.classifier.image_column == "image"
@@ -130,6 +134,68 @@ def test_fitting_twice_gives_the_same_classifier(spark: SparkSession) -> None:
     np.testing.assert_allclose(first.coefficientMatrix.toArray(), second.coefficientMatrix.toArray(), rtol=1e-6)
 
 
+# Confidence, from images that the classifier was not fitted on
+
+
+def features(spark: SparkSession, images: int, copies: int = 0) -> DataFrame:
+    """Rows of two classes that lie side by side, and copies of them that are beside themselves."""
+    rng = np.random.default_rng(1)
+    rows = [
+        (f"{i:03d}", float(i % 2), copy, Vectors.dense(rng.normal(i % 2 + 50 * copy, 0.6, 2).tolist()))
+        for i in range(images)
+        for copy in range(copies + 1)
+    ]
+    frame = spark.createDataFrame(rows, ["id", "label", "copy", "features"])
+    return (frame if copies else frame.drop("copy")).cache()
+
+
+def test_each_image_is_predicted_once_by_a_classifier_of_others(spark: SparkSession) -> None:
+    rows = features(spark, 60)
+    chosen, unseen = validate(rows, recipe("digits", ["reg_param=0.01"]), seed=0)
+    assert chosen.reg_param == (0.01,)
+    assert unseen is not None
+    assert sorted(unseen.truth) == [0] * 30 + [1] * 30
+    assert unseen.probabilities.shape == (60, 2)
+    accuracy = (unseen.probabilities.argmax(axis=1) == unseen.truth).mean()
+    assert 0.6 < accuracy < 1
+    # One that has seen them knows them by heart.
+    tree = recipe("digits", ["classifier=DecisionTreeClassifier", "classifier.maxDepth=20"])
+    _, guessed = validate(rows, tree, seed=0)
+    assert guessed is not None
+    assert (guessed.probabilities.argmax(axis=1) == guessed.truth).mean() < 1
+
+
+def test_an_image_that_is_held_out_is_predicted_and_no_other(spark: SparkSession) -> None:
+    _, unseen = validate(features(spark, 40), recipe("digits"), seed=0, held_out=["003", "005", "008"])
+    assert unseen is not None
+    assert sorted(unseen.truth) == [0, 1, 1]
+
+
+def test_altered_copies_are_not_predicted(spark: SparkSession) -> None:
+    _, unseen = validate(features(spark, 30, copies=2), recipe("digits"), seed=0)
+    assert unseen is not None
+    assert len(unseen.truth) == 30
+
+
+def test_where_no_image_can_be_left_out_nothing_is_predicted(spark: SparkSession) -> None:
+    chosen, unseen = validate(features(spark, 3), recipe("digits", ["reg_param=0.1,0.2"]), seed=0)
+    assert (chosen.reg_param, unseen) == ((0.1,), None)
+    _, unseen = validate(features(spark, 3), recipe("digits"), seed=0, held_out=["001"])  # the only one of its class
+    assert unseen is None
+    fitted = fit(spark, Dataset("here", tuple(pictures(1))), SMALL)
+    assert fitted.threshold is None
+    assert isinstance(fitted.classifier.pipeline.stages[-2], LogisticRegressionModel)
+
+
+def test_the_threshold_is_chosen_on_all_images_in_turn(fitted: Fitted) -> None:
+    assert fitted.threshold is not None
+    assert fitted.threshold.images == 36
+    assert fitted.threshold.error_rate == 0.01
+    assert 0.9 < fitted.threshold.kept <= 1
+    assert 0 < fitted.threshold.confidence < 1
+    assert FOLDS > 1
+
+
 # Other classifiers, and pipelines of the user's own
 
 
@@ -145,7 +211,7 @@ def test_fitting_twice_gives_the_same_classifier(spark: SparkSession) -> None:
 def test_any_classifier_with_probabilities_can_be_the_head(spark: SparkSession, settings: list[str]) -> None:
     chosen = recipe("digits", [*QUICK, *settings])
     made = fit(spark, Dataset("here", tuple(pictures(12))), chosen).classifier
-    assert type(made.pipeline.stages[-2]).__name__.startswith(chosen.classifier.removesuffix("Classifier"))
+    assert type(made.pipeline.stages[-3]).__name__.startswith(chosen.classifier.removesuffix("Classifier"))
     evaluation = evaluate(spark, made, Dataset("there", tuple(pictures(20)[12:] + pictures(40)[60:])))
     assert evaluation.metrics["accuracy"] > 0.6
 
@@ -180,7 +246,7 @@ def test_of_several_regularisations_the_best_in_cross_validation_is_taken(spark:
     fitted = fit(spark, Dataset("here", tuple(pictures(12))), chosen)
     assert fitted.recipe is not None
     assert fitted.recipe.reg_param == (0.1,)
-    head = fitted.classifier.pipeline.stages[-2]
+    head = fitted.classifier.pipeline.stages[-3]
     assert isinstance(head, LogisticRegressionModel)
     assert head.getRegParam() == 0.1
 
@@ -202,5 +268,5 @@ def test_altered_copies_are_for_training_only(spark: SparkSession) -> None:
     assert [type(stage) for stage in plain.classifier.pipeline.stages] == [
         type(stage) for stage in altered.classifier.pipeline.stages
     ]
-    weights = [made.classifier.pipeline.stages[-2].coefficientMatrix.toArray() for made in (plain, altered)]
+    weights = [made.classifier.pipeline.stages[-3].coefficientMatrix.toArray() for made in (plain, altered)]
     assert not np.allclose(*weights)

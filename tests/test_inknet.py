@@ -103,8 +103,8 @@ def test_a_frozen_stage_does_not_name_the_file_of_its_weights(weights: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def squares() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """200 drawn digits of 4 classes, each with an altered copy."""
+def squares() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """200 drawn digits of 4 classes, each with an altered copy; their classes; and the tenth that is held out."""
     from PIL import Image
 
     def square(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -118,7 +118,7 @@ def squares() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
             gray = to_gray(pixels)
             rows.append([square(gray), square(alter(gray, np.random.default_rng(seed)))])
             labels.append(label)
-    return np.array(rows, np.uint8), np.array(labels)
+    return np.array(rows, np.uint8), np.array(labels), np.arange(0, len(rows), 10)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_the_graph_computes_what_keras_trained_and_the_same_seed_gives_the_same_weights(
-    squares: tuple[NDArray[np.uint8], NDArray[np.int64]], tmp_path: Path
+    squares: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]], tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorflow", reason="InkNet is trained with TensorFlow, the optional extra `keras`")
     import keras
@@ -155,13 +155,13 @@ def test_the_graph_computes_what_keras_trained_and_the_same_seed_gives_the_same_
 
 @pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_where_it_was(
-    squares: tuple[NDArray[np.uint8], NDArray[np.int64]], cache: Path, tmp_path: Path
+    squares: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]], cache: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorflow", reason="InkNet is trained with TensorFlow, the optional extra `keras`")
-    np.savez(tmp_path / "data.npz", squares=squares[0], labels=squares[1])
+    np.savez(tmp_path / "data.npz", squares=squares[0], labels=squares[1], held_out=squares[2])
     program = (
         "import sys, numpy as np; from training.inknet import train_inknet; data = np.load(sys.argv[1]);"
-        "train_inknet(data['squares'], data['labels'], epochs=4, seed=3, progress=print)"
+        "train_inknet(data['squares'], data['labels'], data['held_out'], epochs=4, seed=3, progress=print)"
     )
     killed = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "data.npz")],

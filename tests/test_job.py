@@ -125,9 +125,10 @@ def test_each_prediction_is_the_most_probable_class(run: Run, model: ModelVersio
         assert row["confidence"] == probabilities[row["prediction"]]
 
 
-def test_a_prediction_below_the_confidence_asked_for_needs_review(run: Run) -> None:
+def test_a_prediction_below_the_model_s_own_confidence_needs_review(run: Run, model: ModelVersion) -> None:
     rows = rows_of(run.sink)
-    assert all(row["needs_review"] == (row["confidence"] < 0.5) for row in rows)
+    assert model.review_below is not None
+    assert all(row["needs_review"] == (row["confidence"] < model.review_below) for row in rows)
     assert {row["needs_review"] for row in rows} == {True, False}
 
 
@@ -152,7 +153,9 @@ def test_a_batch_gives_the_same_outcomes_as_the_stream(run: Run, spark: SparkSes
     images = [(name, image.read(), image.label) for name, image in some.items()]
     images += [(f"broken/{name}", broken.payload, "broken") for name, broken in BROKEN.items()]
     encoded = encoded_rows(spark, images).coalesce(2)
-    batch = outcomes(encoded, model.load(), model.name, 0.5, Limits(max_bytes=MAX_BYTES)).collect()
+    assert model.review_below is not None
+    limits = Limits(max_bytes=MAX_BYTES)
+    batch = outcomes(encoded, model.load(), model.name, model.review_below, limits).collect()
     streamed = {row["id"]: row for part in ("predictions", "dead_letters") for row in rows_of(run.sink, part)}
     assert len(batch) == len(images)
     for row in batch:

@@ -292,3 +292,19 @@ def test_an_empty_directory_and_a_registry_without_a_promoted_version_are_no_mod
     for path in (tmp_path / "empty", small.path):
         with refused(f"{path} is not a model", "expected a registry", "a version", "PipelineModel"):
             resolve_model(str(path))
+
+
+# The confidence below which a prediction needs review
+
+
+def test_a_version_has_the_threshold_that_it_states_or_none(version: ModelVersion) -> None:
+    assert version.review_below is None
+    assert ModelVersion(version.path, {"review": {"confidence": 0.75, "kept": 0.9}}).review_below == 0.75
+    assert ModelVersion(version.path, {"review": {"confidence": 1}}).review_below == 1
+
+
+@pytest.mark.parametrize("review", [{}, 0.5, [0.5], {"confidence": "0.5"}, {"confidence": True}, {"confidence": 1.5}])
+def test_a_threshold_that_is_none_is_refused_before_the_model_is_used(version: ModelVersion, review: object) -> None:
+    strange = ModelVersion(version.path, {**version.description, "review": review})
+    with pytest.raises(SparkdlError, match=r"model\.json does not state its review threshold as 0 to 1"):
+        strange.verify()

@@ -21,12 +21,12 @@ Floats = NDArray[np.floating[Any]]
 Gray = NDArray[np.uint8]
 
 
-def alter(gray: Gray, rng: Generator) -> Gray:
+def alter(gray: Gray, rng: Generator, *, scans: bool = True) -> Gray:
     """Another picture of the same character.
 
-    Turned, leant, stretched and bent; by a thinner or thicker pen; some with a part missing, from a coarse, blurred or
-    hard scan; half of them bright ink on black, the others on paper of any tone, with noise and shade, dark on light or
-    light on dark.
+    Turned, leant, stretched and bent; by a thinner or thicker pen. With `scans`, some have a part missing or are from a
+    coarse, blurred or hard scan, and half are on paper of any tone, with noise and shade, dark on light or light on
+    dark.
 
     Parameters
     ----------
@@ -34,6 +34,8 @@ def alter(gray: Gray, rng: Generator) -> Gray:
         uint8 [H, W], handwriting of any polarity, position and size.
     rng
         All variation comes from it.
+    scans
+        Whether to alter paper and scan too, or only hand and pen.
 
     Returns
     -------
@@ -42,6 +44,8 @@ def alter(gray: Gray, rng: Generator) -> Gray:
     square = Image.fromarray(normalize_ink(gray, _MARGIN)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     ink = _write_anew(np.asarray(square, np.float32), rng)
     ink = _change_pen(ink, rng)
+    if not scans:
+        return ink.astype(np.uint8)
     if rng.random() < 0.1:
         ink = _cover(ink, rng)
     ink = _scan(ink, rng)

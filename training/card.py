@@ -35,7 +35,7 @@ def card(evaluation: Evaluation, about: About, lettering: Lettering, comparison:
         _method(evaluation, about),
         _figures(evaluation),
         _failures(evaluation),
-        _calibration(evaluation),
+        _calibration(evaluation, about),
         _speed(evaluation),
         _comparison(comparison) if comparison is not None else [],
         _classes(evaluation),
@@ -158,7 +158,7 @@ def _failures(evaluation: Evaluation) -> list[str]:
     return lines
 
 
-def _calibration(evaluation: Evaluation) -> list[str]:
+def _calibration(evaluation: Evaluation, about: About) -> list[str]:
     told = evaluation.metrics["calibration"]
     chance = told["ece_if_calibrated"]
     return [
@@ -180,6 +180,33 @@ def _calibration(evaluation: Evaluation) -> list[str]:
         "",
         "![reliability](reliability.png)",
         "",
+        *_review(evaluation, about),
+    ]
+
+
+def _review(evaluation: Evaluation, about: About) -> list[str]:
+    """What the threshold of the stream's `needs_review` keeps."""
+    found = evaluation.metrics["review"]
+    if found is None:
+        return []
+    chosen = about.part("review")
+    origin = ""
+    if chosen.get("confidence") == found["below"]:
+        origin = (
+            f" It was chosen on {count(chosen['images'], 'image')} that the classifier was not fitted on, of which it "
+            f"kept {chosen['kept']:.1%}, to allow {chosen['error_rate']:.1%} of mistakes among those."
+        )
+    wrong = "-" if found["errors"] is None else with_interval(found["errors"], found["errors_interval"])
+    return [
+        f"A prediction with a confidence below {found['below']:.4f} needs review.{origin} Here it gives:",
+        "",
+        *table(
+            ("metric", "value"),
+            [
+                ("share that needs no review", with_interval(found["kept"], found["kept_interval"])),
+                ("mistakes among those", wrong),
+            ],
+        ),
     ]
 
 

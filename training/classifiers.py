@@ -1,11 +1,15 @@
-"""The classifier of a recipe: any of Spark ML's that gives probabilities; its regularisation by cross-validation."""
+"""The classifier of a recipe: any of Spark ML's that gives probabilities; what it says of unseen images."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Collection, Sequence
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors.exceptions.captured import CapturedException
 from pyspark.ml import Estimator
@@ -18,12 +22,13 @@ from pyspark.ml.classification import (
     NaiveBayes,
     RandomForestClassifier,
 )
-from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from sklearn.model_selection import StratifiedKFold
 
 from sparkdl.errors import RequestError, unknown
+from training.confidence import OutOfSample
 from training.recipes import Recipe
 
 CLASSIFIERS: dict[str, type[Estimator[Any]]] = {
@@ -95,38 +100,77 @@ def _value(words: str) -> Any:
         return words
 
 
-def cross_validate(features: DataFrame, recipe: Recipe, seed: int) -> Recipe:
-    """The recipe with one value of `reg_param`: of several, the one of the least log loss over stratified folds.
+def validate(
+    features: DataFrame, recipe: Recipe, seed: int, held_out: Collection[str] | None = None
+) -> tuple[Recipe, OutOfSample | None]:
+    """The recipe with one value of `reg_param`, and what its classifier says of images that it was not fitted on.
 
-    An image and its altered copies are in one fold; what is measured are the images as they are.
+    Of several values, the one of the least log loss is taken, at the temperature that is best for it. An image and its
+    altered copies are on one side always; what is predicted are the images as they are.
 
     Parameters
     ----------
     features
         Cached rows `id, label, features`, and `copy` where there are altered ones, numbered from 1.
+    held_out
+        The ids of the images to predict, by a classifier of all others; None for all of them, in stratified folds. It
+        is for features that the other images have shaped.
+
+    Returns
+    -------
+    None in place of the predictions if a class has too few images to leave any of them out; then the first of several
+    values is taken.
     """
-    if len(recipe.reg_param) == 1:
-        return recipe
     plain = features.where("copy = 0") if "copy" in features.columns else features
     rows = plain.select("id", "label").orderBy("id").collect()
-    ids, labels = [row.id for row in rows], [row.label for row in rows]
-    fold_of = dict.fromkeys(ids, 0)
-    for fold, (_, held) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(ids, labels)):
-        fold_of.update((ids[place], fold) for place in held)
-    folds = features.sparkSession.createDataFrame(list(fold_of.items()), "id string, fold int")
-    parts = features.join(F.broadcast(folds), "id").persist()
-    evaluator = MulticlassClassificationEvaluator(labelCol="label").setMetricName("logLoss")  # type: ignore[arg-type] # not in its stub
+    folds = _folds([row.id for row in rows], [row.label for row in rows], seed, held_out)
+    if folds is None:
+        return _with(recipe, recipe.reg_param[0]), None
+    table = features.sparkSession.createDataFrame(list(folds.items()), "id string, fold int")
+    parts = features.join(F.broadcast(table), "id").persist()
     try:
-        losses = dict.fromkeys(recipe.reg_param, 0.0)
-        for value in recipe.reg_param:
-            estimator = classifier_of(recipe.model_copy(update={"reg_param": (value,)}), seed)
-            for fold in range(FOLDS):
-                model = fit_classifier(estimator, parts.where(F.col("fold") != fold))
-                held = parts.where(F.col("fold") == fold)
-                losses[value] += evaluator.evaluate(
-                    model.transform(held.where("copy = 0") if "copy" in held.columns else held)
-                )
+        found = {
+            value: _out_of_sample(classifier_of(_with(recipe, value), seed), parts, max(folds.values()))
+            for value in recipe.reg_param
+        }
     finally:
         parts.unpersist()
-    best = min(recipe.reg_param, key=lambda value: losses[value])
-    return recipe.model_copy(update={"reg_param": (best,)})
+    best = min(found, key=lambda value: found[value].log_loss(found[value].temperature()))
+    return _with(recipe, best), found[best]
+
+
+def _with(recipe: Recipe, reg_param: float) -> Recipe:
+    return recipe.model_copy(update={"reg_param": (reg_param,)})
+
+
+def _folds(
+    ids: Sequence[str], labels: Sequence[float], seed: int, held_out: Collection[str] | None
+) -> dict[str, int] | None:
+    """The number of each image's fold, from 1; 0 for one that is never predicted."""
+    images = Counter(labels)
+    if held_out is not None:
+        held = set(held_out)
+        left = {label for name, label in zip(ids, labels, strict=True) if name not in held}
+        return {name: int(name in held) for name in ids} if held and left == set(images) else None
+    folds = min(FOLDS, *images.values())
+    if folds < 2:
+        return None
+    fold_of: dict[str, int] = {}
+    splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(ids, labels)
+    for number, (_, held_places) in enumerate(splits, 1):
+        fold_of |= {ids[place]: number for place in held_places}
+    return fold_of
+
+
+def _out_of_sample(classifier: Estimator[Any], parts: DataFrame, folds: int) -> OutOfSample:
+    tables = []
+    for fold in range(1, folds + 1):
+        model = fit_classifier(classifier, parts.where(F.col("fold") != fold))
+        held = parts.where(F.col("fold") == fold)
+        plain = held.where("copy = 0") if "copy" in held.columns else held
+        tables.append(
+            model.transform(plain).select("label", vector_to_array(F.col("probability")).alias("probability")).toArrow()
+        )
+    table = pa.concat_tables(tables)
+    values = table["probability"].combine_chunks().flatten().to_numpy()
+    return OutOfSample(table["label"].to_numpy().astype(np.int64), values.reshape(len(table), -1))

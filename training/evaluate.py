@@ -61,6 +61,8 @@ class Evaluation:
         Images of the data set that did not decode; they are not among the N.
     throughput
         How fast it went; None if that was not measured.
+    review_below
+        The confidence below which a prediction is to be looked at; None if there is none.
     """
 
     classes: tuple[str, ...]
@@ -70,6 +72,7 @@ class Evaluation:
     probabilities: NDArray[np.float64]
     unreadable: tuple[Unreadable, ...] = ()
     throughput: Throughput | None = None
+    review_below: float | None = None
 
     @property
     def confidences(self) -> NDArray[np.float64]:
@@ -104,7 +107,8 @@ class Evaluation:
         figure, and the `recall` of a class), a bootstrap's of the others, None where there is nothing to tell it from.
         `*_macro` are means over the classes that occur, as a label or as a prediction; `*_weighted` over images;
         `roc_auc` is the mean over classes of one against the rest, None where a class has no image; `calibration` is
-        told by `training.calibration`; `confusion_matrix` has a row a true class.
+        told by `training.calibration`; `review` is None without a threshold, else says how many predictions need none;
+        `confusion_matrix` has a row a true class.
         """
         n, k = len(self.labels), len(self.classes)
         counts = Counts.of(self.truth, self.said, k)
@@ -125,6 +129,7 @@ class Evaluation:
             },
             "roc_auc": _mean_area(areas),
             "calibration": calibration(self.truth, self.said, self.probabilities),
+            "review": None if self.review_below is None else self._review(self.review_below),
             "throughput": self.throughput
             and {
                 "images": self.throughput.images,
@@ -146,6 +151,18 @@ class Evaluation:
             "confusion_matrix": matrix.tolist(),
             "classes": list(self.classes),
             "unreadable": len(self.unreadable),
+        }
+
+    def _review(self, below: float) -> dict[str, Any]:
+        """`kept`: the share of predictions with that confidence or more; `errors`: the share of mistakes in those."""
+        kept = self.confidences >= below
+        n, wrong = int(kept.sum()), int((self.truth != self.said)[kept].sum())
+        return {
+            "below": below,
+            "kept": n / len(kept),
+            "kept_interval": wilson(n, len(kept)),
+            "errors": wrong / n if n else None,
+            "errors_interval": wilson(wrong, n) if n else None,
         }
 
     def rows(self, spark: SparkSession) -> DataFrame:
@@ -176,8 +193,15 @@ def _mean_area(areas: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if len(known) == len(areas) else None
 
 
-def evaluate(spark: SparkSession, classifier: Classifier, dataset: Dataset) -> Evaluation:
+def evaluate(
+    spark: SparkSession, classifier: Classifier, dataset: Dataset, review_below: float | None = None
+) -> Evaluation:
     """Applies `classifier` to `dataset`, as a stream would.
+
+    Parameters
+    ----------
+    review_below
+        The confidence below which a prediction is to be looked at, 0..1; to tell how many that are.
 
     Raises
     ------
@@ -220,6 +244,7 @@ def evaluate(spark: SparkSession, classifier: Classifier, dataset: Dataset) -> E
         values.to_numpy().reshape(len(table), len(classes)),
         unreadable,
         throughput,
+        review_below,
     )
 
 

@@ -24,13 +24,16 @@ from sparkdl.featurizer import SCALE_HINTS, DeepImageFeaturizer
 from sparkdl.image import IMAGE_TYPE, arrays_to_struct, struct_to_arrays, to_gray
 from sparkdl.normalize import InkNormalizer, normalize_ink
 from sparkdl.predictor import DECODED, ENCODED, Classifier, decode_rows
+from sparkdl.temperature import TemperatureScaling
 from training.augment import alter
-from training.classifiers import check_classifier, classifier_of, cross_validate, fit_classifier
+from training.classifiers import check_classifier, classifier_of, fit_classifier, validate
+from training.confidence import Threshold
 from training.datasets import Dataset
 from training.inknet import Progress, forget, train_inknet
 from training.recipes import Recipe
 
 _PARTITION = 512  # images that are prepared at a time for a network that is trained
+_HELD_OUT = 0.1  # of the images, for a network that is trained to be tried on
 
 
 def silent(what: str, done: int, of: int) -> None:
@@ -48,14 +51,24 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted classifier, the images that could not be used to fit it, and the recipe as it was applied.
+    """A fitted classifier and what came of the images.
 
-    Of several values of `reg_param` the recipe has the one that was chosen; None where a Pipeline was fitted.
+    Attributes
+    ----------
+    unreadable
+        Images that could not be used to fit it.
+    recipe
+        As it was applied: of several values of `reg_param` it has the one that was chosen. None where a Pipeline was
+        fitted.
+    threshold
+        The confidence below which a prediction is to be looked at, chosen on images that the classifier was not fitted
+        on. None where a Pipeline was fitted, or images were too few.
     """
 
     classifier: Classifier
     unreadable: tuple[Unreadable, ...]
     recipe: Recipe | None = None
+    threshold: Threshold | None = None
 
 
 def encoded_rows(spark: SparkSession, dataset: Dataset) -> DataFrame:
@@ -126,7 +139,8 @@ def fit(
     """Fits `recipe` on all of `dataset`.
 
     The network runs once over the images; the classifier's passes read the features from memory (spilled to disk
-    where they do not fit).
+    where they do not fit). Its confidence is calibrated by `sparkdl.TemperatureScaling`, on images that it was not
+    fitted on, unless the data set is too small to leave any out.
 
     Parameters
     ----------
@@ -156,28 +170,32 @@ def fit(
             fitted = recipe.fit(rows.where("reason is null"))
         return Fitted(Classifier(PipelineModel([*fitted.stages, names]), classes), unreadable)
     classifier_of(recipe, seed)  # refuses what it does not take, before any work
+    weights = held_out = None
     if recipe.trains_network:
-        weights = _train_network(spark, images, len(dataset), recipe, seed, progress)
-        stages = feature_stages(recipe, weights)
-    else:
-        weights = None
-        stages = feature_stages(recipe)
+        weights, held_out = _train_network(spark, images, len(dataset), recipe, seed, progress)
+    stages = feature_stages(recipe, weights)
     for stage in stages:
         if isinstance(stage, DeepImageFeaturizer):
             stage.freeze()
     if weights is not None:
         forget(weights)
     elif recipe.copies:
-        images = _with_copies(images, recipe.copies, seed)
+        images = _with_copies(images, recipe, seed)
     features = PipelineModel(stages).transform(images).drop("image", "ink")
     progress("reading images and computing features", 0, 0)
     with _kept(features) as rows:
         unreadable = _refused(dataset, rows)
         good = rows.where("reason is null")
         progress("fitting the classifier", 0, 0)
-        chosen = cross_validate(good, recipe, seed)
+        chosen, unseen = validate(good, recipe, seed, held_out)
         head = fit_classifier(classifier_of(chosen, seed), good)
-    return Fitted(Classifier(PipelineModel([*stages, head, names]), classes), unreadable, chosen)
+    stages = [*stages, head]
+    threshold = None
+    if unseen is not None:
+        temperature = unseen.temperature()
+        threshold = unseen.scaled(temperature).threshold(chosen.review_error)
+        stages.append(TemperatureScaling(temperature=temperature))
+    return Fitted(Classifier(PipelineModel([*stages, names]), classes), unreadable, chosen, threshold)
 
 
 @contextmanager
@@ -196,31 +214,37 @@ def _refused(dataset: Dataset, rows: DataFrame) -> tuple[Unreadable, ...]:
     return unreadable
 
 
-def _with_copies(images: DataFrame, copies: int, seed: int) -> DataFrame:
-    """Each good row, and `copies` altered ones of it; the column `copy` numbers them from 0, which is as it is."""
+def _with_copies(images: DataFrame, recipe: Recipe, seed: int) -> DataFrame:
+    """Each good row, and altered ones of it; the column `copy` numbers them from 0, which is as it is."""
 
     def altered(column: pa.Array, ids: pa.Array, numbers: pa.Array) -> pa.Array:
         rows = zip(struct_to_arrays(column), ids.to_pylist(), numbers.to_pylist(), strict=True)
         pictures = [
-            image if number == 0 or image is None else _altered(to_gray(image), name, number, seed)[:, :, np.newaxis]
+            image
+            if number == 0 or image is None
+            else _altered(to_gray(image), recipe, name, number, seed)[:, :, np.newaxis]
             for image, name, number in rows
         ]
         return arrays_to_struct(column.field("origin"), pictures)
 
-    number = F.when(F.col("reason").isNull(), F.sequence(F.lit(0), F.lit(copies))).otherwise(F.array(F.lit(0)))
+    number = F.when(F.col("reason").isNull(), F.sequence(F.lit(0), F.lit(recipe.copies))).otherwise(F.array(F.lit(0)))
     numbered = images.withColumn("copy", F.explode(number))
     return numbered.withColumn("image", arrow_udf(altered, IMAGE_TYPE)(F.col("image"), F.col("id"), F.col("copy")))
 
 
-def _altered(gray: NDArray[np.uint8], name: str, number: int, seed: int) -> NDArray[np.uint8]:
-    return alter(gray, np.random.default_rng([seed, number, zlib.crc32(name.encode())]))
+def _altered(gray: NDArray[np.uint8], recipe: Recipe, name: str, number: int, seed: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng([seed, number, zlib.crc32(name.encode())])
+    return alter(gray, rng, scans=recipe.copies_of == "scans")
 
 
 def _train_network(
     spark: SparkSession, images: DataFrame, count: int, recipe: Recipe, seed: int, progress: Progress
-) -> Path:
-    """Trains InkNet on squares of ink, made as the pipeline makes them; gives the file of its weights."""
-    side, margin, copies = recipe.input_size, recipe.ink_margin, recipe.copies
+) -> tuple[Path, list[str]]:
+    """Trains InkNet on squares of ink, made as the pipeline makes them.
+
+    Gives the file of its weights, and the names of the images that they were not learnt from.
+    """
+    side, margin = recipe.input_size, recipe.ink_margin
     resample = SCALE_HINTS[recipe.scale_hint]
 
     def squares(column: pa.Array, ids: pa.Array) -> pa.Array:
@@ -228,7 +252,7 @@ def _train_network(
         for image, name in zip(struct_to_arrays(column), ids.to_pylist(), strict=True):
             assert image is not None  # a row without an image was left out
             gray = to_gray(image)
-            variants = [gray, *(_altered(gray, name, number, seed) for number in range(1, copies + 1))]
+            variants = [gray, *(_altered(gray, recipe, name, number, seed) for number in range(1, recipe.copies + 1))]
             inks = [normalize_ink(variant, margin)[:, :, np.newaxis] for variant in variants]
             rows.append(b"".join(runtime.fit(ink, (side, side), resample)[:, :, 0].tobytes() for ink in inks))
         return pa.array(rows, pa.binary())
@@ -245,7 +269,9 @@ def _train_network(
         raise RequestError("no image can be decoded")
     rows.sort(key=lambda row: row[0])  # the same order, however Spark has spread them
     labels = np.array([label for _, label, _ in rows])
-    return train_inknet(np.stack([made for _, _, made in rows]), labels, recipe.epochs, seed, progress)
+    held_out = np.random.default_rng(seed).permutation(len(rows))[: round(len(rows) * _HELD_OUT)]
+    weights = train_inknet(np.stack([made for _, _, made in rows]), labels, held_out, recipe.epochs, seed, progress)
+    return weights, [rows[place][0] for place in held_out]
 
 
 def _index(label: Column, classes: Sequence[str]) -> Column:

@@ -28,12 +28,17 @@ Progress = Callable[[str, int, int], None]
 
 
 def train_inknet(
-    squares: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, seed: int, progress: Progress
+    squares: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+    epochs: int,
+    seed: int,
+    progress: Progress,
 ) -> Path:
     """Trains the network and gives the file of its weights; the same arguments give the same file.
 
-    A tenth of the images is kept aside to tell when more training makes it worse: then it ends early, and of all
-    epochs the weights of the best are kept. What is needed to go on is saved after each epoch in the user's cache; the
+    When more training makes it worse on the images held out it ends early, and of all epochs the weights of the best
+    are kept. What is needed to go on is saved after each epoch in the user's cache; the
     next call with the same arguments goes on from there. A GPU is used if TensorFlow finds one.
 
     Parameters
@@ -43,6 +48,9 @@ def train_inknet(
         epoch takes one of them, by chance.
     labels
         int64 [images]: the class index of each, 0 to K - 1.
+    held_out
+        int64: the indices of the images that it does not learn from, but is tried on after each epoch. Without any, it
+        is tried on those it learns from.
     epochs
         How often each image is looked at, at the most.
 
@@ -60,7 +68,7 @@ def train_inknet(
             )
     request = {"epochs": epochs, "seed": seed}
     digest = hashlib.sha256(json.dumps(request).encode())
-    for array in (squares, labels):
+    for array in (squares, labels, held_out):
         digest.update(np.ascontiguousarray(array).data)
     place = cache_directory() / "training" / digest.hexdigest()[:32]
     place.mkdir(parents=True, exist_ok=True)
@@ -68,6 +76,7 @@ def train_inknet(
     if not weights.is_file():
         np.save(place / "squares.npy", squares)
         np.save(place / "labels.npy", labels)
+        np.save(place / "held_out.npy", held_out)
         _run(place, request, progress)
     return weights
 

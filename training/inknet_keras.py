@@ -22,16 +22,23 @@ WARM_UP = 300  # batches
 DECAY = 0.02
 SMOOTHING = 0.05
 PATIENCE = 6  # epochs without a better validation loss
-HELD_OUT = 0.1
 
 
 def main() -> None:
     """Takes the directory with the arrays, and the request as JSON; writes `epoch epochs accuracy` after each epoch."""
     place, request = Path(sys.argv[1]), json.loads(sys.argv[2])
-    train(place, np.load(place / "squares.npy", mmap_mode="r"), np.load(place / "labels.npy"), **request)
+    squares = np.load(place / "squares.npy", mmap_mode="r")
+    train(place, squares, np.load(place / "labels.npy"), np.load(place / "held_out.npy"), **request)
 
 
-def train(place: Path, squares: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
+def train(
+    place: Path,
+    squares: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+    epochs: int,
+    seed: int,
+) -> None:
     """See `training.inknet.train_inknet`; writes `WEIGHTS` into `place`."""
     import keras
     import tensorflow as tf
@@ -40,9 +47,7 @@ def train(place: Path, squares: NDArray[np.uint8], labels: NDArray[np.int64], ep
     tf.config.experimental.enable_op_determinism()
     images, variants = squares.shape[:2]
     classes = int(labels.max()) + 1
-    order = np.random.default_rng(seed).permutation(images)
-    held_out = order[: round(images * HELD_OUT)]
-    learned = np.sort(order[len(held_out) :])
+    learned = np.setdiff1d(np.arange(images), held_out)
     batch = min(BATCH, max(len(learned) // 8, 1))
     steps = math.ceil(len(learned) / batch)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -40,6 +40,9 @@ class Recipe(BaseModel):
     pooling: str = Field(description="none, average or a grid such as 3x3")
     weights: str | None = Field(default=None, description="a file of weights; default: the published ones")
     copies: int = Field(default=0, ge=0, description="altered copies of each image to train on, as of other hands")
+    copies_of: Literal["hands", "scans"] = Field(
+        default="scans", description="what copies differ in: hand and pen (hands), or paper and scanner too (scans)"
+    )
     epochs: int = Field(default=0, ge=0, description="how often InkNet looks at each image while it is trained")
     classifier: str = Field(default="LogisticRegression", description="a classifier out of pyspark.ml.classification")
     classifier_params: dict[str, str] = Field(
@@ -51,6 +54,9 @@ class Recipe(BaseModel):
         description="its regParam, if it has one; of several values the best in cross-validation is taken",
     )
     elastic_net_param: float = Field(default=0.0, ge=0, le=1, description="its elasticNetParam, if it has one")
+    review_error: float = Field(
+        default=0.01, ge=0, lt=1, description="share of mistakes to allow among predictions that need no review"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

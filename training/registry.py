@@ -43,6 +43,23 @@ class ModelVersion:
         """The directory of the Spark PipelineModel."""
         return self.path / PIPELINE if self.description else self.path
 
+    @property
+    def review_below(self) -> float | None:
+        """The confidence below which a prediction of this model needs review, 0..1; None if it has none of its own.
+
+        Raises
+        ------
+        SparkdlError
+            If `model.json` states something else.
+        """
+        review = self.description.get("review")
+        if review is None:
+            return None
+        below = review.get("confidence") if isinstance(review, dict) else None
+        if isinstance(below, bool) or not isinstance(below, int | float) or not 0 <= below <= 1:
+            raise SparkdlError(f"model {self.name}: {MODEL_JSON} does not state its review threshold as 0 to 1")
+        return float(below)
+
     def verify(self) -> None:
         """Compares every file with the SHA-256 that `model.json` states.
 
@@ -62,6 +79,7 @@ class ModelVersion:
                     raise SparkdlError(f"model {self.name}: {name} is not part of the model")
                 if stated[name] != present[name]:
                     raise SparkdlError(f"model {self.name}: {name} differs from what was saved")
+            _ = self.review_below
         check_pipeline(self.name, self.pipeline)
 
     def load(self) -> Classifier:

@@ -17,6 +17,7 @@ STAGES = frozenset(
     {
         "sparkdl.featurizer.DeepImageFeaturizer",
         "sparkdl.normalize.InkNormalizer",
+        "sparkdl.temperature.TemperatureScaling",
         *(
             f"org.apache.spark.ml.feature.{name}"
             for name in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 
@@ -58,7 +58,8 @@ def train(
     recipe = fitted.recipe or recipe
     middle = time.monotonic()
     progress("testing", 0, 0)
-    evaluation = evaluate(spark, fitted.classifier, test)
+    review_below = None if fitted.threshold is None else fitted.threshold.confidence
+    evaluation = evaluate(spark, fitted.classifier, test, review_below)
     end = time.monotonic()
     images = len(part) - len(fitted.unreadable)
     description = {
@@ -75,6 +76,7 @@ def train(
             "seed": seed,
         },
         "fit_seconds": round(middle - start, 1),
+        "review": asdict(fitted.threshold) if fitted.threshold is not None else None,
         "metrics": evaluation.metrics,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},

@@ -1,0 +1,127 @@
+"""Renders the figures that are kept as the tables of docs/results.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Figures = Mapping[str, Any]
+
+
+def rendered(page: str, figures: Figures) -> str:
+    """`page` with what stands between `<!-- NAME -->` and `<!-- end -->` replaced by the table of that name."""
+
+    def table(match: re.Match[str]) -> str:
+        name = match[1]
+        protocol, _, _ = name.partition(" ")
+        lines = TABLES[name](figures[protocol]) if protocol in figures else ["Not measured yet."]
+        return "\n".join([f"<!-- {name} -->", *lines, "<!-- end -->"])
+
+    return re.sub(r"<!-- ([\w -]+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows)]
+
+
+def _spread(values: Sequence[float | None], digits: int = 3) -> str:
+    mean, deviation = values
+    return f"{mean:.{digits}f}" if deviation is None else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def _share(value: float, interval: Sequence[float]) -> str:
+    return f"{value:.4f} ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def _few(figures: Figures) -> list[str]:
+    scores = {
+        "accuracy": "accuracy",
+        "precision_weighted": "precision, weighted",
+        "recall_weighted": "recall, weighted",
+        "f1_weighted": "F1, weighted",
+        "roc_auc": "ROC-AUC",
+    }
+    rows = [(shown, *(_spread(found[name]) for found in figures.values())) for name, shown in scores.items()]
+    rows += [
+        ("seconds to fit", *(_spread(found["fit_seconds"], 1) for found in figures.values())),
+        ("calibration error", *(f"{found['ece']:.4f}" for found in figures.values())),
+        ("the same, by chance alone", *(f"{found['ece_if_calibrated']:.4f}" for found in figures.values())),
+        ("kept without review", *(f"{found['kept']:.1%}" for found in figures.values())),
+        ("mistakes among those", *(f"{found['errors']:.2%}" for found in figures.values())),
+    ]
+    return _table(("", *(f"`{name}`" for name in figures)), rows)
+
+
+def _many(figures: Figures) -> list[str]:
+    tests = {"held out": "`numta28.npz`, the tenth kept aside", "isi500": "`isi500`", "numtadb": "`numtadb`"}
+    rows = []
+    for name, found in figures.items():
+        for key, shown in tests.items():
+            of = found[key]
+            rows.append(
+                (
+                    f"`{name}`",
+                    shown,
+                    str(of["n"]),
+                    _share(of["accuracy"], of["accuracy_interval"]),
+                    f"{of['ece']:.4f}",
+                    f"{of['review']['kept']:.1%}",
+                    f"{of['review']['errors']:.2%}",
+                )
+            )
+    return _table(("recipe", "tested on", "images", "accuracy", "calibration error", "kept", "mistakes in those"), rows)
+
+
+def _cost(figures: Figures) -> list[str]:
+    rows = [
+        (f"`{name}`", str(of["images"]), f"{of['fit_seconds'] / 60:.1f}", f"{of['held out']['images_per_second']:.0f}")
+        for name, of in figures.items()
+    ]
+    return _table(("recipe", "images", "minutes to fit", "images a second when tested"), rows)
+
+
+def _strangers(figures: Figures) -> list[str]:
+    names = list(figures)
+    rows = [
+        (
+            kind,
+            str(of["n"]),
+            *(f"{figures[name]['strangers'][kind]['sure']:.1%}" for name in names),
+            *(f"{figures[name]['strangers'][kind]['mean_confidence']:.2f}" for name in names),
+        )
+        for kind, of in figures[names[0]]["strangers"].items()
+    ]
+    header = ("shown", "images", *(f"kept by `{name}`" for name in names), *(f"confidence, `{n}`" for n in names))
+    return _table(header, rows)
+
+
+def _curve(figures: Figures) -> list[str]:
+    sizes = sorted({of["images_a_class"] for of in figures.values()})
+    recipes = list(dict.fromkeys(of["recipe"] for of in figures.values()))
+    cells = {(of["recipe"], of["images_a_class"]): f"{_spread(of['accuracy'], 4)}" for of in figures.values()}
+    rows = [(str(size), *(cells.get((name, size), "") for name in recipes)) for size in sizes]
+    return _table(("images a class", *(f"`{name}`" for name in recipes)), rows)
+
+
+def _drawn(figures: Figures) -> list[str]:
+    rows = [
+        (
+            f"`{name}`",
+            str(of["images"]),
+            *(_share(of[test]["accuracy"], of[test]["accuracy_interval"]) for test in TESTS),
+        )
+        for name, of in figures.items()
+    ]
+    return _table(("recipe", "drawn images", *(f"`{test}`" for test in TESTS)), rows)
+
+
+TESTS = ("numta500", "isi500", "numtadb")
+TABLES: Mapping[str, Callable[[Figures], list[str]]] = {
+    "few": _few,
+    "many": _many,
+    "many cost": _cost,
+    "many strangers": _strangers,
+    "curve": _curve,
+    "drawn": _drawn,
+}

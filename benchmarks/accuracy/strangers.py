@@ -1,0 +1,85 @@
+"""Pictures that show no digit at all, to see how sure a model of digits is of them."""
+
+from __future__ import annotations
+
+import io
+import string
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy.interpolate import CubicSpline
+from sklearn.datasets import load_sample_images
+
+from training.augment import alter
+from training.datasets import Dataset, LabelledImage
+
+Pixels = NDArray[np.uint8]
+
+_SIDE = 96
+_FACES = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSansMono", "STIXGeneralItalic", "cmmi10")
+_LETTERS = "".join(sorted(set(string.ascii_letters) - set("oOqQ")))  # those that no Bengali digit looks like
+
+
+def _letter(rng: Generator) -> Pixels:
+    """A Latin letter, in a face that comes with matplotlib, altered as handwriting is for training."""
+    face = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{rng.choice(_FACES)}.ttf"
+    picture = Image.new("L", (_SIDE, _SIDE))
+    font = ImageFont.truetype(str(face), _SIDE * 2 // 3)
+    ImageDraw.Draw(picture).text((_SIDE / 2, _SIDE / 2), rng.choice(list(_LETTERS)), 255, font, "mm")
+    return alter(np.asarray(picture, np.uint8), rng)
+
+
+def _scribble(rng: Generator) -> Pixels:
+    """A line drawn to and fro without lifting the pen."""
+    turns = rng.uniform(0.15, 0.85, (int(rng.integers(5, 11)), 2)) * _SIDE
+    line = CubicSpline(np.arange(len(turns)), turns)(np.linspace(0, len(turns) - 1, 40 * len(turns)))
+    picture = Image.new("L", (_SIDE, _SIDE), 235)
+    ImageDraw.Draw(picture).line([(x, y) for x, y in line], 30, int(rng.integers(2, 6)), "curve")
+    return np.asarray(picture)
+
+
+def _blank_page(rng: Generator) -> Pixels:
+    """Paper of any tone with grain and shade, and nothing on it."""
+    x, y = np.meshgrid(np.linspace(-1, 1, _SIDE), np.linspace(-1, 1, _SIDE))
+    shade = rng.normal(0, 8, 2)
+    grain = rng.normal(0, rng.uniform(0, 5), (_SIDE, _SIDE))
+    return np.clip(rng.uniform(40, 245) + shade[0] * x + shade[1] * y + grain, 0, 255).astype(np.uint8)
+
+
+def _photo(rng: Generator) -> Pixels:
+    """A part of one of the two photographs that come with scikit-learn, in colour."""
+    images = load_sample_images().images
+    image = images[int(rng.integers(len(images)))]
+    side = int(rng.integers(64, min(image.shape[:2])))
+    top, left = (int(rng.integers(extent - side + 1)) for extent in image.shape[:2])
+    part = Image.fromarray(image[top : top + side, left : left + side])
+    return np.asarray(part.resize((180, 180)), np.uint8)
+
+
+def _noise(rng: Generator) -> Pixels:
+    """Each pixel by chance."""
+    return rng.integers(0, 256, (_SIDE, _SIDE), dtype=np.uint8)
+
+
+STRANGERS: Mapping[str, Callable[[Generator], Pixels]] = {
+    "Latin letters": _letter,
+    "scribbles": _scribble,
+    "blank pages": _blank_page,
+    "parts of photographs": _photo,
+    "noise": _noise,
+}
+
+
+def strangers(kind: str, count: int) -> Dataset:
+    """`count` pictures of one kind, as PNG, without labels."""
+    images = []
+    for number in range(count):
+        file = io.BytesIO()
+        Image.fromarray(STRANGERS[kind](np.random.default_rng(number))).save(file, "PNG")
+        images.append(LabelledImage(f"{number}.png", "", payload=file.getvalue()))
+    return Dataset(kind, tuple(images))
