@@ -85,7 +85,10 @@ RECIPES: dict[str, Recipe] = {
             input_size=96,
             tap_layers=("block7", "block14"),
             pooling="3x3",
-            reg_param=(0.25,),
+            copies=3,
+            copies_of="hands",
+            max_iter=40,
+            reg_param=(0.1,),
         ),
         Recipe(
             name="digits-large",

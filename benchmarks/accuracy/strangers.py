@@ -54,7 +54,7 @@ def _blank_page(rng: Generator) -> Pixels:
 def _photo(rng: Generator) -> Pixels:
     """A part of one of the two photographs that come with scikit-learn, in colour."""
     images = load_sample_images().images
-    image = images[int(rng.integers(len(images)))]
+    image: Pixels = images[int(rng.integers(len(images)))]
     side = int(rng.integers(64, min(image.shape[:2])))
     top, left = (int(rng.integers(extent - side + 1)) for extent in image.shape[:2])
     part = Image.fromarray(image[top : top + side, left : left + side])

@@ -163,7 +163,7 @@ class Trial:
                 with suppress(psutil.NoSuchProcess):
                     member.kill()
             process.wait()
-            wait_until(lambda: not any(_lives(member) for member in family), 60)
+            wait_until(lambda: not any(lives(member) for member in family), 60)
 
     def run(self, *arguments: str, seconds: float = 600, **environment: str) -> int:
         """Runs the stream until it ends by itself, by a fault point too; gives its exit code (-9: killed)."""
@@ -246,7 +246,8 @@ def processes_of(driver: int) -> list[psutil.Process]:
     return found
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended and is not yet waited for does not."""
     with suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False

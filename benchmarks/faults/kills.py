@@ -24,7 +24,19 @@ from contextlib import contextmanager, suppress
 from itertools import count
 
 import psutil
-from harness import WORK, Expected, SinkKind, Trial, drawn_images, drop, faults, processes_of, trained_models, verdict
+from harness import (
+    WORK,
+    Expected,
+    SinkKind,
+    Trial,
+    drawn_images,
+    drop,
+    faults,
+    lives,
+    processes_of,
+    trained_models,
+    verdict,
+)
 
 from training.datasets import LabelledImage
 
@@ -143,6 +155,7 @@ def _kill_workers(
 ) -> tuple[Expected, dict[str, object]]:
     fed: list[Expected] = []
     killed: Counter[str] = Counter()
+    known: set[psutil.Process] = set()
     with trial.stream(*_FLAGS, "--retries", "20") as process:
         while trial.batches() == 0 and process.poll() is None:
             if not fed:
@@ -158,8 +171,9 @@ def _kill_workers(
             if process.poll() is not None:
                 print(trial.tail(), file=sys.stderr)
                 raise SystemExit(f"the stream ended by itself with exit code {process.returncode}")
+            known = {*processes_of(process.pid), *_alive_of(known)}
             by_kind = defaultdict(list)
-            for other in processes_of(process.pid):
+            for other in known:
                 if kind := _kind(other, process.pid):
                     by_kind[kind].append(other)
             if not by_kind:  # Spark is starting them again
@@ -183,6 +197,14 @@ def _kill_workers(
     }
 
 
+def _alive_of(known: set[psutil.Process]) -> Iterator[psutil.Process]:
+    """Those that run, and their children: workers whose daemon was killed go on, and Spark goes on using them."""
+    for process in filter(lives, known):
+        yield process
+        with suppress(psutil.Error):
+            yield from process.children(recursive=True)
+
+
 def _kind(process: psutil.Process, driver: int) -> str:
     """What a Python process of the stream is; empty for others and for the driver."""
     with suppress(psutil.Error):
@@ -193,7 +215,7 @@ def _kind(process: psutil.Process, driver: int) -> str:
             return "decoder"
         if "pyspark.daemon" in words:
             parent = process.parent()
-            return "worker" if parent is not None and "pyspark.daemon" in " ".join(parent.cmdline()) else "daemon"
+            return "daemon" if parent is not None and "java" in parent.name() else "worker"
         if "pyspark" in words:
             return "planner"
     return ""

@@ -30,8 +30,10 @@ _DISK_BYTES = 24 << 20
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=400)
-    parser.add_argument("cases", nargs="*", choices=[*_CASES, []], metavar="CASE")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(_CASES)}; default: all")
     chosen = parser.parse_args()
+    if strange := set(chosen.cases) - set(_CASES):
+        parser.error(f"no case {', '.join(sorted(strange))}: expected some of {', '.join(_CASES)}")
     code = 0
     for name in chosen.cases or _CASES:
         trial = Trial(WORK / "storage" / name, trained_models())
