@@ -27,9 +27,9 @@ from streaming.promotions import Promotions, RefusedModelError, load_successor
 from streaming.settings import StreamSettings
 from streaming.sinks import check_sink, open_sink
 from streaming.sources import check_source, close_source, open_source
+from training.confidence import LOWEST
 from training.registry import ModelVersion, resolve_model
 
-_REVIEW_BELOW = 0.5  # where neither the settings nor the model say
 _POLL = 0.1  # seconds between two looks at the query
 _LOOK = 1.0  # seconds between two looks at the registry
 _SILENCE = 60.0  # seconds after which a source that does not answer makes the stream unready
@@ -157,7 +157,7 @@ class StreamJob:
         for below in (self.settings.review_below, self.model.review_below):
             if below is not None:
                 return below
-        return _REVIEW_BELOW
+        return LOWEST
 
     def _check_mark(self) -> None:
         """Raises a SparkdlError if the checkpoint is gone: Spark would begin anew in its place, at batch 0."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
+LOWEST = 0.5
+"""The lowest threshold."""
 _TEMPERATURES = (0.05, 20.0)
 _TINY = 1e-12  # the probability that one of 0 is taken for
 
@@ -36,6 +37,8 @@ class OutOfSample:
 
     def temperature(self) -> float:
         """That of the least log loss, 0.05 to 20."""
+        from scipy.optimize import minimize_scalar  # takes long to load, and a stream needs none of it
+
         found = minimize_scalar(
             lambda log: self.log_loss(np.exp(log)), bounds=np.log(_TEMPERATURES).tolist(), method="bounded"
         )
@@ -49,8 +52,9 @@ class OutOfSample:
     def threshold(self, error_rate: float) -> Threshold:
         """The lowest confidence at which at most `error_rate` of the images with so much or more are mistakes.
 
-        No confidence is so low that no image here had it: what a classifier does below that, nobody knows. Where not
-        even the surest images keep to the rate it is 1, which keeps those alone that are entirely sure.
+        It is never below 0.5, where another class may be as likely, nor so low that no image here had it: what a
+        classifier does below that, nobody knows. Where not even the surest images keep to the rate it is 1, which
+        keeps those alone that are entirely sure.
         """
         confidence = self.probabilities.max(axis=1)
         order = np.argsort(-confidence, kind="stable")
@@ -58,10 +62,9 @@ class OutOfSample:
         errors = np.cumsum(self.probabilities.argmax(axis=1)[order] != self.truth[order])
         count = np.arange(1, len(order) + 1)
         last_of_equals = np.append(descending[1:] < descending[:-1], True)
-        good = np.flatnonzero(last_of_equals & (errors <= error_rate * count))
-        if not len(good):
-            return Threshold(1.0, error_rate, 0.0, len(order))
-        return Threshold(float(descending[good[-1]]), error_rate, float(count[good[-1]] / len(order)), len(order))
+        good = np.flatnonzero(last_of_equals & (descending >= LOWEST) & (errors <= error_rate * count))
+        below = float(descending[good[-1]]) if len(good) else 1.0
+        return Threshold(below, error_rate, float((confidence >= below).mean()), len(order))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sparkdl.inknet import SIDE, STRIDES, is_block
 from training.inknet import STATE, WEIGHTS
+from training.strangers import strangers
 
 WIDTHS = (16, 32, 64, 128)
 EMBEDDING = 128
@@ -22,6 +23,7 @@ WARM_UP = 300  # batches
 DECAY = 0.02
 SMOOTHING = 0.05
 PATIENCE = 6  # epochs without a better validation loss
+STRANGERS = 6  # pictures of characters, to one that shows none
 
 
 def main() -> None:
@@ -70,7 +72,10 @@ def train(
         chosen = chance.integers(variants, size=len(mixed))
         for start in range(0, len(mixed), batch):
             rows = mixed[start : start + batch]
-            model.train_on_batch(_fed(squares[rows, chosen[start : start + batch]]), truth[rows])
+            pictures = squares[rows, chosen[start : start + batch]]
+            others = strangers(pictures, max(len(rows) // STRANGERS, 1), chance)
+            undecided = np.full((len(others), classes), 1 / classes, np.float32)
+            model.train_on_batch(_fed(np.concatenate([pictures, others])), np.concatenate([truth[rows], undecided]))
         loss, accuracy = _validate(model, squares, truth, held_out if len(held_out) else learned)
         said["epoch"] += 1
         said["waited"] += 1

@@ -1,0 +1,86 @@
+"""Makes ink that is no character, for a network to learn that not all it sees is one of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+Squares = NDArray[np.uint8]
+
+_FINE = 4  # how much larger lines are drawn than they end up
+
+
+def strangers(squares: Squares, count: int, rng: Generator) -> Squares:
+    """Pictures that show none of the characters, made of theirs or of nothing.
+
+    Parameters
+    ----------
+    squares
+        uint8 [N, side, side]: bright ink on black, of at least one character.
+    count
+        How many to make.
+    rng
+        All chance comes from it.
+
+    Returns
+    -------
+    uint8 [count, side, side]: parts of several characters side by side, one part of a character enlarged, lines drawn
+    to and fro, and blots and grain as paper and photographs leave them.
+    """
+    kinds = rng.integers(len(_KINDS), size=count)
+    made = [_KINDS[kind](squares, rng) for kind in kinds]
+    return np.stack(made) if made else np.empty((0, *squares.shape[1:]), np.uint8)
+
+
+def _patchwork(squares: Squares, rng: Generator) -> Squares:
+    """Four quarters of other characters, none where it was."""
+    side = squares.shape[1]
+    half = side // 2
+    corners = [(0, 0), (0, half), (half, 0), (half, half)]
+    made = np.zeros((side, side), np.uint8)
+    for number, (top, left) in enumerate(corners):
+        picture = squares[rng.integers(len(squares))]
+        above, beside = corners[(number + rng.integers(1, 4)) % 4]
+        made[top : top + half, left : left + half] = picture[above : above + half, beside : beside + half]
+    return made
+
+
+def _part(squares: Squares, rng: Generator) -> Squares:
+    """A part of a character, a third to a half of its side, as large as the whole."""
+    side = squares.shape[1]
+    size = int(rng.integers(side // 3, side // 2 + 1))
+    top, left = rng.integers(side - size + 1, size=2)
+    picture = Image.fromarray(squares[rng.integers(len(squares))][top : top + size, left : left + size])
+    return np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR))
+
+
+def _lines(squares: Squares, rng: Generator) -> Squares:
+    """One or two lines that turn more often than a character's do."""
+    side = squares.shape[1]
+    picture = Image.new("L", (side * _FINE, side * _FINE))
+    pen = ImageDraw.Draw(picture)
+    width = int(rng.integers(2, 5)) * _FINE * side // 32
+    for _ in range(rng.integers(1, 3)):
+        turns = rng.uniform(0.08, 0.92, (int(rng.integers(5, 10)), 2)) * side * _FINE
+        if rng.random() < 0.5:  # rounded
+            turns = np.stack([ndimage.zoom(turns[:, axis], 6, order=3) for axis in (0, 1)], axis=1)
+        pen.line([(x, y) for x, y in turns], 255, width, "curve")
+    return np.asarray(picture.resize((side, side), Image.Resampling.BOX))
+
+
+def _texture(squares: Squares, rng: Generator) -> Squares:
+    """Noise, from grain to a few large blots, of any contrast."""
+    side = squares.shape[1]
+    noise = ndimage.gaussian_filter(rng.normal(size=(side, side)), rng.uniform(0, side / 6))
+    span = float(np.ptp(noise)) or 1.0
+    contrast = rng.uniform(1, 8)
+    level = (noise - noise.min()) / span - rng.uniform(0.3, 0.7)
+    return np.asarray(np.clip((level * contrast + 0.5) * 255, 0, 255).astype(np.uint8))
+
+
+_KINDS: tuple[Callable[[Squares, Generator], Squares], ...] = (_patchwork, _part, _lines, _texture)
