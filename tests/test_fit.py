@@ -187,6 +187,12 @@ def test_where_no_image_can_be_left_out_nothing_is_predicted(spark: SparkSession
     assert isinstance(fitted.classifier.pipeline.stages[-2], LogisticRegressionModel)
 
 
+def test_a_recipe_that_does_not_calibrate_is_left_as_it_is(spark: SparkSession) -> None:
+    plain = fit(spark, Dataset("here", tuple(pictures(6))), recipe("digits", [*QUICK, "calibrate=false"]))
+    assert plain.threshold is None
+    assert isinstance(plain.classifier.pipeline.stages[-2], LogisticRegressionModel)
+
+
 def test_the_threshold_is_chosen_on_all_images_in_turn(fitted: Fitted) -> None:
     assert fitted.threshold is not None
     assert fitted.threshold.images == 36

@@ -62,7 +62,7 @@ class Fitted:
         fitted.
     threshold
         The confidence below which a prediction is to be looked at, chosen on images that the classifier was not fitted
-        on. None where a Pipeline was fitted, or images were too few.
+        on. None where a Pipeline was fitted, the recipe does not calibrate, or images were too few.
     """
 
     classifier: Classifier
@@ -139,8 +139,8 @@ def fit(
     """Fits `recipe` on all of `dataset`.
 
     The network runs once over the images; the classifier's passes read the features from memory (spilled to disk
-    where they do not fit). Its confidence is calibrated by `sparkdl.TemperatureScaling`, on images that it was not
-    fitted on, unless the data set is too small to leave any out.
+    where they do not fit). If the recipe calibrates, its confidence is scaled by `sparkdl.TemperatureScaling`, as
+    images that it was not fitted on show, unless the data set is too small to leave any out.
 
     Parameters
     ----------
@@ -187,11 +187,13 @@ def fit(
         unreadable = _refused(dataset, rows)
         good = rows.where("reason is null")
         progress("fitting the classifier", 0, 0)
-        chosen, unseen = validate(good, recipe, seed, held_out)
+        chosen, unseen = recipe, None
+        if recipe.calibrate or len(recipe.reg_param) > 1:
+            chosen, unseen = validate(good, recipe, seed, held_out)
         head = fit_classifier(classifier_of(chosen, seed), good)
     stages = [*stages, head]
     threshold = None
-    if unseen is not None:
+    if recipe.calibrate and unseen is not None:
         temperature = unseen.temperature()
         threshold = unseen.scaled(temperature).threshold(chosen.review_error)
         stages.append(TemperatureScaling(temperature=temperature))

@@ -54,6 +54,9 @@ class Recipe(BaseModel):
         description="its regParam, if it has one; of several values the best in cross-validation is taken",
     )
     elastic_net_param: float = Field(default=0.0, ge=0, le=1, description="its elasticNetParam, if it has one")
+    calibrate: bool = Field(
+        default=True, description="scale the confidence, and choose a threshold for review, on images not fitted on"
+    )
     review_error: float = Field(
         default=0.01, ge=0, lt=1, description="share of mistakes to allow among predictions that need no review"
     )
@@ -125,6 +128,7 @@ RECIPES: dict[str, Recipe] = {
             max_iter=5,
             reg_param=(0.03,),
             elastic_net_param=0.5,
+            calibrate=False,
         ),
     )
 }

@@ -32,6 +32,10 @@ def _spread(values: Sequence[float | None], digits: int = 3) -> str:
     return f"{mean:.{digits}f}" if deviation is None else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 
+def _percent(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}%}"
+
+
 def _share(value: float, interval: Sequence[float]) -> str:
     return f"{value:.4f} ({interval[0]:.3f} to {interval[1]:.3f})"
 
@@ -50,8 +54,8 @@ def _few(measured: Figures) -> list[str]:
         ("seconds to fit", *(_spread(found["fit_seconds"], 1) for found in figures.values())),
         ("calibration error", *(f"{found['ece']:.4f}" for found in figures.values())),
         ("the same, by chance alone", *(f"{found['ece_if_calibrated']:.4f}" for found in figures.values())),
-        ("kept without review", *(f"{found['kept']:.1%}" for found in figures.values())),
-        ("mistakes among those", *(f"{found['errors']:.2%}" for found in figures.values())),
+        ("kept without review", *(_percent(found["kept"], 1) for found in figures.values())),
+        ("mistakes among those", *(_percent(found["errors"], 2) for found in figures.values())),
     ]
     return _table(("", *(f"`{name}`" for name in figures)), rows)
 

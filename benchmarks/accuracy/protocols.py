@@ -20,7 +20,6 @@ from training.calibration import calibration
 from training.datasets import Dataset, open_dataset
 from training.evaluate import Evaluation, evaluate
 from training.fit import encoded_rows, fit
-from training.intervals import wilson
 from training.recipes import recipe
 from training.registry import ModelVersion, Registry
 from training.train import Trained, train
@@ -93,9 +92,9 @@ def of_draws(draws: list[Trained]) -> Figures:
         np.concatenate([getattr(evaluation, name) for evaluation in evaluations])
         for name in ("truth", "said", "probabilities")
     )
-    kept = np.concatenate([e.confidences >= (1 if e.review_below is None else e.review_below) for e in evaluations])
-    wrong = int((truth != said)[kept].sum())
     calibrated = calibration(truth, said, probabilities)
+    kept = np.concatenate([e.confidences >= e.review_below for e in evaluations if e.review_below is not None] or [[]])
+    asked = len(kept) == len(truth)
     return {
         "draws": len(draws),
         "images": draws[0].images,
@@ -103,9 +102,8 @@ def of_draws(draws: list[Trained]) -> Figures:
         **{name: [statistics.mean(values), statistics.stdev(values)] for name, values in columns.items()},
         "ece": calibrated["ece"],
         "ece_if_calibrated": calibrated["ece_if_calibrated"]["mean"],
-        "kept": float(kept.mean()),
-        "errors": wrong / int(kept.sum()) if kept.any() else None,
-        "errors_interval": wilson(wrong, int(kept.sum())) if kept.any() else None,
+        "kept": float(kept.mean()) if asked else None,
+        "errors": float((truth != said)[kept].mean()) if asked else None,
     }
 
 
