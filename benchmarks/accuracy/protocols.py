@@ -93,7 +93,8 @@ def of_draws(draws: list[Trained]) -> Figures:
         for name in ("truth", "said", "probabilities")
     )
     calibrated = calibration(truth, said, probabilities)
-    kept = np.concatenate([e.confidences >= e.review_below for e in evaluations if e.review_below is not None] or [[]])
+    sure = [e.confidences >= e.review_below for e in evaluations if e.review_below is not None]
+    kept = np.concatenate([np.zeros(0, bool), *sure])
     asked = len(kept) == len(truth)
     return {
         "draws": len(draws),

@@ -48,7 +48,8 @@ def _blank_page(rng: Generator) -> Pixels:
     x, y = np.meshgrid(np.linspace(-1, 1, _SIDE), np.linspace(-1, 1, _SIDE))
     shade = rng.normal(0, 8, 2)
     grain = rng.normal(0, rng.uniform(0, 5), (_SIDE, _SIDE))
-    return np.clip(rng.uniform(40, 245) + shade[0] * x + shade[1] * y + grain, 0, 255).astype(np.uint8)
+    tone = rng.uniform(40, 245) + shade[0] * x + shade[1] * y
+    return np.asarray(np.clip(tone + grain, 0, 255), np.uint8)
 
 
 def _photo(rng: Generator) -> Pixels:
@@ -63,7 +64,7 @@ def _photo(rng: Generator) -> Pixels:
 
 def _noise(rng: Generator) -> Pixels:
     """Each pixel by chance."""
-    return rng.integers(0, 256, (_SIDE, _SIDE), dtype=np.uint8)
+    return np.asarray(rng.integers(0, 256, (_SIDE, _SIDE), np.uint8))
 
 
 STRANGERS: Mapping[str, Callable[[Generator], Pixels]] = {
