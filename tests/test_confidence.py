@@ -75,3 +75,13 @@ def test_the_threshold_is_the_lowest_that_keeps_the_rate(given_: list[tuple[floa
     assert all(errors(confidence) > rate for confidence in lower)
     assert found.confidence in {1.0, *(confidence for confidence, _ in given_)}
     assert found.confidence >= 0.5
+
+
+def test_the_least_sure_hundredth_is_looked_at_even_of_a_classifier_that_is_never_wrong() -> None:
+    found = answers([(0.6 + i / 1000, True) for i in range(400)]).threshold(0.01)
+    assert found.confidence == pytest.approx(0.603)
+    assert found.kept == pytest.approx(397 / 400)
+
+
+def test_what_all_images_have_is_no_reason_to_look_at_them() -> None:
+    assert answers([(0.9, True)] * 500).threshold(0.01).kept == 1

@@ -7,25 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from folders import labelled, write_files
 from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 
 from sparkdl.errors import RequestError
 from training.datasets import Dataset, LabelledImage, list_images, natural_order, open_dataset
-
-
-def write_files(root: Path, *names: str) -> Path:
-    """Files with their own names as content: whether they are images is nobody's business here."""
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-    return root
-
-
-def labelled(dataset: Dataset) -> dict[str, str]:
-    return {image.name: image.label for image in dataset}
 
 
 def dataset_of(counts: dict[str, int]) -> Dataset:

@@ -7,24 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from folders import labelled, write_files
 from refusals import refused
 
-from training.datasets import Dataset, open_dataset
+from training.datasets import open_dataset
 
 TABLE = "filename,digit\n1.png,0\n"
-
-
-def write_files(root: Path, *names: str) -> Path:
-    """Files with their own names as content: whether they are images is nobody's business here."""
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-    return root
-
-
-def labelled(dataset: Dataset) -> dict[str, str]:
-    return {image.name: image.label for image in dataset}
 
 
 def test_the_columns_of_a_table_are_found_by_name_whatever_their_order(tmp_path: Path) -> None:

@@ -12,16 +12,7 @@ import numpy as np
 import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors.exceptions.captured import CapturedException
-from pyspark.ml import Estimator
-from pyspark.ml.classification import (
-    DecisionTreeClassifier,
-    FMClassifier,
-    GBTClassifier,
-    LogisticRegression,
-    MultilayerPerceptronClassifier,
-    NaiveBayes,
-    RandomForestClassifier,
-)
+from pyspark.ml import Estimator, classification
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -32,15 +23,15 @@ from training.confidence import OutOfSample
 from training.recipes import Recipe
 
 CLASSIFIERS: dict[str, type[Estimator[Any]]] = {
-    kind.__name__: kind
-    for kind in (
-        DecisionTreeClassifier,
-        FMClassifier,
-        GBTClassifier,
-        LogisticRegression,
-        MultilayerPerceptronClassifier,
-        NaiveBayes,
-        RandomForestClassifier,
+    name: getattr(classification, name)
+    for name in (
+        "DecisionTreeClassifier",
+        "FMClassifier",
+        "GBTClassifier",
+        "LogisticRegression",
+        "MultilayerPerceptronClassifier",
+        "NaiveBayes",
+        "RandomForestClassifier",
     )
 }
 """The classifiers of Spark ML that give probabilities. FMClassifier and GBTClassifier take two classes only."""
@@ -127,14 +118,11 @@ def validate(
     if folds is None:
         return _with(recipe, recipe.reg_param[0]), None
     table = features.sparkSession.createDataFrame(list(folds.items()), "id string, fold int")
-    parts = features.join(F.broadcast(table), "id").persist()
-    try:
-        found = {
-            value: _out_of_sample(classifier_of(_with(recipe, value), seed), parts, max(folds.values()))
-            for value in recipe.reg_param
-        }
-    finally:
-        parts.unpersist()
+    parts = features.join(F.broadcast(table), "id")
+    found = {
+        value: _out_of_sample(classifier_of(_with(recipe, value), seed), parts, max(folds.values()))
+        for value in recipe.reg_param
+    }
     best = min(found, key=lambda value: found[value].log_loss(found[value].temperature()))
     return _with(recipe, best), found[best]
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 LOWEST = 0.5
 """The lowest threshold."""
+LEAST_SURE = 0.01
+"""The share of images that is always looked at: pictures that show none of the classes are among such."""
 _TEMPERATURES = (0.05, 20.0)
 _TINY = 1e-12  # the probability that one of 0 is taken for
 
@@ -52,17 +54,18 @@ class OutOfSample:
     def threshold(self, error_rate: float) -> Threshold:
         """The lowest confidence at which at most `error_rate` of the images with so much or more are mistakes.
 
-        It is never below 0.5, where another class may be as likely, nor so low that no image here had it: what a
-        classifier does below that, nobody knows. Where not even the surest images keep to the rate it is 1, which
-        keeps those alone that are entirely sure.
+        It is never below 0.5, where another class may be as likely, nor below what the least sure hundredth of the
+        images had: what is no image of any class is seldom surer. Where not even the surest images keep to the rate it
+        is 1, which keeps those alone that are entirely sure.
         """
         confidence = self.probabilities.max(axis=1)
+        lowest = max(LOWEST, np.quantile(confidence, LEAST_SURE, method="lower"))
         order = np.argsort(-confidence, kind="stable")
         descending = confidence[order]
         errors = np.cumsum(self.probabilities.argmax(axis=1)[order] != self.truth[order])
         count = np.arange(1, len(order) + 1)
         last_of_equals = np.append(descending[1:] < descending[:-1], True)
-        good = np.flatnonzero(last_of_equals & (descending >= LOWEST) & (errors <= error_rate * count))
+        good = np.flatnonzero(last_of_equals & (descending >= lowest) & (errors <= error_rate * count))
         below = float(descending[good[-1]]) if len(good) else 1.0
         return Threshold(below, error_rate, float((confidence >= below).mean()), len(order))
 
