@@ -116,8 +116,8 @@ def predict(
     """Classify image files."""
     from sparkdl.predictor import classify
     from training.datasets import Dataset, LabelledImage, list_images
-    from training.fit import encoded_rows
     from training.registry import resolve_model
+    from training.rows import encoded_rows
 
     version = resolve_model(model)
     files: list[Path] = []

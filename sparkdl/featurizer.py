@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from PIL.Image import Resampling
 from py4j.protocol import Py4JError
-from pyspark import keyword_only
+from pyspark import SparkContext, keyword_only
 from pyspark.errors import PySparkException
 from pyspark.ml import Transformer
 from pyspark.ml.linalg import VectorUDT
@@ -24,7 +27,7 @@ from sparkdl.errors import RequestError, SparkdlError, unknown
 from sparkdl.image import check_image_column, struct_to_arrays
 from sparkdl.network import NetworkSpec, build_network, grid_of
 from sparkdl.network_check import MOST_BYTES, check_network
-from sparkdl.runtime import Network, extract_features, to_vectors
+from sparkdl.runtime import Network, extract_features, fit, to_vectors
 
 SCALE_HINTS = {
     "SCALE_AREA_AVERAGING": Resampling.BOX,
@@ -209,6 +212,12 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
             return self._saved[1]
         return build_network(spec)
 
+    def shipped(self, context: SparkContext) -> Network:
+        """The stage's network, on its way to the workers."""
+        content = self.network()
+        digest = hashlib.sha256(content).hexdigest()
+        return Network(digest, context.broadcast(content), self.network_spec().input_size)
+
     def freeze(self) -> DeepImageFeaturizer:
         """Makes the network now and forgets the file of its weights, which a saved stage then does not name."""
         content = self.network()
@@ -216,16 +225,27 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         self._saved = (self.network_spec(), content)
         return self
 
+    def quantize(self, images: Sequence[NDArray[np.uint8]]) -> DeepImageFeaturizer:
+        """Freezes the stage with its network in 8-bit integers, see `sparkdl.quantize`.
+
+        Parameters
+        ----------
+        images
+            What the stage will see: uint8 [H, W, C] each, C = 1 (gray), 3 (BGR) or 4 (BGRA); a hundred or more.
+        """
+        from sparkdl.quantize import quantize
+
+        self.freeze()
+        spec, content = self.network_spec(), self.network()
+        resample = SCALE_HINTS[self.getScaleHint()]
+        self._saved = (spec, quantize(content, np.stack([fit(image, spec.input_size, resample) for image in images])))
+        return self
+
     def _transform(self, dataset: DataFrame) -> DataFrame:
         if not self.isDefined(self.inputCol):
             raise RequestError("DeepImageFeaturizer needs inputCol")
         check_image_column(dataset.schema, self.getInputCol())
-        content = self.network()
-        shipped = Network(
-            hashlib.sha256(content).hexdigest(),
-            dataset.sparkSession.sparkContext.broadcast(content),
-            self.network_spec().input_size,
-        )
+        shipped = self.shipped(dataset.sparkSession.sparkContext)
         features = _featurize(F.col(self.getInputCol()), shipped, SCALE_HINTS[self.getScaleHint()])
         return dataset.withColumn(self.getOutputCol(), features)
 

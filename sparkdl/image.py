@@ -13,7 +13,7 @@ from pyspark.sql.types import BinaryType, IntegerType, StringType, StructField, 
 from sparkdl.arrow import arrow_udf
 from sparkdl.decoding import decode
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.isolation import decoder
+from sparkdl.isolation import Decoded, decoder
 from sparkdl.pixels import Pixels, to_gray
 from sparkdl.rejection import DEFAULT_LIMITS, MEANINGS, Limits, Reason, Rejected
 
@@ -163,17 +163,28 @@ def decode_images(payload: Column | str, origin: Column | str, limits: Limits = 
     return udf(payload, origin)
 
 
-def _decode_column(payloads: pa.Array, origins: pa.Array, limits: Limits) -> pa.StructArray:
+def decode_payloads(payloads: pa.Array, limits: Limits) -> Decoded:
+    """The outcomes of a binary column, from this process's decoder."""
     data, offsets = _binary_views(payloads)
     ends, present = offsets.tolist(), payloads.is_valid().to_pylist()
-    decoded = decoder(limits).decode(
+    return decoder(limits).decode(
         [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)]
     )
+
+
+def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
+    """Of each image that was refused the reason and its detail; null of the others."""
+    rejected = [decoded.rejected.get(row) for row in range(len(decoded.shapes))]
+    return (
+        pa.array([r and r.reason.value for r in rejected], pa.string()),
+        pa.array([r and r.detail for r in rejected], pa.string()),
+    )
+
+
+def _decode_column(payloads: pa.Array, origins: pa.Array, limits: Limits) -> pa.StructArray:
+    decoded = decode_payloads(payloads, limits)
     images = _image_rows(origins.cast(pa.string()), decoded.shapes, decoded.pixels)
-    rejected = [decoded.rejected.get(row) for row in range(len(payloads))]
-    reasons = pa.array([r and r.reason.value for r in rejected], pa.string())
-    details = pa.array([r and r.detail for r in rejected], pa.string())
-    return pa.StructArray.from_arrays([images, reasons, details], names=DECODED_TYPE.names)
+    return pa.StructArray.from_arrays([images, *reasons_of(decoded)], names=DECODED_TYPE.names)
 
 
 def check_image_column(schema: StructType, name: str) -> None:

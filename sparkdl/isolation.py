@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from sparkdl.errors import SparkdlError
 from sparkdl.exchange import Exchange, make_file
+from sparkdl.pixels import Pixels
 from sparkdl.rejection import Limits, Reason, Rejected
 
 _START_SECONDS = 60.0
@@ -69,6 +70,12 @@ class Decoded:
     shapes: npt.NDArray[np.int64]
     pixels: bytearray
     rejected: dict[int, Rejected]
+
+    def images(self) -> list[Pixels]:
+        """The images that were not refused, in order, as views of `pixels`."""
+        flat = np.frombuffer(self.pixels, np.uint8)
+        parts = np.split(flat, np.cumsum(self.shapes.prod(axis=1))[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, self.shapes.tolist(), strict=True) if part.size]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError
+from sparkdl.fused import Fused, fuse
 from sparkdl.image import IMAGE_TYPE, decode_images
 from sparkdl.rejection import DEFAULT_LIMITS, Limits, Reason
 
@@ -103,24 +104,45 @@ def classify(encoded: DataFrame, classifier: Classifier, limits: Limits = DEFAUL
     The same rows with these columns added: `prediction string`, `confidence double` (0..1), `probabilities
     map<string,double>`, all null where the image was refused; `reason string`, `detail string`, null where it was not.
     """
-    images = decode_rows(encoded, classifier.image_column, limits)
-    scored = classifier.pipeline.transform(images)
-    vector = F.col(classifier.probability_column)
-    probabilities = F.when(vector.isNotNull(), vector_to_array(vector))  # it fails on null
-    confidence = F.array_max(probabilities)
-    refused = F.col(f"{DECODED}.reason")
-    failed = refused.isNull() & (confidence.isNull() | F.isnan(confidence))
-    good = refused.isNull() & ~failed
-    index = F.col(classifier.prediction_column).cast("int")
+    fused = fuse(classifier.pipeline.stages, classifier.image_column, classifier.probability_column)
+    scored = _scored(encoded, classifier, limits) if fused is None else _scored_as_one(encoded, fused, limits)
+    confidence = F.array_max("_probabilities")
+    failed = F.col("_reason").isNull() & (confidence.isNull() | F.isnan(confidence))
+    good = F.col("_reason").isNull() & ~failed
     return scored.select(
         f"{ENCODED}.*",
-        F.when(good, _name(index, classifier.classes)).alias("prediction"),
+        F.when(good, _name(F.col("_index"), classifier.classes)).alias("prediction"),
         F.when(good, confidence).alias("confidence"),
-        F.when(good, _named(probabilities, classifier.classes)).alias("probabilities"),
-        F.when(failed, Reason.MODEL_ERROR.value).otherwise(refused).alias("reason"),
-        F.when(failed, "the model gave no probabilities for this image")
-        .otherwise(F.col(f"{DECODED}.detail"))
-        .alias("detail"),
+        F.when(good, _named(F.col("_probabilities"), classifier.classes)).alias("probabilities"),
+        F.when(failed, Reason.MODEL_ERROR.value).otherwise(F.col("_reason")).alias("reason"),
+        F.when(failed, "the model gave no probabilities for this image").otherwise(F.col("_detail")).alias("detail"),
+    )
+
+
+def _scored(encoded: DataFrame, classifier: Classifier, limits: Limits) -> DataFrame:
+    """`ENCODED`, a struct of the columns of `encoded`, and `_index, _probabilities, _reason, _detail`."""
+    images = decode_rows(encoded, classifier.image_column, limits)
+    vector = F.col(classifier.probability_column)
+    return classifier.pipeline.transform(images).select(
+        ENCODED,
+        F.col(classifier.prediction_column).cast("int").alias("_index"),
+        F.when(vector.isNotNull(), vector_to_array(vector)).alias("_probabilities"),  # it fails on null
+        F.col(f"{DECODED}.reason").alias("_reason"),
+        F.col(f"{DECODED}.detail").alias("_detail"),
+    )
+
+
+def _scored_as_one(encoded: DataFrame, fused: Fused, limits: Limits) -> DataFrame:
+    """The same, of stages that are fused."""
+    one = fused.scored(encoded.sparkSession.sparkContext, F.col("payload"), limits)
+    scored = encoded.select(F.struct("*").alias(ENCODED), one.alias("_s"))
+    most = F.array_position("_s.probabilities", F.array_max("_s.probabilities"))
+    return scored.select(
+        ENCODED,
+        (most - 1).cast("int").alias("_index"),
+        F.col("_s.probabilities").alias("_probabilities"),
+        F.col("_s.reason").alias("_reason"),
+        F.col("_s.detail").alias("_detail"),
     )
 
 

@@ -19,9 +19,10 @@ from sparkdl.temperature import TemperatureScaling
 from training.classifiers import FOLDS, validate
 from training.datasets import Dataset, LabelledImage, open_dataset
 from training.evaluate import evaluate
-from training.fit import Fitted, encoded_rows, feature_stages, fit, prepare
+from training.fit import Fitted, feature_stages, fit, prepare
 from training.recipes import recipe
 from training.registry import ModelVersion
+from training.rows import encoded_rows
 from training.samples import draw_png
 
 QUICK = ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=10", "copies=0"]

@@ -17,9 +17,9 @@ from refusals import refused
 from sparkdl.errors import SparkdlError
 from sparkdl.featurizer import DeepImageFeaturizer
 from sparkdl.image import decode, to_gray
+from sparkdl.ink import normalize_ink
 from sparkdl.inknet import SIDE, build, layer_shapes, read_weights
 from sparkdl.network import cache_directory
-from sparkdl.normalize import normalize_ink
 from training.augment import alter
 from training.inknet import forget, train_inknet
 from training.samples import draw_png

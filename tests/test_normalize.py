@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from sparkdl import InkNormalizer
 from sparkdl.errors import RequestError
 from sparkdl.image import IMAGE_TYPE, decode, to_gray
-from sparkdl.normalize import normalize_ink
+from sparkdl.ink import normalize_ink
 from sparkdl.predictor import Classifier, classify
 from sparkdl.rejection import Rejected
 from training.datasets import Dataset, open_dataset

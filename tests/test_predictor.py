@@ -70,8 +70,8 @@ def test_a_bad_row_becomes_a_reason_and_the_good_rows_do_not_notice(
     assert all(answer[:3] == (None, None, None) and answer[4] for answer in together[1::2])
 
 
-def test_each_image_is_decoded_once(spark: SparkSession, classifier: Classifier) -> None:
-    frame = classify(encoded_rows(spark, [png(noise(1, 9, 9, 3))]), classifier)
+def test_each_image_is_decoded_once(spark: SparkSession, bare: PipelineModel) -> None:
+    frame = classify(encoded_rows(spark, [png(noise(1, 9, 9, 3))]), Classifier(bare))
     frame.collect()
     plan = frame._jdf.queryExecution().executedPlan().toString()
     assert sum(line.count("decoded(") for line in plan.splitlines() if "ArrowEvalPython" in line) == 1

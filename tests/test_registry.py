@@ -17,9 +17,10 @@ from refusals import refused
 from sparkdl.errors import SparkdlError
 from sparkdl.predictor import Classifier, classify
 from training.datasets import Dataset, LabelledImage, open_dataset
-from training.fit import encoded_rows, fit
+from training.fit import fit
 from training.recipes import recipe
 from training.registry import CURRENT, ModelVersion, Registry, resolve_model
+from training.rows import encoded_rows
 
 
 def no_report(directory: Path) -> None:

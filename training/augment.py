@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from sparkdl.normalize import normalize_ink
+from sparkdl.ink import normalize_ink
 
 SIDE = 64
 """Pixels a side of what `alter` gives."""

@@ -19,8 +19,9 @@ from sparkdl.errors import RequestError
 from sparkdl.predictor import Classifier, classify
 from training.calibration import calibration
 from training.datasets import Dataset
-from training.fit import Unreadable, encoded_rows
+from training.fit import Unreadable
 from training.intervals import wilson
+from training.rows import encoded_rows
 from training.scores import AVERAGES, Counts, bootstrap_intervals, roc_areas
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyspark import StorageLevel
 from pyspark.ml import Pipeline, PipelineModel, Transformer
 from pyspark.ml.feature import IndexToString
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sparkdl import runtime
@@ -22,15 +22,18 @@ from sparkdl.arrow import arrow_udf
 from sparkdl.errors import RequestError
 from sparkdl.featurizer import SCALE_HINTS, DeepImageFeaturizer
 from sparkdl.image import IMAGE_TYPE, arrays_to_struct, struct_to_arrays, to_gray
-from sparkdl.normalize import InkNormalizer, normalize_ink
-from sparkdl.predictor import DECODED, ENCODED, Classifier, decode_rows
+from sparkdl.ink import normalize_ink
+from sparkdl.normalize import InkNormalizer
+from sparkdl.predictor import Classifier
 from sparkdl.temperature import TemperatureScaling
 from training.augment import alter
 from training.classifiers import check_classifier, classifier_of, fit_classifier, validate
 from training.confidence import Threshold
 from training.datasets import Dataset
 from training.inknet import Progress, forget, train_inknet
+from training.integers import compute_with_integers
 from training.recipes import Recipe
+from training.rows import image_rows
 
 _PARTITION = 512  # images that are prepared at a time for a network that is trained
 _HELD_OUT = 0.1  # of the images, for a network that is trained to be tried on
@@ -69,31 +72,6 @@ class Fitted:
     unreadable: tuple[Unreadable, ...]
     recipe: Recipe | None = None
     threshold: Threshold | None = None
-
-
-def encoded_rows(spark: SparkSession, dataset: Dataset) -> DataFrame:
-    """`dataset` as rows `id string, origin string, payload binary, label string`, files read by the workers."""
-    table = pa.table(
-        {
-            "id": [image.name for image in dataset],
-            "path": pa.array([None if image.path is None else str(image.path.resolve()) for image in dataset]),
-            "drawn": pa.array([image.payload for image in dataset], pa.binary()),
-            "label": [image.label for image in dataset],
-        }
-    )
-    rows = spark.createDataFrame(table).repartition(spark.sparkContext.defaultParallelism)
-    origin = F.coalesce(F.concat(F.lit("file:"), "path"), F.concat(F.lit(f"{dataset.address}#"), "id"))
-    return rows.select("id", origin.alias("origin"), _payload(F.col("path"), F.col("drawn")).alias("payload"), "label")
-
-
-def _payload(paths: Column, drawn: Column) -> Column:
-    def read(path: pa.Array, payload: pa.Array) -> pa.Array:
-        return pa.array(
-            [Path(p.as_py()).read_bytes() if p.is_valid else b.as_py() for p, b in zip(path, payload, strict=True)],
-            pa.binary(),
-        )
-
-    return arrow_udf(read, "binary")(paths, drawn)
 
 
 def feature_stages(recipe: Recipe, weights: Path | None = None) -> list[Transformer]:
@@ -156,13 +134,7 @@ def fit(
         If no image of a class could be decoded.
     """
     classes = dataset.classes
-    images = decode_rows(encoded_rows(spark, dataset), "image").select(
-        F.col(f"{ENCODED}.id").alias("id"),
-        _index(F.col(f"{ENCODED}.label"), classes).alias("label"),
-        f"{DECODED}.reason",
-        f"{DECODED}.detail",
-        "image",
-    )
+    images = image_rows(spark, dataset, classes)
     names = IndexToString(inputCol="prediction", outputCol="predictedLabel", labels=list(classes))
     if isinstance(recipe, Pipeline):
         with _kept(images) as rows:
@@ -177,6 +149,9 @@ def fit(
     for stage in stages:
         if isinstance(stage, DeepImageFeaturizer):
             stage.freeze()
+    if recipe.precision == "int8":
+        progress("quantising the network", 0, 0)
+        compute_with_integers(spark, stages, dataset, seed)
     if weights is not None:
         forget(weights)
     elif recipe.copies:
@@ -274,10 +249,6 @@ def _train_network(
     held_out = np.random.default_rng(seed).permutation(len(rows))[: round(len(rows) * _HELD_OUT)]
     weights = train_inknet(np.stack([made for _, _, made in rows]), labels, held_out, recipe.epochs, seed, progress)
     return weights, [rows[place][0] for place in held_out]
-
-
-def _index(label: Column, classes: Sequence[str]) -> Column:
-    return (F.array_position(F.array(*map(F.lit, classes)), label) - 1).cast("double")
 
 
 def _check_classes(dataset: Dataset, unreadable: Sequence[Unreadable]) -> None:

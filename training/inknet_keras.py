@@ -23,7 +23,7 @@ WARM_UP = 300  # batches
 DECAY = 0.02
 SMOOTHING = 0.05
 PATIENCE = 6  # epochs without a better validation loss
-STRANGERS = 6  # pictures of characters, to one that shows none
+STRANGERS = 12  # pictures of characters, to one that shows none
 
 
 def main() -> None:

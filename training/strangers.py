@@ -29,8 +29,8 @@ def strangers(squares: Squares, count: int, rng: Generator) -> Squares:
 
     Returns
     -------
-    uint8 [count, side, side]: parts of several characters side by side, one part of a character enlarged, lines drawn
-    to and fro, and blots and grain as paper and photographs leave them.
+    uint8 [count, side, side]: parts of several characters side by side, lines drawn to and fro, and blots and grain as
+    paper and photographs leave them.
     """
     kinds = rng.integers(len(_KINDS), size=count)
     made = [_KINDS[kind](squares, rng) for kind in kinds]
@@ -48,15 +48,6 @@ def _patchwork(squares: Squares, rng: Generator) -> Squares:
         above, beside = corners[(number + rng.integers(1, 4)) % 4]
         made[top : top + half, left : left + half] = picture[above : above + half, beside : beside + half]
     return made
-
-
-def _part(squares: Squares, rng: Generator) -> Squares:
-    """A part of a character, a third to a half of its side, as large as the whole."""
-    side = squares.shape[1]
-    size = int(rng.integers(side // 3, side // 2 + 1))
-    top, left = rng.integers(side - size + 1, size=2)
-    picture = Image.fromarray(squares[rng.integers(len(squares))][top : top + size, left : left + size])
-    return np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _lines(squares: Squares, rng: Generator) -> Squares:
@@ -83,4 +74,4 @@ def _texture(squares: Squares, rng: Generator) -> Squares:
     return np.asarray(np.clip((level * contrast + 0.5) * 255, 0, 255).astype(np.uint8))
 
 
-_KINDS: tuple[Callable[[Squares, Generator], Squares], ...] = (_patchwork, _part, _lines, _texture)
+_KINDS: tuple[Callable[[Squares, Generator], Squares], ...] = (_patchwork, _lines, _texture)

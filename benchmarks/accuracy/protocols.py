@@ -19,9 +19,10 @@ from sparkdl.predictor import classify
 from training.calibration import calibration
 from training.datasets import Dataset, open_dataset
 from training.evaluate import Evaluation, evaluate
-from training.fit import encoded_rows, fit
+from training.fit import fit
 from training.recipes import recipe
 from training.registry import ModelVersion, Registry
+from training.rows import encoded_rows
 from training.train import Trained, train
 
 Figures = dict[str, Any]

@@ -1,0 +1,47 @@
+"""How fast the stream is against what a user would use instead: `python benchmarks/speed`, all measurements or some.
+
+Everything that is compared runs in turn, round after round; what is printed first are ratios. The figures are kept in
+benchmarks/results/speed.json, and the tables of docs/performance.md are written from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from bench import ROOT, Bench, machine
+from throughput import directory, kafka
+
+KEPT = ROOT / "benchmarks" / "results" / "speed.json"
+MEASUREMENTS = {"directory": directory, "kafka": kafka}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python benchmarks/speed", description=__doc__)
+    parser.add_argument("measurements", nargs="*", help=f"of {', '.join(MEASUREMENTS)}; default: all")
+    parser.add_argument("--home", type=Path, default=os.environ.get("NUMTADB_HOME"), help="where the images are")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=6144)
+    parser.add_argument("--warm-up", type=int, default=2048, help="images that are not timed")
+    parser.add_argument("--python", type=Path, help="a Python that has Quix Streams and Ray")
+    parser.add_argument("--quick", action="store_true", help="1 round of few images, kept nowhere")
+    chosen = parser.parse_args()
+    for name in chosen.measurements:
+        if name not in MEASUREMENTS:
+            parser.error(f"no measurement {name!r}: expected some of {', '.join(MEASUREMENTS)}")
+    rounds, images, warm_up = (1, 2048, 1024) if chosen.quick else (chosen.rounds, chosen.images, chosen.warm_up)
+    bench = Bench(Path(chosen.home) if chosen.home else None, chosen.python)
+    figures = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    for name in chosen.measurements or MEASUREMENTS:
+        print(name, flush=True)
+        found = MEASUREMENTS[name](bench, rounds, images, warm_up, lambda line: print(line, flush=True))
+        print(json.dumps(found, indent=1), flush=True)
+        figures[name] = {**found, "rounds": rounds, "machine": machine()}
+        if not chosen.quick:
+            KEPT.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""What the measurements share: the images, the model and its exports, and how a contender is run and timed.
+
+A contender runs as a process of its own and prints `SECONDS IMAGES` on the monotonic clock as it comes along. Its rate
+is that from the first line at or after the warm-up to the last one, so starting and loading do not count.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTENDERS = Path(__file__).parent / "contenders"
+WORK = Path(tempfile.gettempdir()) / "sparkdl-speed"
+_SAMPLE = 0.5  # seconds between two looks at the memory
+
+Progress = list[tuple[float, int]]
+"""(seconds on a clock, images done by then), in order."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run of a contender gave.
+
+    Attributes
+    ----------
+    rate
+        Images a second after the warm-up.
+    peak
+        Bytes, the most that all its processes had together (PSS).
+    more
+        Further figures of this run.
+    """
+
+    rate: float
+    peak: int
+    more: Mapping[str, float] = field(default_factory=dict)
+
+
+def rate_of(progress: Progress, warm_up: int) -> float:
+    """Images a second from the first entry that has the warm-up behind it to the last one."""
+    (began, before), (ended, after) = next(entry for entry in progress if entry[1] >= warm_up), progress[-1]
+    if after == before:
+        raise ValueError(f"no images after the warm-up of {warm_up}: {progress}")
+    return (after - before) / (ended - began)
+
+
+class Bench:
+    """The directories of a measurement below `WORK`, and what they hold.
+
+    Parameters
+    ----------
+    home
+        `NUMTADB_HOME`; None for drawn images.
+    python
+        A Python with Quix Streams and Ray, None if there is none.
+    """
+
+    def __init__(self, home: Path | None, python: Path | None = None) -> None:
+        self.home, self.python = home, python
+        WORK.mkdir(exist_ok=True)
+        self._runs = 0
+
+    def place(self) -> Path:
+        """A new directory."""
+        self._runs += 1
+        place = WORK / "runs" / f"{self._runs:04d}"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        return place
+
+    def sources(self) -> list[bytes]:
+        """Encoded images, one of each: the 180 px colour originals of NumtaDB, or drawn ones of that size."""
+        if self.home is not None:
+            return [path.read_bytes() for path in sorted((self.home / "numtadb").glob("training-[a-d]/*.png"))]
+        return drawn(180)
+
+    def images(self, count: int, name: str = "originals", sources: Sequence[bytes] | None = None) -> Path:
+        """A directory of `count` files, `sources` in turn."""
+        directory = WORK / f"{name}-{count}"
+        if not directory.is_dir():
+            partial = WORK / f".{directory.name}"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            payloads = sources if sources is not None else self.sources()
+            for number in range(count):
+                (partial / f"{number:06d}.png").write_bytes(payloads[number % len(payloads)])
+            partial.rename(directory)
+        return directory
+
+    def model(self, recipe: str = "digits", *settings: str) -> Path:
+        """A registry with one model, trained on `numta500` or on drawn digits, with its exports beside it."""
+        registry = WORK / "-".join(["models", recipe, *settings]).replace("=", "-")
+        data = str(self.home / "numta500") if self.home is not None else "samples:50"
+        if not (registry / "CURRENT").is_file():
+            print(f"training {registry.name} on {data}", flush=True)
+            sets = [word for setting in settings for word in ("--set", setting)]
+            run([*sparkdl("train", "--data", data, "--recipe", recipe, "--test-fraction", "0.22"), *sets,
+                 "--models", str(registry)])  # fmt: skip
+        return registry
+
+    def export(self, registry: Path) -> Path:
+        """The network and the classifier of a model as plain files, for contenders that know nothing of Spark ML."""
+        exported = registry / "export"
+        if not (exported / "about.json").is_file():
+            run([sys.executable, str(Path(__file__).parent / "export.py"), str(registry), str(exported)])
+        return exported
+
+    def other(self, name: str) -> list[str]:
+        """The command of a contender that needs packages of its own."""
+        if self.python is None:
+            raise FileNotFoundError("--python: a Python with Quix Streams and Ray")
+        return [str(self.python), str(CONTENDERS / name)]
+
+    def contender(self, name: str) -> list[str]:
+        return [sys.executable, str(CONTENDERS / name)]
+
+
+def drawn(side: int, count: int = 40) -> list[bytes]:
+    import io
+
+    from PIL import Image
+
+    from training.samples import draw_png
+
+    made = []
+    for seed in range(count):
+        target = io.BytesIO()
+        with Image.open(io.BytesIO(draw_png(seed % 10, seed=seed))) as image:
+            image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC).save(target, "PNG")
+        made.append(target.getvalue())
+    return made
+
+
+def sparkdl(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "console.main", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def run(command: Sequence[str]) -> None:
+    """Runs a command to its end; what it says is shown if it fails."""
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+def timed(command: Sequence[str], place: Path, warm_up: int) -> Measured:
+    """Runs a contender that prints its progress."""
+    with running(command, place) as (process, memory):
+        lines = process.stdout.read().splitlines()  # type: ignore[union-attr] # asked for
+        if process.wait():
+            raise RuntimeError(f"{' '.join(command)} failed: {(place / 'log').read_text()[-2000:]}")
+    progress = [(float(at), int(done)) for at, done in (line.split() for line in lines if line[:1].isdigit())]
+    return Measured(rate_of(progress, warm_up), memory.peak)
+
+
+def stream(arguments: Sequence[str], place: Path, warm_up: int) -> Measured:
+    """Runs `sparkdl stream ... --available-now`, whose progress is its log."""
+    with running(sparkdl("stream", *arguments), place) as (process, memory):
+        if process.wait():
+            raise RuntimeError(f"the stream failed: {(place / 'log').read_text()[-2000:]}")
+    progress = batches(place / "log")
+    rates = [(done - before) / (at - since) for (since, before), (at, done) in itertools.pairwise(progress)]
+    steady = rate_of(progress, warm_up)
+    # The last micro-batch is smaller than the others; the first is timed from no beginning that is known.
+    return Measured(steady, memory.peak, {"second over steady": rates[0] / steady} if rates else {})
+
+
+def batches(log: Path) -> Progress:
+    """The progress of a stream, by the clock of its log."""
+    progress: Progress = []
+    done = 0
+    for line in log.read_text().splitlines():
+        event = json.loads(line) if line.startswith("{") else {}
+        if event.get("event") == "batch":
+            done += event["images"]
+            progress.append((datetime.fromisoformat(event["timestamp"]).timestamp(), done))
+    return progress
+
+
+class Memory:
+    """Watches what a process and its descendants take together (PSS), until it is told to stop."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._root = psutil.Process(pid)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_SAMPLE):
+            with suppress(psutil.Error):
+                self.peak = max(self.peak, sum(map(_pss, [self._root, *self._root.children(recursive=True)])))
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:  # ended since it was listed
+        return 0
+
+
+@contextmanager
+def running(command: Sequence[str], place: Path) -> Iterator[tuple[subprocess.Popen[str], Memory]]:
+    """A process with its memory watched; killed with all of its family at the end of the block."""
+    with (place / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), start_new_session=True
+        )
+    memory = Memory(process.pid)
+    try:
+        yield process, memory
+    finally:
+        memory.stop()
+        family = []
+        with suppress(psutil.Error):
+            family = psutil.Process(process.pid).children(recursive=True)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        for member in family:
+            with suppress(psutil.Error):
+                member.kill()
+        process.wait()
+
+
+def interleaved(
+    contenders: Mapping[str, Callable[[], Measured]], rounds: int, say: Callable[[str], None]
+) -> dict[str, list[Measured]]:
+    """Each contender once a round, in an order that changes from round to round."""
+    found: dict[str, list[Measured]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(rounds):
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            found[name].append(contenders[name]())
+            last = found[name][-1]
+            say(f"  {number + 1}/{rounds} {name}: {last.rate:.1f} a second, {last.peak / 2**20:.0f} MiB")
+    return found
+
+
+def spread(values: Iterable[float]) -> list[float]:
+    """[median, least, most]."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return [median, ordered[0], ordered[-1]]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    about = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = next((line.split(":")[1].strip() for line in about.splitlines() if line.startswith("model name")), "")
+    flags = next((line.split(":")[1].split() for line in about.splitlines() if line.startswith("flags")), [])
+    return {
+        "cpu": model or platform.processor(),
+        "cores": os.cpu_count(),
+        "vnni": any("vnni" in flag for flag in flags),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "at": time.strftime("%Y-%m-%d"),
+    }

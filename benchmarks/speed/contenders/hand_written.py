@@ -1,0 +1,129 @@
+"""The loop that a good engineer writes by hand: Pillow, ONNX Runtime, numpy, pyarrow.
+
+python hand_written.py MODEL IMAGES OUT --processes 2 --threads 1 --warm-up N
+
+Prints two lines, `SECONDS IMAGES` on the monotonic clock: once each process has had its share of the warm-up, and at
+the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+BATCH = 32
+FILE = 1024  # predictions a file
+
+
+def predictor(model: Path, threads: int):
+    """A function of a list of encoded images to their probabilities, [N, K]."""
+    import io
+
+    import numpy as np
+    import onnxruntime
+    from PIL import Image
+
+    from sparkdl.ink import normalize_ink
+
+    options = onnxruntime.SessionOptions()
+    if threads:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model / "network.onnx", options, providers=["CPUExecutionProvider"])
+    head = np.load(model / "head.npz")
+    coefficients, intercepts = head["coefficients"], head["intercepts"]
+    side = json.loads((model / "about.json").read_text())["side"]
+
+    def prepare(payload: bytes):
+        with Image.open(io.BytesIO(payload)) as image:
+            gray = np.asarray(image if image.mode == "L" else image.convert("L"))
+        ink = Image.fromarray(normalize_ink(gray)).resize((side, side), Image.Resampling.BILINEAR)
+        return np.repeat(np.asarray(ink)[:, :, None], 3, axis=2)
+
+    def predict(payloads: list[bytes]):
+        features = session.run(["features"], {"image": np.stack([prepare(payload) for payload in payloads])})[0]
+        logits = features @ coefficients + intercepts
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    return predict
+
+
+class Writer:
+    """Rows to Parquet files of `FILE` rows."""
+
+    def __init__(self, out: Path, name: str, classes: list[str]) -> None:
+        self.out, self.name, self.classes = out, name, classes
+        self.rows, self.files = [], 0
+
+    def add(self, ids: list[str], probabilities) -> None:
+        for name, shares in zip(ids, probabilities, strict=True):
+            best = int(shares.argmax())
+            self.rows.append((name, self.classes[best], float(shares[best]), shares.tolist()))
+        if len(self.rows) >= FILE:
+            self.flush()
+
+    def flush(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.rows:
+            ids, predictions, confidences, shares = zip(*self.rows, strict=True)
+            table = {"id": ids, "prediction": predictions, "confidence": confidences, "probabilities": shares}
+            pq.write_table(pa.table(table), self.out / f"{self.name}-{self.files}.parquet")
+            self.rows, self.files = [], self.files + 1
+
+
+def work(number: int, model: Path, images: Path, names: list[str], out: Path, threads: int, warm: int, barrier) -> None:
+    predict = predictor(model, threads)
+    writer = Writer(out, f"part-{number}", json.loads((model / "about.json").read_text())["classes"])
+
+    def go(names: list[str]) -> None:
+        for start in range(0, len(names), BATCH):
+            batch = names[start : start + BATCH]
+            writer.add(batch, predict([(images / name).read_bytes() for name in batch]))
+
+    go(names[:warm])
+    barrier.wait()
+    go(names[warm:])
+    writer.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", type=Path)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="of ONNX Runtime; 0: its default")
+    parser.add_argument("--warm-up", type=int, default=0)
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True)
+    names = sorted(entry.name for entry in os.scandir(chosen.images))
+    warm, count = chosen.warm_up // chosen.processes, chosen.processes
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(count + 1)
+    workers = [
+        context.Process(
+            target=work,
+            args=(n, chosen.model, chosen.images, names[n::count], chosen.out, chosen.threads, warm, barrier),
+        )
+        for n in range(count)
+    ]
+    for worker in workers:
+        worker.start()
+    barrier.wait()
+    print(time.monotonic(), warm * count, flush=True)
+    for worker in workers:
+        worker.join()
+        if worker.exitcode:
+            sys.exit(1)
+    print(time.monotonic(), len(names), flush=True)
+
+
+if __name__ == "__main__":
+    main()

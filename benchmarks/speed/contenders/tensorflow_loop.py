@@ -1,0 +1,70 @@
+"""The loop as a Keras user writes it: Pillow, `predict_on_batch`, numpy, pyarrow; TensorFlow's default threads.
+
+python tensorflow_loop.py MODEL IMAGES OUT --warm-up N
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import time
+from pathlib import Path
+
+from hand_written import BATCH, Writer
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+def predictor(model: Path):
+    import keras
+    import numpy as np
+    from PIL import Image
+
+    from sparkdl.ink import normalize_ink
+
+    network = keras.models.load_model(model / "network.keras")
+    head = np.load(model / "head.npz")
+    coefficients, intercepts = head["coefficients"], head["intercepts"]
+    side = json.loads((model / "about.json").read_text())["side"]
+
+    def prepare(payload: bytes):
+        with Image.open(io.BytesIO(payload)) as image:
+            gray = np.asarray(image if image.mode == "L" else image.convert("L"))
+        ink = Image.fromarray(normalize_ink(gray)).resize((side, side), Image.Resampling.BILINEAR)
+        return np.repeat(np.asarray(ink)[:, :, None], 3, axis=2)
+
+    def predict(payloads: list[bytes]):
+        features = network.predict_on_batch(np.stack([prepare(payload) for payload in payloads]))
+        logits = features @ coefficients + intercepts
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    return predict
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", type=Path)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--warm-up", type=int, default=0)
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True)
+    names = sorted(entry.name for entry in os.scandir(chosen.images))
+    predict = predictor(chosen.model)
+    writer = Writer(chosen.out, "part", json.loads((chosen.model / "about.json").read_text())["classes"])
+    begun = False
+    for start in range(0, len(names), BATCH):
+        if start >= chosen.warm_up and not begun:
+            begun = True
+            print(time.monotonic(), start, flush=True)
+        batch = names[start : start + BATCH]
+        writer.add(batch, predict([(chosen.images / name).read_bytes() for name in batch]))
+    writer.flush()
+    print(time.monotonic(), len(names), flush=True)
+
+
+if __name__ == "__main__":
+    main()

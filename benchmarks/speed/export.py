@@ -1,0 +1,84 @@
+"""Writes a model as plain files: `python export.py REGISTRY OUT`.
+
+`network.onnx` and `network.keras` (the same network, uint8 or float32 [N, side, side, 3] to features), `head.npz`
+(coefficients [D, K], intercepts [K]), `about.json` (classes, side, the PipelineModel's directory).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from sparkdl.backbones import backbone
+from sparkdl.featurizer import DeepImageFeaturizer
+from sparkdl.fused import fuse
+from sparkdl.network import NetworkSpec, grid_of, pooling_matrix
+from sparkdl.session import spark_session
+from sparkdl.weights import find_weights
+from training.registry import resolve_model
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+
+
+def keras_network(spec: NetworkSpec):
+    """The network from Keras layers; EfficientNetLite0 only."""
+    import keras
+    import lite0_reference
+
+    about = backbone(spec.model_name)
+    side = spec.input_size[0]
+    body = lite0_reference.network(find_weights(about, None), side)
+    pixels = keras.Input((side, side, 3))
+    taps = body(keras.layers.Rescaling(about.scale, -about.mean[0] * about.scale)(pixels))
+    vectors = []
+    for tap in spec.tap_layers:
+        _, height, width, channels = taps[tap].shape
+        grid = grid_of(spec.pooling)
+        assert grid is not None
+        pool = keras.layers.Dense(grid * grid, use_bias=False)
+        rows = keras.layers.Permute((2, 1))(keras.layers.Reshape((height * width, channels))(taps[tap]))
+        pooled = keras.layers.Permute((2, 1))(pool(rows))
+        pool.set_weights([pooling_matrix(height, width, grid).T])
+        vectors.append(keras.layers.Flatten()(pooled))
+    return keras.Model(pixels, keras.layers.Concatenate()(vectors))
+
+
+def main() -> None:
+    registry, out = Path(sys.argv[1]), Path(sys.argv[2])
+    version = resolve_model(str(registry))
+    spark = spark_session("export")
+    classifier = version.load()
+    fused = fuse(classifier.pipeline.stages, classifier.image_column, classifier.probability_column)
+    assert fused is not None
+    featurizer: DeepImageFeaturizer = fused.featurizer
+    spec, content, head = featurizer.network_spec(), featurizer.network(), fused.head()
+    spark.stop()
+    out.mkdir(exist_ok=True)
+    (out / "network.onnx").write_bytes(content)
+    np.savez(out / "head.npz", coefficients=head.coefficients, intercepts=head.intercepts)
+    if spec.model_name == "EfficientNetLite0":
+        import onnxruntime
+
+        network = keras_network(spec)
+        network.save(out / "network.keras")
+        images = (
+            np.random.default_rng(0).integers(0, 256, (4, *spec.input_size, 1), np.uint8).repeat(3, axis=3)
+        )  # gray, as ink is
+        expected = onnxruntime.InferenceSession(content).run(None, {"image": images})[0]
+        received = network.predict_on_batch(images.astype(np.float32))
+        sys.stderr.write(f"the Keras network differs by at most {np.abs(expected - received).max():.2g}\n")
+        if "int8" not in registry.name:
+            np.testing.assert_allclose(received, expected, atol=1e-2)
+    about = {
+        "classes": classifier.classes,
+        "side": spec.input_size[0],
+        "pipeline": str(version.path / "pipeline"),
+    }
+    (out / "about.json").write_text(json.dumps(about))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Images a second in the steady state, of the stream and of what a user would use instead."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from bench import WORK, Bench, Measured, interleaved, rate_of, running, spread, stream, timed
+
+BROKER = WORK / "kafka"
+
+
+def to_stream(bench: Bench, registry: Path, source: str, sink: str, place: Path) -> list[str]:
+    """The arguments of `sparkdl stream` that take all there is and end."""
+    return ["--source", source, "--model", str(registry), "--sink", sink, "--checkpoint", str(place / "checkpoint"),
+            "--available-now"]  # fmt: skip
+
+
+def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """A directory of images to Parquet."""
+    registry, small = bench.model(), bench.model("digits", "precision=int8")
+    exported = bench.export(registry)
+    watched = bench.images(images)
+    few = bench.images(24)
+    weights = bench.home.parent / "weights" / "inception_v3_notop.h5" if bench.home else Path("imagenet")
+    answers: dict[str, Path] = {}
+
+    def streamed(name: str, registry: Path) -> Measured:
+        place = bench.place()
+        answers[name] = place / "sink" / "predictions"
+        return stream(to_stream(bench, registry, str(watched), f"parquet:{place / 'sink'}", place), place, warm_up)
+
+    def by(name: str, command: list[str], *arguments: str, of: Path = watched, warm: int = warm_up) -> Measured:
+        place = bench.place()
+        answers[name] = place / "out"
+        return timed([*command, str(exported), str(of), str(place / "out"), *arguments], place, warm)
+
+    warm = ["--warm-up", str(warm_up)]
+    loop = bench.contender("hand_written.py")
+    contenders: dict[str, Callable[[], Measured]] = {
+        "stream": lambda: streamed("stream", registry),
+        "stream, INT8": lambda: streamed("stream, INT8", small),
+        "loop, 2 processes": lambda: by("loop, 2 processes", loop, "--processes", "2", "--threads", "1", *warm),
+        "loop, 1 process": lambda: by("loop, 1 process", loop, *warm),
+        "TensorFlow loop": lambda: by("TensorFlow loop", bench.contender("tensorflow_loop.py"), *warm),
+        "Spark's recipe": lambda: by("Spark's recipe", bench.contender("spark_recipe.py")),
+        "original's recipe": lambda: timed(
+            [*bench.contender("original.py"), str(weights), str(few), str(bench.place() / "out"), "--warm-up", "4"],
+            bench.place(),
+            4,
+        ),
+    }
+    if bench.python is not None:
+        contenders["Ray Data"] = lambda: by("Ray Data", bench.other("ray_data.py"), *warm)
+    found = interleaved(contenders, rounds, say)
+    agreement = {name: _agreement(_answers(answers["stream"]), _answers(path)) for name, path in answers.items()}
+    return {"images": images, "agreement": agreement, **_table(found, "stream")}
+
+
+def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """A topic of images to Parquet, and to another topic."""
+    from console.broker import Broker
+
+    registry = bench.model()
+    exported = bench.export(registry)
+    with Broker(BROKER).running(port=0) as broker:
+        topic = fill(broker, bench.images(images))
+
+        def streamed(sink: str | None) -> Measured:
+            place = bench.place()
+            sink = sink or f"parquet:{place / 'sink'}"
+            return stream(to_stream(bench, registry, f"kafka://{broker}/{topic}", sink, place), place, warm_up)
+
+        def twin() -> Measured:
+            place = bench.place()
+            command = [*bench.contender("hand_written_kafka.py"), str(exported), f"{broker}/{topic}"]
+            shape = ["--processes", "2", "--threads", "1", "--warm-up", str(warm_up)]
+            return timed([*command, str(place / "out"), *shape], place, warm_up)
+
+        contenders: dict[str, Callable[[], Measured]] = {
+            "stream to Parquet": lambda: streamed(None),
+            "kafka-python loop to Parquet": twin,
+            "stream to Kafka": lambda: streamed(f"kafka://{broker}/out-{uuid.uuid4().hex[:8]}"),
+        }
+        if bench.python is not None:
+            contenders["Quix Streams"] = lambda: quix(bench, exported, broker, topic, images, warm_up)
+        found = interleaved(contenders, rounds, say)
+    return {"images": images, **_table(found, "stream to Parquet")}
+
+
+def quix(bench: Bench, exported: Path, broker: str, source: str, images: int, warm_up: int) -> Measured:
+    """Its progress is that of the topic that it writes to."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    target = make_topic(broker, 2)
+    partitions = [TopicPartition(target, number) for number in range(2)]
+    consumer = KafkaConsumer(bootstrap_servers=broker)
+    progress, deadline = [(0.0, 0)], time.monotonic() + 600
+    command = [*bench.other("quix.py"), str(exported), broker, source, target, "--group", uuid.uuid4().hex]
+    with running(command, bench.place()) as (process, memory):
+        while progress[-1][1] < images:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("Quix Streams ended before it was done")
+            time.sleep(0.1)
+            progress.append((time.monotonic(), sum(consumer.end_offsets(partitions).values())))
+    consumer.close()
+    return Measured(rate_of(progress, warm_up), memory.peak)
+
+
+def make_topic(broker: str, partitions: int) -> str:
+    from kafka import KafkaAdminClient
+
+    name = f"speed-{uuid.uuid4().hex[:8]}"
+    client = KafkaAdminClient(bootstrap_servers=broker)
+    client.create_topics({name: {"num_partitions": partitions, "replication_factor": 1}}, wait_for_metadata=True)
+    client.close()
+    return name
+
+
+def fill(broker: str, images: Path, partitions: int = 2) -> str:
+    """A topic with all files of a directory, dealt out to its partitions."""
+    from kafka import KafkaProducer
+
+    topic = make_topic(broker, partitions)
+    producer = KafkaProducer(bootstrap_servers=broker, acks="all", linger_ms=20, batch_size=1 << 20)
+    for number, path in enumerate(sorted(images.iterdir())):
+        producer.send(topic, path.read_bytes(), path.name.encode(), partition=number % partitions)
+    producer.flush(120)
+    producer.close()
+    return topic
+
+
+def _table(found: Mapping[str, list[Measured]], ours: str) -> dict[str, Any]:
+    """Rates, memory, and what the rate of each is of that of `ours`, round by round."""
+    return {
+        "rate": {name: spread(run.rate for run in runs) for name, runs in found.items()},
+        "peak_mib": {name: spread(run.peak / 2**20 for run in runs) for name, runs in found.items()},
+        "ratio": {
+            base: {
+                name: spread(mine.rate / other.rate for mine, other in zip(found[base], runs, strict=True))
+                for name, runs in found.items()
+                if name != base
+            }
+            for base in found
+            if base.startswith("stream")
+        },
+        "second_over_steady": spread(run.more["second over steady"] for run in found[ours]),
+    }
+
+
+def _answers(path: Path) -> dict[str, str]:
+    """The prediction of each image, by its name."""
+    table = pq.ParquetDataset(path).read()
+    names = table["id" if "id" in table.column_names else "path"].to_pylist()
+    answers = table["prediction"].to_pylist()
+    return {str(name).rsplit("/", 1)[-1]: str(answer) for name, answer in zip(names, answers, strict=True)}
+
+
+def _agreement(ours: Mapping[str, str], theirs: Mapping[str, str]) -> float:
+    """The share of images that both predict the same class for; Spark's recipe says class indices."""
+    same = sum(ours[name] == theirs[name].removesuffix(".0") for name in ours)
+    return same / len(ours) if ours.keys() == theirs.keys() else 0.0

@@ -1,0 +1,64 @@
+"""Ink normalisation: handwriting of any polarity, position and size becomes bright ink filling a square."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_INK = 0.35  # of the strongest ink: what counts as ink when its bounding box is sought
+_FULL = 0.98  # quantile of the ink that becomes white, so that one hot pixel does not dim the stroke
+
+_MOST_SIDE = 1024
+"""Of the square: a picture of one long line would make one of its length squared."""
+
+
+def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.uint8]:
+    """Bright ink on black, cropped to its bounding box, in the middle of a square.
+
+    The paper's level is the median of the image's frame; the ink is whichever side of it deviates more, in a draw the
+    side of the first pixel that deviates. An image and its negative therefore give the same bytes. A blank image
+    stays blank.
+
+    Parameters
+    ----------
+    gray
+        uint8 [H, W].
+    margin
+        Empty space around the ink on each side, a fraction of the longer side of its bounding box.
+
+    Returns
+    -------
+    uint8 [S, S], S = the longer side of the bounding box plus both margins; above 1024, the box is reduced by the least
+    whole factor that brings S to 1024 or below.
+    """
+    level = gray.astype(np.float32)
+    paper = np.median(np.concatenate((level[0], level[-1], level[:, 0], level[:, -1])))
+    deviation = level - paper
+    balance = (deviation * np.abs(deviation)).sum() or deviation.flat[np.argmax(deviation != 0)]
+    ink = np.maximum(deviation if balance > 0 else -deviation, 0)
+    strongest = float(ink.max())
+    if strongest == 0:
+        return np.zeros((min(max(gray.shape), _MOST_SIDE),) * 2, np.uint8)
+    marked = ink >= _INK * strongest
+    rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+    full = float(np.quantile(ink[marked], _FULL))
+    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    crop = np.rint(np.minimum(crop * (255 / full), 255)).astype(np.uint8)
+    longer = max(crop.shape)
+    factor = next(k for k in itertools.count(1) if _square(-(-longer // k), margin) <= _MOST_SIDE)
+    if factor > 1:
+        crop = np.asarray(Image.fromarray(crop).reduce(factor))
+    height, width = crop.shape
+    side = _square(max(height, width), margin)
+    square = np.zeros((side, side), np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = crop
+    return square
+
+
+def _square(ink: int, margin: float) -> int:
+    """The side of the square for ink of this length."""
+    return ink + 2 * round(margin * ink)

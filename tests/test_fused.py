@@ -1,0 +1,139 @@
+"""Promises of `sparkdl.fused`: a pipeline as one function gives what its stages give, one after the other."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from images import image_rows, noise
+from PIL import Image
+from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from sparkdl import DeepImageFeaturizer, InkNormalizer, TemperatureScaling
+from sparkdl.fused import fuse
+from sparkdl.predictor import DECODED, Classifier, classify, decode_rows
+from sparkdl.rejection import Limits
+from training.datasets import Dataset
+from training.registry import ModelVersion
+
+SHAPES = [(20, 30, 3), (31, 17, 1), (24, 24, 3), (9, 40, 1), (28, 28, 1), (60, 50, 3)]
+
+
+def stages(classes: int, spark: SparkSession, ink: bool = True, **params: Any) -> list[Any]:
+    """An ink crop, a network and a classifier of `classes` classes that has learnt noise."""
+    first = [InkNormalizer(inputCol="image", outputCol="ink")] if ink else []
+    featurizer = DeepImageFeaturizer(
+        inputCol="ink" if ink else "image",
+        outputCol="features",
+        modelName="EfficientNetLite0",
+        inputSize=32,
+        pooling="average",
+    )
+    rows = PipelineModel([*first, featurizer]).transform(
+        image_rows(spark, [noise(i, 24, 24, 3) for i in range(4 * classes)])
+    )
+    labelled = rows.withColumn("label", (F.col("id").cast("int") % classes).cast("double"))
+    kind = params.pop("kind", LogisticRegression)
+    return [*first, featurizer, kind(**params).fit(labelled)]
+
+
+def encoded(spark: SparkSession, payloads: Sequence[bytes | None]) -> DataFrame:
+    return spark.createDataFrame(
+        [(i, "", payload) for i, payload in enumerate(payloads)], "id int, origin string, payload binary"
+    )
+
+
+def png(array: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array.squeeze()).save(file, "PNG")
+    return file.getvalue()
+
+
+def by_stages(frame: DataFrame, pipeline: PipelineModel) -> list[Any]:
+    """`id, prediction, probabilities` of the images that decode, one stage after the other."""
+    rows = pipeline.transform(decode_rows(frame, "image")).where(f"{DECODED}.reason is null")
+    return rows.select("_encoded.id", "prediction", vector_to_array("probability")).orderBy("id").collect()
+
+
+@pytest.mark.parametrize("ink", [True, False], ids=["ink", "whole images"])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("temperature", [None, 0.4, 2.5])
+def test_it_gives_what_the_stages_give(spark: SparkSession, ink: bool, classes: int, temperature: float | None) -> None:
+    made = stages(classes, spark, ink, maxIter=5, regParam=0.1)
+    pipeline = PipelineModel(made if temperature is None else [*made, TemperatureScaling(temperature=temperature)])
+    assert fuse(pipeline.stages, "image", "probability") is not None
+    frame = encoded(spark, [png(noise(i, *shape)) for i, shape in enumerate(SHAPES)])
+    expected = by_stages(frame, pipeline)
+    received = classify(frame, Classifier(pipeline)).orderBy("id").collect()
+    assert [row.prediction for row in received] == [str(int(row.prediction)) for row in expected]
+    np.testing.assert_allclose(
+        [list(row.probabilities.values()) for row in received], [row[2] for row in expected], rtol=1e-9
+    )
+
+
+def test_a_model_as_it_is_trained_is_fused(spark: SparkSession, model: ModelVersion, drawn: Dataset) -> None:
+    classifier = model.load()
+    assert fuse(classifier.pipeline.stages, "image", "probability") is not None
+    frame = encoded(spark, [image.read() for image in list(drawn)[::20]])
+    received = classify(frame, classifier).orderBy("id").collect()
+    expected = by_stages(frame, classifier.pipeline)
+    np.testing.assert_allclose(
+        [list(row.probabilities.values()) for row in received], [row[2] for row in expected], rtol=1e-9
+    )
+    assert [row.prediction for row in received] == [drawn.classes[int(row.prediction)] for row in expected]
+
+
+def test_images_that_are_refused_have_no_part_in_it(spark: SparkSession) -> None:
+    pipeline = PipelineModel(stages(2, spark, maxIter=2))
+    good = png(noise(1, 20, 30, 3))
+    frame = encoded(spark, [b"", good, None, b"text", good, good[:-30]])
+    rows = classify(frame, Classifier(pipeline), Limits()).orderBy("id").collect()
+    assert [row.reason for row in rows] == ["empty", None, "empty", "unsupported_format", None, "truncated"]
+    assert [row.probabilities is None for row in rows] == [True, False, True, True, False, True]
+    assert rows[1].probabilities == rows[4].probabilities
+    assert [
+        row.reason for row in classify(encoded(spark, [b"", b"text"]), Classifier(pipeline)).orderBy("id").collect()
+    ] == [
+        "empty",
+        "unsupported_format",
+    ]
+
+
+def test_no_picture_leaves_the_worker(spark: SparkSession) -> None:
+    pipeline = PipelineModel(stages(2, spark, maxIter=2))
+    frame = classify(encoded(spark, [png(noise(1, 9, 9, 3))]), Classifier(pipeline))
+    frame.collect()
+    plan = frame._jdf.queryExecution().executedPlan().toString()
+    assert sum("ArrowEvalPython" in line for line in plan.splitlines()) == 1
+    assert "nChannels" not in plan
+
+
+def test_stages_of_another_kind_or_order_are_left_as_they_are(spark: SparkSession) -> None:
+    ink, featurizer, head = stages(2, spark, maxIter=2)
+    forest = stages(2, spark, kind=RandomForestClassifier, numTrees=2)[-1]
+    biased = LogisticRegression(maxIter=2, threshold=0.7)
+    strict = stages(2, spark, maxIter=2, threshold=0.7)[-1]
+    assert biased.getThreshold() == strict.getThreshold()
+    elsewhere = InkNormalizer(inputCol="image", outputCol="other")
+    for other in (
+        [],
+        [ink],
+        [featurizer, head],
+        [ink, featurizer],
+        [ink, featurizer, forest],
+        [ink, featurizer, strict],
+        [elsewhere, featurizer, head],
+        [ink, ink, featurizer, head],
+        [ink, featurizer, head, TemperatureScaling(probabilityCol="another")],
+        [ink, featurizer, TemperatureScaling(), head],
+    ):
+        assert fuse(other, "image", "probability") is None
+    assert fuse([ink, featurizer, head], "another", "probability") is None
+    assert fuse([ink, featurizer, head], "image", "another") is None
