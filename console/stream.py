@@ -35,7 +35,9 @@ def stream(
     label_from: Annotated[
         str | None, typer.Option(help="none, or parent: the folder's name is the true class [default: none].")
     ] = None,
-    max_images_per_trigger: Annotated[int | None, typer.Option(help="Images a micro-batch [default: 1024].")] = None,
+    max_images_per_trigger: Annotated[
+        int | None, typer.Option(help="Images a micro-batch at the most [default: as many as take about 8 s].")
+    ] = None,
     settle: Annotated[
         str | None,
         typer.Option(help="Time without change before a file without an end of its own is read [default: 10s]."),
@@ -101,7 +103,7 @@ def stream(
         http=http,
     )
     from sparkdl.errors import SparkdlError
-    from streaming.connectors import conf_for, packages_for
+    from streaming.connectors import packages_for, stream_conf
     from streaming.failures import with_causes
     from streaming.http import parse_http, serve
     from streaming.job import StreamJob, check_request
@@ -112,7 +114,7 @@ def stream(
     if settings.http is not None:
         parse_http(settings.http)
     addresses = settings.source, settings.sink
-    spark = start_spark(conf or (), packages_for(*addresses), conf_for(*addresses))
+    spark = start_spark(conf or (), packages_for(*addresses), stream_conf(*addresses))
     log, metrics = BatchLog(debug=debug), Metrics()
     job = StreamJob(spark, settings, log, metrics)
     stop_on_signals(job)

@@ -110,7 +110,7 @@ def classify(encoded: DataFrame, classifier: Classifier, limits: Limits = DEFAUL
     failed = F.col("_reason").isNull() & (confidence.isNull() | F.isnan(confidence))
     good = F.col("_reason").isNull() & ~failed
     return scored.select(
-        f"{ENCODED}.*",
+        *encoded.columns,
         F.when(good, _name(F.col("_index"), classifier.classes)).alias("prediction"),
         F.when(good, confidence).alias("confidence"),
         F.when(good, _named(F.col("_probabilities"), classifier.classes)).alias("probabilities"),
@@ -120,11 +120,11 @@ def classify(encoded: DataFrame, classifier: Classifier, limits: Limits = DEFAUL
 
 
 def _scored(encoded: DataFrame, classifier: Classifier, limits: Limits) -> DataFrame:
-    """`ENCODED`, a struct of the columns of `encoded`, and `_index, _probabilities, _reason, _detail`."""
+    """The columns of `encoded`, and `_index, _probabilities, _reason, _detail`."""
     images = decode_rows(encoded, classifier.image_column, limits)
     vector = F.col(classifier.probability_column)
     return classifier.pipeline.transform(images).select(
-        ENCODED,
+        f"{ENCODED}.*",
         F.col(classifier.prediction_column).cast("int").alias("_index"),
         F.when(vector.isNotNull(), vector_to_array(vector)).alias("_probabilities"),  # it fails on null
         F.col(f"{DECODED}.reason").alias("_reason"),
@@ -135,10 +135,10 @@ def _scored(encoded: DataFrame, classifier: Classifier, limits: Limits) -> DataF
 def _scored_as_one(encoded: DataFrame, fused: Fused, limits: Limits) -> DataFrame:
     """The same, of stages that are fused."""
     one = fused.scored(encoded.sparkSession.sparkContext, F.col("payload"), limits)
-    scored = encoded.select(F.struct("*").alias(ENCODED), one.alias("_s"))
+    scored = encoded.select("*", one.alias("_s"))
     most = F.array_position("_s.probabilities", F.array_max("_s.probabilities"))
     return scored.select(
-        ENCODED,
+        *encoded.columns,
         (most - 1).cast("int").alias("_index"),
         F.col("_s.probabilities").alias("_probabilities"),
         F.col("_s.reason").alias("_reason"),

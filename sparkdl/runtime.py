@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime
     from pyspark import Broadcast
 
-CHUNK = 32
+CHUNK = 8
 """Images a call of the network: enough to amortise the call, few enough for the activations to stay in cache."""
 
 _SESSIONS: OrderedDict[str, onnxruntime.InferenceSession] = OrderedDict()

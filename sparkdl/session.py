@@ -30,10 +30,13 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 LOOPBACK = "127.0.0.1"
 _ANOTHER_PLACE = "set TMPDIR or --conf spark.local.dir=DIRECTORY to another place"
 
+JAVA_OPTIONS = f"-Dlog4j2.configurationFile=file:{_LOGGING} -XX:+UseParallelGC"
+"""Of a driver that this process starts itself."""
+
 DEFAULTS: dict[str, str] = {
     # An image is large: Spark's 10,000 rows an Arrow batch would be gigabytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
-    "spark.sql.execution.arrow.maxBytesPerBatch": "32m",
+    "spark.sql.execution.arrow.maxBytesPerBatch": "2m",
     # Micro-batches are short jobs on few rows: code generation costs more than it saves.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -53,7 +56,7 @@ LOCAL_DEFAULTS: dict[str, str] = {
     "spark.driver.host": LOOPBACK,
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{_LOGGING} -XX:+UseParallelGC",
+    "spark.driver.extraJavaOptions": JAVA_OPTIONS,
 }
 """For a driver that this process starts itself; `spark-submit` brings its own."""
 

@@ -1,10 +1,11 @@
-"""What a Spark session has to be started with for the addresses of a stream: jars and settings."""
+"""What a Spark session has to be started with for a stream: jars and settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sparkdl.session import JAVA_OPTIONS
 from streaming import delta, kafka
 
 
@@ -17,6 +18,17 @@ class Connector:
     conf: dict[str, str] = field(default_factory=dict)
 
 
+CONF = {
+    # A micro-batch's plan is new each time, and what is computed is computed in Python: the compiler that takes long to
+    # make fast code takes a fifth of two cores, for minutes.
+    "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1",
+    # Spark's choice for a local checkpoint starts a `readlink` for each file that it renames, 16 a micro-batch.
+    "spark.sql.streaming.checkpointFileManagerClass": (
+        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+    ),
+}
+"""Of every stream."""
+
 CONNECTORS = (Connector(kafka.is_kafka, kafka.CONNECTOR), Connector(delta.is_delta, delta.PACKAGE, delta.CONF))
 
 
@@ -25,9 +37,9 @@ def packages_for(*addresses: str) -> tuple[str, ...]:
     return tuple(connector.package for connector in _needed(addresses))
 
 
-def conf_for(*addresses: str) -> dict[str, str]:
-    """The Spark settings that `addresses` need, static ones among them."""
-    return {key: value for connector in _needed(addresses) for key, value in connector.conf.items()}
+def stream_conf(*addresses: str) -> dict[str, str]:
+    """The Spark settings of a stream between `addresses`, static ones among them."""
+    return CONF | {key: value for connector in _needed(addresses) for key, value in connector.conf.items()}
 
 
 def _needed(addresses: tuple[str, ...]) -> list[Connector]:

@@ -30,7 +30,7 @@ from streaming.settling import Settling
 from streaming.watched import WatchedFile, look_at, parent_of, scan
 
 NAME = "sparkdl-directory"
-_BATCH_BYTES = 16 << 20  # encoded bytes an Arrow batch, unless one image has more
+_BATCH_BYTES = 2 << 20  # encoded bytes an Arrow batch, unless one image has more
 _BATCH_ROWS = 256
 _TRIGGER_BYTES = 128 << 20  # encoded bytes a micro-batch, unless one image has more: the driver's memory holds them
 _POLL = 0.2  # seconds between two looks at files that are waited for

@@ -23,6 +23,7 @@ from streaming.failures import Failure
 from streaming.faults import check_fault_point
 from streaming.kafka import is_kafka
 from streaming.mending import mend_checkpoint
+from streaming.pace import Pace
 from streaming.promotions import Promotions, RefusedModelError, load_successor
 from streaming.settings import StreamSettings
 from streaming.sinks import check_sink, open_sink
@@ -95,7 +96,8 @@ class StreamJob:
         self._ended = threading.Event()
         self._raised: SparkdlError | None = None
         self.model = check_request(settings)
-        self._encoded = open_source(spark, settings)
+        self._pace = Pace(settings.max_images_per_trigger)
+        self._encoded = open_source(spark, settings, self._pace.size)
         self._classifier = self.model.load()
         self._promotions = Promotions(settings.model, self.model)
         self._sink = open_sink(spark, settings)
@@ -149,6 +151,9 @@ class StreamJob:
 
     def _begin(self) -> _Run:
         self._check_mark()
+        if self._pace.is_off:
+            self._pace.adjust()
+            self._encoded = open_source(self._spark, self.settings, self._pace.size)
         limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout)
         rows = outcomes(self._encoded, self._classifier, self.model.name, self._review_below(), limits)
         return _Run(rows, self.settings, self._write)
@@ -175,6 +180,7 @@ class StreamJob:
         self._failures = 0
         if written is not None:
             batch = Batch(batch_id, written.predictions, written.dead_letters, time.monotonic() - started)
+            self._pace.note(batch.images, batch.seconds)
             self._tell(lambda observer: observer.batch(batch))
 
     def _supervise(self) -> None:
@@ -200,11 +206,11 @@ class StreamJob:
             self._run.look()
             if successor is None and not self._stopping.is_set():
                 successor = self._successor()
-            if self._stopping.is_set() or successor is not None:
+            if self._stopping.is_set() or successor is not None or self._pace.is_off:
                 self._run.leave()
             time.sleep(_POLL)
         error = self._run.error
-        if self._stopping.is_set() or (error is None and successor is None):
+        if self._stopping.is_set() or (error is None and not self._run.was_left):
             return False
         if error is not None:
             self._retry(error)
@@ -281,6 +287,11 @@ class _Run:
     @property
     def is_active(self) -> bool:
         return self._query.isActive
+
+    @property
+    def was_left(self) -> bool:
+        """Whether it ended because it was left, and not because all there was is done."""
+        return self._left
 
     @property
     def error(self) -> Exception | None:

@@ -62,7 +62,9 @@ class StreamSettings(BaseSettings):
     available_now: bool = Field(False, description="process what is there, then end")
     trigger: Annotated[float, BeforeValidator(_to_seconds)] = Field(1.0, description="seconds between micro-batches")
     label_from: LabelFrom = Field(LabelFrom.NONE, description="where the true class is read from")
-    max_images_per_trigger: int = Field(1024, ge=1, description="images a micro-batch at the most")
+    max_images_per_trigger: int | None = Field(
+        None, ge=1, description="images a micro-batch at the most; default: as many as take about 8 seconds"
+    )
     settle: Annotated[float, BeforeValidator(_to_seconds)] = Field(
         10.0, description="seconds without change after which a file that does not end as its format ends is read"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -17,6 +19,7 @@ from streaming.seen import FILES, Seen
 from streaming.settings import AfterRead, LabelFrom, StreamSettings
 
 _LONGEST_LABEL = 256  # characters
+_OF_THE_SOURCE = "SPARKDL_SOURCE"  # in the environment of its workers
 _BYTES_A_CHARACTER = 4  # of UTF-8, at the most
 _TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold
 
@@ -49,17 +52,18 @@ def check_source(settings: StreamSettings) -> None:
         raise RequestError(f"--archive-dir is for --after-read archive, received --after-read {settings.after_read}")
 
 
-def open_source(spark: SparkSession, settings: StreamSettings) -> DataFrame:
-    """The stream of `settings.source`: rows of `streaming.rows.ENCODED`."""
-    return _messages(spark, settings) if is_kafka(settings.source) else _files(spark, settings)
+def open_source(spark: SparkSession, settings: StreamSettings, size: int) -> DataFrame:
+    """The stream of `settings.source`: rows of `streaming.rows.ENCODED`, at most `size` a micro-batch."""
+    return _messages(spark, settings, size) if is_kafka(settings.source) else _files(spark, settings, size)
 
 
-def _files(spark: SparkSession, settings: StreamSettings) -> DataFrame:
-    spark.dataSource.register(DirectorySource)
+def _files(spark: SparkSession, settings: StreamSettings, size: int) -> DataFrame:
+    with _workers_of_its_own(spark):
+        spark.dataSource.register(DirectorySource)
     encoded = (
         spark.readStream.format(NAME)
         .option("checkpoint", str(settings.checkpoint.absolute()))
-        .option("maxFilesPerTrigger", settings.max_images_per_trigger)
+        .option("maxFilesPerTrigger", size)
         .option("maxBytes", settings.max_bytes)
         .option("slots", spark.sparkContext.defaultParallelism)
         .option("settle", settings.settle)
@@ -72,6 +76,21 @@ def _files(spark: SparkSession, settings: StreamSettings) -> DataFrame:
     return encoded
 
 
+@contextmanager
+def _workers_of_its_own(spark: SparkSession) -> Iterator[None]:
+    """What is made in the block runs in Python workers that nothing else runs in.
+
+    Spark takes any idle worker for the next task. A worker that reads files now and classifies images then would hold a
+    network and a decoder, and there would be twice as many of these.
+    """
+    environment: dict[str, str] = spark.sparkContext.environment
+    environment[_OF_THE_SOURCE] = "1"
+    try:
+        yield
+    finally:
+        del environment[_OF_THE_SOURCE]
+
+
 def close_source(settings: StreamSettings) -> None:
     """Once a stream has ended: archives or deletes what its last micro-batch read, if that is asked for."""
     if settings.after_read is AfterRead.KEEP:
@@ -81,7 +100,7 @@ def close_source(settings: StreamSettings) -> None:
     removal.sweep(Seen(settings.checkpoint / FILES), logs_complete(settings.checkpoint))
 
 
-def _messages(spark: SparkSession, settings: StreamSettings) -> DataFrame:
+def _messages(spark: SparkSession, settings: StreamSettings, size: int) -> DataFrame:
     address = KafkaAddress.parse(settings.source)
     records = (
         spark.readStream.format("kafka")
@@ -89,7 +108,7 @@ def _messages(spark: SparkSession, settings: StreamSettings) -> DataFrame:
         .option("kafka.bootstrap.servers", address.servers)
         .option("subscribe" if address.topics else "subscribePattern", address.topic)
         .option("startingOffsets", settings.starting_offsets)
-        .option("maxOffsetsPerTrigger", settings.max_images_per_trigger)
+        .option("maxOffsetsPerTrigger", size)
         .option("minPartitions", settings.min_partitions or spark.sparkContext.defaultParallelism)
         .option("failOnDataLoss", settings.fail_on_data_loss)
         .option("includeHeaders", True)

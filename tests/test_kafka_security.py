@@ -495,7 +495,7 @@ def test_plans_do_not_show_secrets(kafka_spark: SparkSession, broker: Broker, ke
         checkpoint=tmp_path / "checkpoint",
         kafka_config=written(tmp_path, properties),
     )
-    plan = open_source(kafka_spark, settings)._jdf.queryExecution().toString()
+    plan = open_source(kafka_spark, settings, 100)._jdf.queryExecution().toString()
     assert "kafka" in plan
     assert seen(secrets, plan) == set()
 

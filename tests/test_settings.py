@@ -46,7 +46,7 @@ def test_three_settings_are_enough() -> None:
 def test_the_argument_goes_before_the_environment_before_the_file_before_the_default(
     working_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert StreamSettings.read(**NEEDED).max_images_per_trigger == 1024
+    assert StreamSettings.read(**NEEDED).max_images_per_trigger is None
     (working_directory / "sparkdl.toml").write_text("max_images_per_trigger = 1\nreview_below = 0.9\n")
     assert StreamSettings.read(**NEEDED).max_images_per_trigger == 1
     monkeypatch.setenv("SPARKDL_MAX_IMAGES_PER_TRIGGER", "2")

@@ -30,7 +30,7 @@ def test_labels_come_from_the_parent_folder_if_they_are_asked_for(
     (watched / "7").mkdir(parents=True)
     (watched / "7" / "a.png").write_bytes(b"x")
     (watched / "b.png").write_bytes(b"x")
-    encoded = open_source(spark, settings(tmp_path, watched, label_from=label_from))
+    encoded = open_source(spark, settings(tmp_path, watched, label_from=label_from), 100)
     assert encoded.isStreaming
     assert [(f.name, f.dataType) for f in encoded.schema] == [(f.name, f.dataType) for f in ENCODED]
     query = (

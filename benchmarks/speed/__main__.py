@@ -12,10 +12,21 @@ import os
 from pathlib import Path
 
 from bench import ROOT, Bench, machine
+from growth import growth
+from latency import latency
+from machines import machines
+from start import start
 from throughput import directory, kafka
 
 KEPT = ROOT / "benchmarks" / "results" / "speed.json"
-MEASUREMENTS = {"directory": directory, "kafka": kafka}
+MEASUREMENTS = {
+    "directory": directory,
+    "kafka": kafka,
+    "latency": latency,
+    "start": start,
+    "growth": growth,
+    "machines": machines,
+}
 
 
 def main() -> None:

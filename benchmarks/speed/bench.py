@@ -29,7 +29,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 CONTENDERS = Path(__file__).parent / "contenders"
 WORK = Path(tempfile.gettempdir()) / "sparkdl-speed"
-_SAMPLE = 0.5  # seconds between two looks at the memory
+_SAMPLE = 4.0  # seconds between two looks at the memory
 
 Progress = list[tuple[float, int]]
 """(seconds on a clock, images done by then), in order."""

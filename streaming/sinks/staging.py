@@ -9,7 +9,7 @@ from typing import ClassVar
 from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError, SparkdlError
@@ -117,9 +117,11 @@ class StagedSink(Sink):
         staged = f"{self._staging}/batch={batch_id}"
         self._files.delete(staged)
         rows.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated once, by the first of the writes
+        counts = Observation()
         try:
-            _write_parquet(predictions(rows, batch_id), f"{staged}/{PREDICTIONS}")
-            total, failed = rows.select(F.count(F.lit(1)), F.count("reason")).collect()[0]
+            counted = rows.observe(counts, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
+            _write_parquet(predictions(counted, batch_id), f"{staged}/{PREDICTIONS}")
+            total, failed = counts.get["images"], counts.get["failed"]
             if failed:
                 _write_parquet(dead_letters(rows, batch_id), f"{staged}/{DEAD_LETTERS}")
         finally:

@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-BATCH = 32
+BATCH = 32  # images that are read and written at a time
+CHUNK = 8  # images a call of the network: tried 8, 16, 32 and 64
 FILE = 1024  # predictions a file
 
 
@@ -45,7 +46,9 @@ def predictor(model: Path, threads: int):
         return np.repeat(np.asarray(ink)[:, :, None], 3, axis=2)
 
     def predict(payloads: list[bytes]):
-        features = session.run(["features"], {"image": np.stack([prepare(payload) for payload in payloads])})[0]
+        images = np.stack([prepare(payload) for payload in payloads])
+        parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+        features = np.concatenate([session.run(["features"], {"image": part})[0] for part in parts])
         logits = features @ coefficients + intercepts
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)

@@ -1,0 +1,123 @@
+"""Renders the figures that are kept as the tables and the plot of docs/performance.md."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Figures = Mapping[str, Any]
+
+
+def rendered(page: str, figures: Figures) -> str:
+    """`page` with what stands between `<!-- NAME -->` and `<!-- end -->` replaced by the table of that name."""
+
+    def table(match: re.Match[str]) -> str:
+        name = match[1]
+        lines = TABLES[name](figures[name]) if name in figures else ["Not measured yet."]
+        return "\n".join([f"<!-- {name} -->", "", *lines, "", "<!-- end -->"])
+
+    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def plot(figures: Figures) -> bytes:
+    """An SVG of the rates of all contenders."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "sparkdl"
+    from matplotlib import pyplot
+
+    measured = [name for name in ("directory", "kafka") if name in figures]
+    heights = [len(figures[name]["rate"]) for name in measured]
+    figure, axes = pyplot.subplots(
+        len(measured), 1, figsize=(8, 0.4 * sum(heights) + 0.8), height_ratios=heights, squeeze=False, sharex=True
+    )
+    for place, name in zip(axes[:, 0], measured, strict=True):
+        rates = sorted(figures[name]["rate"].items(), key=lambda item: item[1][0])
+        values = [value[0] for _, value in rates]
+        errors = [[value[0] - value[1] for _, value in rates], [value[2] - value[0] for _, value in rates]]
+        colours = ["#1f5fa8" if label.startswith("stream") else "#b0b6bd" for label, _ in rates]
+        place.barh([label for label, _ in rates], values, xerr=errors, color=colours, ecolor="#555555", capsize=2)
+        place.bar_label(place.containers[-1], [f"{value:.0f}" for value in values], padding=6)
+        place.spines[["top", "right"]].set_visible(False)
+        place.margins(x=0.12)
+        place.set_title({"directory": "a directory of images", "kafka": "a topic of images"}[name], loc="left")
+    axes[-1, 0].set_xlabel("images a second, median, least and most")
+    target = io.BytesIO()
+    figure.savefig(target, format="svg", bbox_inches="tight", metadata={"Date": None})
+    pyplot.close(figure)
+    return target.getvalue()
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows)]
+
+
+def _spread(values: Sequence[float], digits: int = 2) -> str:
+    return f"{values[0]:.{digits}f} ({values[1]:.{digits}f} to {values[2]:.{digits}f})"
+
+
+def _machine(figures: Figures) -> str:
+    m = figures["machine"]
+    vnni = "with" if m["vnni"] else "without"
+    return (
+        f"{m['at']}, {m['cores']} cores of {m['cpu']} {vnni} VNNI, {m['memory_gib']} GiB, Python {m['python']}; "
+        f"{figures['rounds']} rounds, median (least to most)."
+    )
+
+
+def _rates(figures: Figures) -> list[str]:
+    bases = list(figures["ratio"])
+    rows = []
+    for name, rate in figures["rate"].items():
+        ratios = [_spread(figures["ratio"][base][name]) if name != base else "1" for base in bases]
+        rows.append([name, *ratios, _spread(rate, 1), f"{figures['peak_mib'][name][0]:.0f}"])
+    header = ["contender", *(f"{base} over it" for base in bases), "images a second", "peak memory, MiB"]
+    return [*_table(header, rows), "", _machine(figures)]
+
+
+def _latency(figures: Figures) -> list[str]:
+    rows = [
+        [name, *(f"{values[q]:.2f}" for q in ("p50", "p95", "p99"))]
+        for name, values in figures.items()
+        if isinstance(values, dict) and "p50" in values
+    ]
+    return [*_table(["from, to, and images a second", "p50, s", "p95, s", "p99, s"], rows), "", _machine(figures)]
+
+
+def _start(figures: Figures) -> list[str]:
+    rows = [[name, _spread(values)] for name, values in figures.items() if isinstance(values, list)]
+    return [*_table(["command to first row", "seconds"], rows), "", _machine(figures)]
+
+
+def _growth(figures: Figures) -> list[str]:
+    rows = []
+    for name, values in figures.items():
+        if isinstance(values, dict) and "rate" in values:
+            more = ""
+            if "slope_seconds_per_100" in values:
+                slope, low, high = (1000 * value for value in values["slope_seconds_per_100"])
+                more = (
+                    f"a micro-batch of 32 takes {values['median_seconds']:.2f} s, "
+                    f"{slope:+.1f} ms more after 100 ({low:+.1f} to {high:+.1f})"
+                )
+            rows.append([name, f"{values['rate']:.0f}", more])
+    return [*_table(["what there is", "images a second", ""], rows), "", _machine(figures)]
+
+
+def _machines(figures: Figures) -> list[str]:
+    rows = [[name, _spread(values, 1)] for name, values in figures["rate"].items()]
+    ratio = f"2 workers over 1: {_spread(figures['2 workers over 1'])}"
+    return [*_table(["master", "images a second"], rows), "", ratio, "", _machine(figures)]
+
+
+TABLES: Mapping[str, Callable[[Figures], list[str]]] = {
+    "directory": _rates,
+    "kafka": _rates,
+    "latency": _latency,
+    "start": _start,
+    "growth": _growth,
+    "machines": _machines,
+}

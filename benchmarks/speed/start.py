@@ -1,0 +1,97 @@
+"""Seconds from the command to the first row, of the stream and of an empty Spark stream; and of `sparkdl --help`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bench import Bench, environment, running, sparkdl, spread
+from throughput import BROKER, fill, make_topic
+
+_PATIENCE = 120
+
+
+def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
+    from console.broker import Broker
+
+    registry, watched = bench.model(), bench.images(24)
+    found: dict[str, list[float]] = {}
+
+    def note(name: str, seconds: float) -> None:
+        found.setdefault(name, []).append(seconds)
+        say(f"  {name}: {seconds:.2f} s")
+
+    with Broker(BROKER).running(port=0) as broker:
+        topic = fill(broker, watched)
+        for number in range(rounds):
+            for cold in (False, True) if number == 0 and _forget() else (False,):
+                what = "cold" if cold else "warm"
+                for name, measure in (
+                    (f"directory to Parquet, stream, {what}", lambda: _files(bench, watched, registry)),
+                    (f"directory to Parquet, an empty Spark stream, {what}", lambda: _files(bench, watched, None)),
+                    (f"Kafka to Kafka, stream, {what}", lambda: _topic(bench, broker, topic, registry)),
+                    (f"Kafka to Kafka, an empty Spark stream, {what}", lambda: _topic(bench, broker, topic, None)),
+                ):
+                    if cold:
+                        _forget()
+                    note(name, measure())
+    for _ in range(3 * rounds):
+        began = time.monotonic()
+        subprocess.run(sparkdl("--help"), env=environment(), stdout=subprocess.DEVNULL, check=True)
+        note("sparkdl --help", time.monotonic() - began)
+    return {name: spread(values) for name, values in found.items()}
+
+
+def _forget() -> bool:
+    """Empties the system's cache of files, where one may."""
+    with suppress(OSError):
+        subprocess.run(["sync"], check=True)
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+        return True
+    return False
+
+
+def _files(bench: Bench, watched: Path, registry: Path | None) -> float:
+    place = bench.place()
+    sink, checkpoint = place / "sink", str(place / "checkpoint")
+    if registry is not None:
+        command = sparkdl("stream", "--source", str(watched), "--sink", f"parquet:{sink}", "--model", str(registry),
+                          "--checkpoint", checkpoint)  # fmt: skip
+        pattern = "predictions/batch=*/*.parquet"
+    else:
+        command = [*bench.contender("plain_files.py"), str(watched), str(sink), checkpoint]
+        pattern = "_spark_metadata/0"
+    return _until(command, place, lambda: any(sink.glob(pattern)))
+
+
+def _topic(bench: Bench, broker: str, source: str, registry: Path | None) -> float:
+    from kafka import KafkaConsumer, TopicPartition
+
+    place = bench.place()
+    target, checkpoint = make_topic(broker, 1), str(place / "checkpoint")
+    if registry is not None:
+        command = sparkdl("stream", "--source", f"kafka://{broker}/{source}", "--sink", f"kafka://{broker}/{target}",
+                          "--model", str(registry), "--checkpoint", checkpoint)  # fmt: skip
+    else:
+        command = [*bench.contender("plain_stream.py"), broker, source, target, checkpoint]
+    partition = TopicPartition(target, 0)
+    consumer = KafkaConsumer(bootstrap_servers=broker)
+    try:
+        return _until(command, place, lambda: consumer.end_offsets([partition])[partition] > 0)
+    finally:
+        consumer.close()
+
+
+def _until(command: list[str], place: Path, there: Callable[[], bool]) -> float:
+    began = time.monotonic()
+    with running(command, place) as (process, _):
+        while not there():
+            if process.poll() is not None or time.monotonic() - began > _PATIENCE:
+                sys.exit(f"{' '.join(command)} gave nothing: {(place / 'log').read_text()[-2000:]}")
+            time.sleep(0.02)
+        return time.monotonic() - began
