@@ -6,7 +6,7 @@ FAULTS := $(BIN)/python benchmarks/faults
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-keras demo test test-slow faults lint lock lock-kafka clean
+.PHONY: help install install-keras demo test test-slow faults bench bench-quick lint lock lock-kafka clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,17 @@ faults: install ## Break streams on purpose, a little in each way; benchmarks/fa
 	@$(FAULTS)/storage.py --images 50 full-sink
 	@$(FAULTS)/steady.py --minutes 1 --warm-up 0.2 --rate 20
 
+.venv-bench/.installed: locks/bench.lock
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r locks/bench.lock
+	@touch $@
+
+bench: install-keras .venv-bench/.installed ## Measure the stream against what a user would use instead; takes hours
+	@$(BIN)/python benchmarks/speed --python .venv-bench/bin/python
+
+bench-quick: install-keras ## One short round of the main comparison
+	@$(BIN)/python benchmarks/speed --quick directory
+
 lint: install ## Check format, style, types and the layers of the packages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -58,6 +69,7 @@ lock: ## Make the locks anew; needs uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o locks/core.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/core.lock pyproject.toml --group dev -o locks/dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock pyproject.toml --extra keras -o locks/keras.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate benchmarks/speed/requirements.in -o locks/bench.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -c locks/core.lock --extra java -o locks/java.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock --group build -o locks/build.lock
 

@@ -2,10 +2,10 @@
 
 python benchmarks/faults/steady.py [--minutes N] [--rate N] [--warm-up N] [--after-read keep|archive|delete]
 
-Every five seconds the memory of the stream's processes is read; the driver's heap comes from its own log, as what is
-left after each collection (of each minute the least). After the warm-up a straight line is fitted to the values of each
-minute; its slope is printed with the 95% interval, and what the line gains in 24 hours is set against the mean. At the
-end the sums are counted. Exit code 0 if every image is in the sink exactly once.
+Every five seconds the memory of the stream's processes is read (PSS: what they share counts once); the driver's heap
+comes from its own log, as what is left after each collection (of each minute the least). After the warm-up a straight
+line is fitted to the values of each minute, and its slope printed with the 95% interval. At the end the sums are
+counted. Exit code 0 if every image is in the sink exactly once.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main() -> int:
 
 
 def _memory(group: int) -> Mapping[str, float]:
-    """MiB resident, by what the process is."""
+    """MiB, by what the process is, and the number of processes."""
     found: dict[str, float] = defaultdict(float)
     for process in processes_of(group):
         with suppress(psutil.Error):
@@ -95,7 +95,8 @@ def _memory(group: int) -> Mapping[str, float]:
                 if "sparkdl.decoder" in words
                 else "Python workers"
             )
-            found[f"{kind}, MiB"] += process.memory_info().rss / _MIB
+            found[f"{kind}, MiB"] += process.memory_full_info().pss / _MIB
+            found["processes"] += 1
     return found
 
 

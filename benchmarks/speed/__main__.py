@@ -16,8 +16,10 @@ from growth import growth
 from latency import latency
 from machines import machines
 from start import start
+from tables import plot, rendered
 from throughput import directory, kafka
 
+PAGE = ROOT / "docs" / "performance.md"
 KEPT = ROOT / "benchmarks" / "results" / "speed.json"
 MEASUREMENTS = {
     "directory": directory,
@@ -52,6 +54,8 @@ def main() -> None:
         figures[name] = {**found, "rounds": rounds, "machine": machine()}
         if not chosen.quick:
             KEPT.write_text(json.dumps(figures, indent=1) + "\n")
+            PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+            PAGE.with_suffix(".svg").write_bytes(plot(figures))
 
 
 if __name__ == "__main__":

@@ -249,16 +249,15 @@ def running(command: Sequence[str], place: Path) -> Iterator[tuple[subprocess.Po
 
 
 def interleaved(
-    contenders: Mapping[str, Callable[[], Measured]], rounds: int, say: Callable[[str], None]
+    contenders: Mapping[str, Callable[[], Measured]], rounds: int, tell: Callable[[int, str, Measured], None]
 ) -> dict[str, list[Measured]]:
-    """Each contender once a round, in an order that changes from round to round."""
+    """Each contender once a round, in an order that changes from round to round; `tell` hears of each run."""
     found: dict[str, list[Measured]] = {name: [] for name in contenders}
     names = list(contenders)
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
             found[name].append(contenders[name]())
-            last = found[name][-1]
-            say(f"  {number + 1}/{rounds} {name}: {last.rate:.1f} a second, {last.peak / 2**20:.0f} MiB")
+            tell(number + 1, name, found[name][-1])
     return found
 
 

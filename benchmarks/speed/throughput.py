@@ -56,7 +56,7 @@ def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callabl
     }
     if bench.python is not None:
         contenders["Ray Data"] = lambda: by("Ray Data", bench.other("ray_data.py"), *warm)
-    found = interleaved(contenders, rounds, say)
+    found = interleaved(contenders, rounds, _telling(say))
     agreement = {name: _agreement(_answers(answers["stream"]), _answers(path)) for name, path in answers.items()}
     return {"images": images, "agreement": agreement, **_table(found, "stream")}
 
@@ -88,7 +88,7 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
         }
         if bench.python is not None:
             contenders["Quix Streams"] = lambda: quix(bench, exported, broker, topic, images, warm_up)
-        found = interleaved(contenders, rounds, say)
+        found = interleaved(contenders, rounds, _telling(say))
     return {"images": images, **_table(found, "stream to Parquet")}
 
 
@@ -132,6 +132,13 @@ def fill(broker: str, images: Path, partitions: int = 2) -> str:
     producer.flush(120)
     producer.close()
     return topic
+
+
+def _telling(say: Callable[[str], None]) -> Callable[[int, str, Measured], None]:
+    def tell(number: int, name: str, measured: Measured) -> None:
+        say(f"  {number}, {name}: {measured.rate:.1f} a second, {measured.peak / 2**20:.0f} MiB")
+
+    return tell
 
 
 def _table(found: Mapping[str, list[Measured]], ours: str) -> dict[str, Any]:
