@@ -17,7 +17,7 @@ from pyspark.ml import Transformer
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.feature import IndexToString
 from pyspark.sql import Column
-from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from sparkdl.arrow import arrow_udf
 from sparkdl.featurizer import SCALE_HINTS, DeepImageFeaturizer
@@ -34,6 +34,11 @@ SCORED_TYPE = StructType(
     ]
 )
 """What a fused pipeline gives for each image: `probabilities`, or `reason` and `detail`."""
+
+READ_TYPE = StructType(
+    [*SCORED_TYPE, StructField("payload", BinaryType(), True), StructField("size", LongType(), True)]
+)
+"""The same of files, with the bytes and the size of those that come to no prediction."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,30 @@ class Fused:
 
     def scored(self, context: SparkContext, payload: Column, limits: Limits) -> Column:
         """`SCORED_TYPE` of a column of encoded images."""
-        scorer = Scorer(
+        scorer = self._scorer(context, limits)
+
+        def scored(payloads: pa.Array) -> pa.Array:
+            return scorer.score(payloads)
+
+        return arrow_udf(scored, SCORED_TYPE)(payload)
+
+    def scored_files(self, context: SparkContext, origin: Column, limits: Limits) -> Column:
+        """`READ_TYPE` of a column of files, named as `sparkdl.files.origin_of` does; the workers read them."""
+        scorer = self._scorer(context, limits)
+
+        def scored(origins: pa.Array) -> pa.Array:
+            return scorer.score_files(origins)
+
+        return arrow_udf(scored, READ_TYPE)(origin)
+
+    def _scorer(self, context: SparkContext, limits: Limits) -> Scorer:
+        return Scorer(
             limits,
             self.ink.getMargin() if self.ink else None,
             self.featurizer.shipped(context),
             SCALE_HINTS[self.featurizer.getScaleHint()],
             context.broadcast(self.head()),
         )
-
-        def scored(payloads: pa.Array) -> pa.Array:
-            return scorer.score(payloads)
-
-        return arrow_udf(scored, SCORED_TYPE)(payload)
 
     def head(self) -> Head:
         """The classifier and the temperature, as one."""

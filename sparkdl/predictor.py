@@ -42,6 +42,15 @@ class Classifier:
                 if isinstance(stage, IndexToString):
                     object.__setattr__(self, "classes", tuple(stage.getLabels()))
 
+    def fused(self) -> Fused | None:
+        """The pipeline as one function, if it can be that."""
+        return fuse(self.pipeline.stages, self.image_column, self.probability_column)
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether it is applied as one function, see `sparkdl.fused`."""
+        return self.fused() is not None
+
     @property
     def image_column(self) -> str:
         """The column that the pipeline reads images from."""
@@ -91,21 +100,29 @@ def decode_rows(encoded: DataFrame, image_column: str, limits: Limits = DEFAULT_
     ).withColumn(image_column, F.coalesce(f"{DECODED}.image", _placeholder()))
 
 
-def classify(encoded: DataFrame, classifier: Classifier, limits: Limits = DEFAULT_LIMITS) -> DataFrame:
+def classify(
+    encoded: DataFrame, classifier: Classifier, limits: Limits = DEFAULT_LIMITS, *, by_origin: bool = False
+) -> DataFrame:
     """Decodes each row's `payload` and applies the pipeline to it.
 
     Parameters
     ----------
     encoded
         Rows with `payload binary` and `origin string` among their columns.
+    by_origin
+        For a classifier that is fused, and rows with `size bigint` too: the workers read the files that `origin` names,
+        and `payload` and `size` become those of the files that come to no prediction.
 
     Returns
     -------
     The same rows with these columns added: `prediction string`, `confidence double` (0..1), `probabilities
     map<string,double>`, all null where the image was refused; `reason string`, `detail string`, null where it was not.
     """
-    fused = fuse(classifier.pipeline.stages, classifier.image_column, classifier.probability_column)
-    scored = _scored(encoded, classifier, limits) if fused is None else _scored_as_one(encoded, fused, limits)
+    fused = classifier.fused()
+    if fused is not None:
+        scored = _scored_as_one(encoded, fused, limits, by_origin)
+    else:
+        scored = _scored(encoded, classifier, limits)
     confidence = F.array_max("_probabilities")
     failed = F.col("_reason").isNull() & (confidence.isNull() | F.isnan(confidence))
     good = F.col("_reason").isNull() & ~failed
@@ -132,13 +149,19 @@ def _scored(encoded: DataFrame, classifier: Classifier, limits: Limits) -> DataF
     )
 
 
-def _scored_as_one(encoded: DataFrame, fused: Fused, limits: Limits) -> DataFrame:
+def _scored_as_one(encoded: DataFrame, fused: Fused, limits: Limits, by_origin: bool) -> DataFrame:
     """The same, of stages that are fused."""
-    one = fused.scored(encoded.sparkSession.sparkContext, F.col("payload"), limits)
-    scored = encoded.select("*", one.alias("_s"))
+    context = encoded.sparkSession.sparkContext
+    read = ("payload", "size") if by_origin else ()
+    one = (
+        fused.scored_files(context, F.col("origin"), limits)
+        if by_origin
+        else fused.scored(context, F.col("payload"), limits)
+    )
+    scored = encoded.drop(*read).select("*", one.alias("_s"))
     most = F.array_position("_s.probabilities", F.array_max("_s.probabilities"))
     return scored.select(
-        *encoded.columns,
+        *(F.col(f"_s.{name}").alias(name) if name in read else name for name in encoded.columns),
         (most - 1).cast("int").alias("_index"),
         F.col("_s.probabilities").alias("_probabilities"),
         F.col("_s.reason").alias("_reason"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL.Image import Resampling
 
+from sparkdl.files import path_of, read_beginning
 from sparkdl.image import decode_payloads, reasons_of
 from sparkdl.ink import normalize_ink
 from sparkdl.isolation import Decoded
@@ -19,6 +22,10 @@ from sparkdl.runtime import Network, extract_features
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
+
+
+_FIELDS = ["probabilities", "reason", "detail"]
+_READ_BYTES = 2 << 20  # encoded bytes that are decoded at a time, unless one image has more
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,34 @@ class Scorer:
         """
         decoded = decode_payloads(payloads, self.limits)
         shares = softmax(self._features(decoded), self.head.value)
+        return pa.StructArray.from_arrays([_lists(shares, decoded), *reasons_of(decoded)], names=_FIELDS)
+
+    def score_files(self, origins: pa.Array) -> pa.StructArray:
+        """The same of N files, with their bytes and size where they come to no prediction; null if they are gone."""
+        tables = [self._score_some(payloads, sizes) for payloads, sizes in self._read(origins.to_pylist())]
+        return pa.concat_arrays(tables) if tables else self._score_some([], [])
+
+    def _read(self, origins: list[str]) -> Iterator[tuple[list[bytes | None], list[int | None]]]:
+        """What is in the files, no more at a time than is worth it: files may be large."""
+        payloads, sizes, weight = list[bytes | None](), list[int | None](), 0
+        for origin in origins:
+            payload, size = read_beginning(path_of(origin), self.limits.max_bytes)
+            payloads.append(payload)
+            sizes.append(size)
+            weight += len(payload or b"")
+            if weight >= _READ_BYTES:
+                yield payloads, sizes
+                payloads, sizes, weight = [], [], 0
+        if payloads:
+            yield payloads, sizes
+
+    def _score_some(self, payloads: list[bytes | None], sizes: list[int | None]) -> pa.StructArray:
+        scored = self.score(pa.array(payloads, pa.binary()))
+        good = pc.is_finite(pc.list_element(scored.field("probabilities"), 0)).to_pylist() if payloads else []
+        kept = [None if is_good else payload for payload, is_good in zip(payloads, good, strict=True)]
         return pa.StructArray.from_arrays(
-            [_lists(shares, decoded), *reasons_of(decoded)], names=["probabilities", "reason", "detail"]
+            [*scored.flatten(), pa.array(kept, pa.binary()), pa.array(sizes, pa.int64())],
+            names=[*_FIELDS, "payload", "size"],
         )
 
     def _features(self, decoded: Decoded) -> NDArray[np.float32]:

@@ -30,8 +30,8 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 LOOPBACK = "127.0.0.1"
 _ANOTHER_PLACE = "set TMPDIR or --conf spark.local.dir=DIRECTORY to another place"
 
-JAVA_OPTIONS = f"-Dlog4j2.configurationFile=file:{_LOGGING} -XX:+UseParallelGC"
-"""Of a driver that this process starts itself."""
+JAVA_OPTIONS = f"-Dlog4j2.configurationFile=file:{_LOGGING}"
+"""Of every driver that this process starts itself."""
 
 DEFAULTS: dict[str, str] = {
     # An image is large: Spark's 10,000 rows an Arrow batch would be gigabytes.
@@ -56,7 +56,7 @@ LOCAL_DEFAULTS: dict[str, str] = {
     "spark.driver.host": LOOPBACK,
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.driver.extraJavaOptions": JAVA_OPTIONS,
+    "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:+UseParallelGC",
 }
 """For a driver that this process starts itself; `spark-submit` brings its own."""
 

@@ -13,7 +13,15 @@ UNREADABLE = "it was gone or could not be read when its turn came"
 """The detail of a dead letter whose bytes, and their number, are not known."""
 
 
-def outcomes(encoded: DataFrame, classifier: Classifier, model: str, review_below: float, limits: Limits) -> DataFrame:
+def outcomes(
+    encoded: DataFrame,
+    classifier: Classifier,
+    model: str,
+    review_below: float,
+    limits: Limits,
+    *,
+    by_origin: bool = False,
+) -> DataFrame:
     """One row for each encoded image, with the columns of both contracts; `reason` tells which of them it is.
 
     Parameters
@@ -24,11 +32,13 @@ def outcomes(encoded: DataFrame, classifier: Classifier, model: str, review_belo
         What the predictions call the model.
     review_below
         The confidence below which a prediction needs review, 0..1.
+    by_origin
+        As for `sparkdl.predictor.classify`.
     """
     failed = F.col("reason").isNotNull()
     # The bytes of a good image have served, and of a file that is too long only the beginning was read.
     payload = F.when(failed & (F.length("payload") == F.col("size")), F.col("payload"))
-    return classify(encoded, classifier, limits).select(
+    return classify(encoded, classifier, limits, by_origin=by_origin).select(
         "id",
         "origin",
         "prediction",

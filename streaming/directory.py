@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
+from sparkdl.files import origin_of, read_beginning
 from streaming.removal import Removal, logs_complete
 from streaming.rows import ENCODED
 from streaming.seen import FILES, Seen, damaged
@@ -42,7 +42,8 @@ class DirectorySource(DataSource):
     """Options: `path`, the directory; `checkpoint`, the stream's; `maxFilesPerTrigger`; `maxBytes`, an image's encoded
     bytes at the most, of a longer file only one byte more is read; `slots`, tasks a micro-batch; `settle`, seconds
     without change after which a file that does not end as its format ends is taken; `afterRead`, keep (the default),
-    archive or delete; `archive`, the directory to archive in."""
+    archive or delete; `archive`, the directory to archive in; `contents`, true (the default), or false for rows whose
+    `payload` and `size` are null, because who takes them reads the files by their `origin`."""
 
     @classmethod
     def name(cls) -> str:
@@ -63,6 +64,7 @@ class DirectorySource(DataSource):
             int(self.options["slots"]),
             Settling(directory, float(self.options["settle"])),
             Removal(directory, archive, max_bytes) if after_read != "keep" else None,
+            self.options.get("contents", "true") == "true",
         )
 
 
@@ -83,6 +85,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         slots: int,
         settling: Settling,
         removal: Removal | None,
+        contents: bool,
     ) -> None:
         self._directory = directory
         self._checkpoint = checkpoint
@@ -91,6 +94,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._slots = slots
         self._settling = settling
         self._removal = removal
+        self._contents = contents
         self._seen: Seen | None = None
         self._until: set[str] | None = None
         self._patience_ends = 0.0
@@ -170,26 +174,16 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         rows: list[tuple[Any, ...]] = []
         weight = 0
         for file in partition.files:
-            payload, size = self._content(file)
+            path = self._directory / file.name
+            payload, size = read_beginning(path, self._max_bytes) if self._contents else (None, None)
             name = _printable(file.name)
-            rows.append((name, self._origin(file), payload, size, parent_of(name), _moment(file.modified_ns)))
+            rows.append((name, origin_of(path), payload, size, parent_of(name), _moment(file.modified_ns)))
             weight += len(payload or b"")  # not what was listed: the file may have grown since
             if len(rows) >= _BATCH_ROWS or weight >= _BATCH_BYTES:
                 yield _to_arrow(rows)
                 rows, weight = [], 0
         if rows:
             yield _to_arrow(rows)
-
-    def _content(self, file: WatchedFile) -> tuple[bytes | None, int | None]:
-        try:
-            with (self._directory / file.name).open("rb") as opened:
-                return opened.read(self._max_bytes + 1), os.fstat(opened.fileno()).st_size
-        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
-            return None, None  # a dead letter: there is nothing that could be tried again
-
-    def _origin(self, file: WatchedFile) -> str:
-        """A URI that leads to the file whatever bytes its name has."""
-        return f"file:{quote(os.fsencode(self._directory / file.name))}"
 
 
 def deal(files: Sequence[WatchedFile], shares: int) -> list[list[WatchedFile]]:

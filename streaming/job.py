@@ -97,7 +97,6 @@ class StreamJob:
         self._raised: SparkdlError | None = None
         self.model = check_request(settings)
         self._pace = Pace(settings.max_images_per_trigger)
-        self._encoded = open_source(spark, settings, self._pace.size)
         self._classifier = self.model.load()
         self._promotions = Promotions(settings.model, self.model)
         self._sink = open_sink(spark, settings)
@@ -153,9 +152,10 @@ class StreamJob:
         self._check_mark()
         if self._pace.is_off:
             self._pace.adjust()
-            self._encoded = open_source(self._spark, self.settings, self._pace.size)
+        by_origin = self._classifier.is_fused and not is_kafka(self.settings.source)
+        encoded = open_source(self._spark, self.settings, self._pace.size, contents=not by_origin)
         limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout)
-        rows = outcomes(self._encoded, self._classifier, self.model.name, self._review_below(), limits)
+        rows = outcomes(encoded, self._classifier, self.model.name, self._review_below(), limits, by_origin=by_origin)
         return _Run(rows, self.settings, self._write)
 
     def _review_below(self) -> float:

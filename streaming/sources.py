@@ -52,12 +52,17 @@ def check_source(settings: StreamSettings) -> None:
         raise RequestError(f"--archive-dir is for --after-read archive, received --after-read {settings.after_read}")
 
 
-def open_source(spark: SparkSession, settings: StreamSettings, size: int) -> DataFrame:
-    """The stream of `settings.source`: rows of `streaming.rows.ENCODED`, at most `size` a micro-batch."""
-    return _messages(spark, settings, size) if is_kafka(settings.source) else _files(spark, settings, size)
+def open_source(spark: SparkSession, settings: StreamSettings, size: int, *, contents: bool = True) -> DataFrame:
+    """The stream of `settings.source`: rows of `streaming.rows.ENCODED`, at most `size` a micro-batch.
+
+    Without `contents` the rows of a directory have no `payload` and no `size`: their files are to be read by `origin`.
+    """
+    if is_kafka(settings.source):
+        return _messages(spark, settings, size)
+    return _files(spark, settings, size, contents)
 
 
-def _files(spark: SparkSession, settings: StreamSettings, size: int) -> DataFrame:
+def _files(spark: SparkSession, settings: StreamSettings, size: int, contents: bool) -> DataFrame:
     with _workers_of_its_own(spark):
         spark.dataSource.register(DirectorySource)
     encoded = (
@@ -68,6 +73,7 @@ def _files(spark: SparkSession, settings: StreamSettings, size: int) -> DataFram
         .option("slots", spark.sparkContext.defaultParallelism)
         .option("settle", settings.settle)
         .option("afterRead", settings.after_read.value)
+        .option("contents", contents)
         .option("archive", str(settings.archive_dir.absolute()) if settings.archive_dir else "")
         .load(str(Path(settings.source).absolute()))
     )

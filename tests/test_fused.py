@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sparkdl import DeepImageFeaturizer, InkNormalizer, TemperatureScaling
+from sparkdl.files import origin_of
 from sparkdl.fused import fuse
 from sparkdl.predictor import DECODED, Classifier, classify, decode_rows
 from sparkdl.rejection import Limits
@@ -104,6 +106,39 @@ def test_images_that_are_refused_have_no_part_in_it(spark: SparkSession) -> None
         "empty",
         "unsupported_format",
     ]
+
+
+def test_files_give_what_their_bytes_give(spark: SparkSession, tmp_path: Path) -> None:
+    classifier = Classifier(PipelineModel(stages(2, spark, maxIter=2)))
+    limits = Limits(max_bytes=4000)
+    payloads = [png(noise(1, 20, 30, 3)), b"", b"text", png(noise(2, 20, 30, 3)), png(noise(3, 90, 90, 3)), None]
+    paths = [tmp_path / f"{number} ü%20.png" for number in range(len(payloads))]
+    for path, payload in zip(paths, payloads, strict=True):
+        if payload is not None:
+            path.write_bytes(payload)
+    rows = [(i, origin_of(path), None, None) for i, path in enumerate(paths)]
+    files = spark.createDataFrame(rows, "id int, origin string, payload binary, size bigint").coalesce(1)
+    received = classify(files, classifier, limits, by_origin=True).orderBy("id").collect()
+    expected = classify(encoded(spark, payloads), classifier, limits).orderBy("id").collect()
+    for name in ("prediction", "reason", "detail"):
+        assert [row[name] for row in received] == [row[name] for row in expected]
+    for row, other in zip(received, expected, strict=True):
+        assert row.probabilities == (other.probabilities and pytest.approx(other.probabilities))
+    assert [row.reason for row in received] == [None, "empty", "unsupported_format", None, "too_many_bytes", "empty"]
+    assert [row.payload for row in received] == [None, b"", b"text", None, payloads[4][:4001], None]  # type: ignore[index]
+    assert [row["size"] for row in received] == [None if payload is None else len(payload) for payload in payloads]
+
+
+def test_many_large_files_are_read_a_few_at_a_time(spark: SparkSession, tmp_path: Path) -> None:
+    classifier = Classifier(PipelineModel(stages(2, spark, maxIter=2)))
+    payload = png(noise(1, 600, 600, 3))  # a megabyte
+    for number in range(5):
+        (tmp_path / str(number)).write_bytes(payload)
+    rows = [(i, origin_of(tmp_path / str(i)), None, None) for i in range(5)]
+    files = spark.createDataFrame(rows, "id int, origin string, payload binary, size bigint").coalesce(1)
+    received = classify(files, classifier, by_origin=True).collect()
+    assert len({str(row.probabilities) for row in received}) == 1
+    assert len(received) == 5
 
 
 def test_no_picture_leaves_the_worker(spark: SparkSession) -> None:
