@@ -110,7 +110,8 @@ def softmax(features: NDArray[np.float32], head: Head) -> NDArray[np.float64]:
     """float64 [N, K]: the probabilities of N images, from their features [N, D]."""
     if not len(features):
         return np.empty((0, len(head.intercepts)))
-    logits = features.astype(np.float64) @ head.coefficients + head.intercepts
+    # Row by row: of a matrix the sums would depend, in the last digit, on how many rows it has.
+    logits = (features[:, np.newaxis].astype(np.float64) @ head.coefficients)[:, 0] + head.intercepts
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 

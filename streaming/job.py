@@ -244,6 +244,10 @@ class StreamJob:
 
     def _retry(self, error: Exception) -> None:
         """Waits before the next attempt; raises a SparkdlError if there is none to be."""
+        try:
+            self._check_mark()
+        except SparkdlError as gone:
+            error = gone  # whatever else was missed, it is in there
         failure = Failure.of(error, self.settings)
         if failure.lasting or self._failures >= self.settings.retries:
             attempts = f" {self._failures + 1} times in a row" if self._failures else ""

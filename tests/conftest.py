@@ -15,7 +15,7 @@ from sparkdl.errors import SparkdlError
 from sparkdl.session import spark_session
 from streaming import delta
 from streaming import kafka as kafka_connector
-from streaming.connectors import CONNECTORS
+from streaming.connectors import CONF, CONNECTORS
 from training.datasets import Dataset, open_dataset
 from training.recipes import recipe
 from training.registry import ModelVersion, Registry
@@ -27,7 +27,7 @@ KAFKA = pytest.StashKey[str]()
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """The session that all tests share: two slots, two shuffle partitions, and the connectors if they can be had."""
-    settings = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
+    settings = CONF | {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
     needed = {key: value for connector in CONNECTORS for key, value in connector.conf.items()}
     try:
         session = spark_session("tests", needed | settings, [connector.package for connector in CONNECTORS])

@@ -296,6 +296,7 @@ def test_the_demo_ends_by_itself_and_accounts_for_every_file(
     assert run(["demo", "--out", str(tmp_path)]) == 2  # not empty, and no demo's
 
 
+@pytest.mark.slow
 def test_the_demo_takes_the_same_way_through_a_broker(
     kafka_spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

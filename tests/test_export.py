@@ -89,7 +89,10 @@ def inception_weights() -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.application)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.slow] * (case is not CASES[0]), id=case.application) for case in CASES],
+)
 def test_exported_network_agrees_with_keras_at_any_batch_size(case: Case, tmp_path: Path) -> None:
     network = make_network(case.application, case.size)
     weights = tmp_path / f"network{case.suffix}"

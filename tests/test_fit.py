@@ -129,6 +129,7 @@ def test_encoded_rows_are_the_bytes_of_files_and_drawings_with_their_origins(
     assert [row.origin for row in rows] == [f"file:{path}", "here#dog/2"]
 
 
+@pytest.mark.slow
 def test_fitting_twice_gives_the_same_classifier(spark: SparkSession) -> None:
     dataset = Dataset("here", tuple(pictures(3)))
     first, second = (fit(spark, dataset, SMALL).classifier.pipeline.stages[2] for _ in range(2))
@@ -211,7 +212,10 @@ def test_the_threshold_is_chosen_on_all_images_in_turn(fitted: Fitted) -> None:
     [
         ["classifier=RandomForestClassifier", "classifier.numTrees=30"],
         ["classifier=DecisionTreeClassifier"],
-        ["classifier=MultilayerPerceptronClassifier", "classifier.layers=[80, 8, 3]", "max_iter=60"],
+        pytest.param(
+            ["classifier=MultilayerPerceptronClassifier", "classifier.layers=[80, 8, 3]", "max_iter=60"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda settings: settings[0].partition("=")[2],
 )
@@ -269,6 +273,7 @@ def test_a_pipeline_of_the_user_s_own_is_fitted_too(spark: SparkSession) -> None
     assert evaluate(spark, fitted.classifier, Dataset("there", tuple(pictures(4)))).metrics["accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_altered_copies_are_for_training_only(spark: SparkSession) -> None:
     images = Dataset("here", tuple(pictures(6)))
     plain, altered = (fit(spark, images, recipe("digits", [*QUICK, f"copies={n}"])) for n in (0, 3))

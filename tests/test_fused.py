@@ -64,9 +64,7 @@ def by_stages(frame: DataFrame, pipeline: PipelineModel) -> list[Any]:
     return rows.select("_encoded.id", "prediction", vector_to_array("probability")).orderBy("id").collect()
 
 
-@pytest.mark.parametrize("ink", [True, False], ids=["ink", "whole images"])
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("temperature", [None, 0.4, 2.5])
+@pytest.mark.parametrize(("ink", "classes", "temperature"), [(True, 2, None), (False, 3, 0.4), (True, 3, 2.5)])
 def test_it_gives_what_the_stages_give(spark: SparkSession, ink: bool, classes: int, temperature: float | None) -> None:
     made = stages(classes, spark, ink, maxIter=5, regParam=0.1)
     pipeline = PipelineModel(made if temperature is None else [*made, TemperatureScaling(temperature=temperature)])

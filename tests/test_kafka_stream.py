@@ -86,6 +86,7 @@ def encoded_digits(drawn: Dataset, count: int) -> list[bytes]:
     return encoded
 
 
+@pytest.mark.slow
 def test_of_2000_messages_40_are_poison_and_each_ends_once(
     kafka_spark: SparkSession, kafka: str, place: Place, drawn: Dataset
 ) -> None:
@@ -250,6 +251,7 @@ def test_the_topic_of_dead_letters_takes_the_longest_image(kafka_spark: SparkSes
 # --- faults --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_broker_that_restarts_loses_nothing(
     kafka_spark: SparkSession, tmp_path: Path, place: Place, drawn: Dataset
 ) -> None:

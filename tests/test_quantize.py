@@ -73,8 +73,9 @@ def test_a_stage_is_saved_with_it(spark: SparkSession, squares: Pixels, tmp_path
     np.testing.assert_allclose(row.features.toArray(), features(stage.network(), squares[:1])[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_recipe_of_integers_still_tells_digits_apart(spark: SparkSession, drawn: Dataset) -> None:
     known, unseen = drawn.split(0.25, 0)
-    fitted = fit(spark, known, recipe("digits", ["precision=int8", "copies=0", "max_iter=20", f"input_size={SIDE}"]))
+    fitted = fit(spark, known, recipe("digits", ["precision=int8", "copies=0", "max_iter=20"]))
     rows = classify(encoded_rows(spark, unseen), fitted.classifier).select("label", "prediction").collect()
     assert np.mean([row.label == row.prediction for row in rows]) > 0.9
