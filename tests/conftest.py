@@ -12,7 +12,7 @@ from brokers import a_broker
 from pyspark.sql import SparkSession
 
 from sparkdl.errors import SparkdlError
-from sparkdl.session import spark_session
+from sparkdl.session import LOCAL_DEFAULTS, spark_session
 from streaming import delta
 from streaming import kafka as kafka_connector
 from streaming.connectors import CONF, CONNECTORS
@@ -28,6 +28,9 @@ KAFKA = pytest.StashKey[str]()
 def spark() -> Iterator[SparkSession]:
     """The session that all tests share: two slots, two shuffle partitions, and the connectors if they can be had."""
     settings = CONF | {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
+    settings["spark.driver.extraJavaOptions"] = LOCAL_DEFAULTS[
+        "spark.driver.extraJavaOptions"
+    ]  # classifiers are fitted
     needed = {key: value for connector in CONNECTORS for key, value in connector.conf.items()}
     try:
         session = spark_session("tests", needed | settings, [connector.package for connector in CONNECTORS])

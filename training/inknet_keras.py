@@ -86,7 +86,9 @@ def train(
         partial = place / f"partial-{STATE}"
         model.save(partial)
         partial.replace(state)
-        notes.write_text(json.dumps(said))
+        noted = place / "partial-epoch.json"
+        noted.write_text(json.dumps(said))
+        noted.replace(notes)
         sys.stdout.write(f"{said['epoch']} {epochs} {accuracy}\n")
         sys.stdout.flush()
     (place / WEIGHTS.replace(".", "-best.")).replace(place / WEIGHTS)
