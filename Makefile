@@ -40,13 +40,12 @@ test-slow: install ## Run the tests that wait long, for a broker or for a large 
 
 faults: install ## Break streams on purpose, a little in each way; benchmarks/faults does it at length
 	@$(FAULTS)/kills.py --kills 2 --images 100
-	@$(FAULTS)/kills.py --what workers --kills 3 --images 200
-	@$(FAULTS)/kills.py --sink delta --kills 1 --images 50
+	@$(FAULTS)/kills.py --what workers --kills 2 --images 150
 	@$(FAULTS)/kills.py --source kafka --kills 1 --images 50
 	@$(FAULTS)/points.py --kills 1 --images 40
 	@$(FAULTS)/promotions.py --images 200 --promotions 3 --broken 1
 	@$(FAULTS)/storage.py --images 50 full-sink
-	@$(FAULTS)/steady.py --minutes 1 --warm-up 0.2 --rate 20
+	@$(FAULTS)/steady.py --minutes 0.5 --warm-up 0.1 --rate 20
 
 .venv-bench/.installed: locks/bench.lock
 	@$(PYTHON) -m venv .venv-bench
