@@ -21,23 +21,14 @@ CHUNK = 8  # images a call of the network: tried 8, 16, 32 and 64
 FILE = 1024  # predictions a file
 
 
-def predictor(model: Path, threads: int):
-    """A function of a list of encoded images to their probabilities, [N, K]."""
+def preparing(side: int):
+    """A function of an encoded image to what the network takes: uint8 [side, side, 3]."""
     import io
 
     import numpy as np
-    import onnxruntime
     from PIL import Image
 
     from sparkdl.ink import normalize_ink
-
-    options = onnxruntime.SessionOptions()
-    if threads:
-        options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model / "network.onnx", options, providers=["CPUExecutionProvider"])
-    head = np.load(model / "head.npz")
-    coefficients, intercepts = head["coefficients"], head["intercepts"]
-    side = json.loads((model / "about.json").read_text())["side"]
 
     def prepare(payload: bytes):
         with Image.open(io.BytesIO(payload)) as image:
@@ -45,13 +36,40 @@ def predictor(model: Path, threads: int):
         ink = Image.fromarray(normalize_ink(gray)).resize((side, side), Image.Resampling.BILINEAR)
         return np.repeat(np.asarray(ink)[:, :, None], 3, axis=2)
 
-    def predict(payloads: list[bytes]):
-        images = np.stack([prepare(payload) for payload in payloads])
-        parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
-        features = np.concatenate([session.run(["features"], {"image": part})[0] for part in parts])
+    return prepare
+
+
+def classifying(model: Path):
+    """A function of features [N, D] to probabilities [N, K]."""
+    import numpy as np
+
+    head = np.load(model / "head.npz")
+    coefficients, intercepts = head["coefficients"], head["intercepts"]
+
+    def classify(features):
         logits = features @ coefficients + intercepts
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
+
+    return classify
+
+
+def predictor(model: Path, threads: int):
+    """A function of a list of encoded images to their probabilities, [N, K]."""
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    if threads:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model / "network.onnx", options, providers=["CPUExecutionProvider"])
+    prepare = preparing(json.loads((model / "about.json").read_text())["side"])
+    classify = classifying(model)
+
+    def predict(payloads: list[bytes]):
+        images = np.stack([prepare(payload) for payload in payloads])
+        parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+        return classify(np.concatenate([session.run(["features"], {"image": part})[0] for part in parts]))
 
     return predict
 

@@ -6,13 +6,12 @@ python tensorflow_loop.py MODEL IMAGES OUT --warm-up N
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import time
 from pathlib import Path
 
-from hand_written import BATCH, Writer
+from hand_written import BATCH, Writer, classifying, preparing
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -20,28 +19,11 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 def predictor(model: Path):
     import keras
     import numpy as np
-    from PIL import Image
-
-    from sparkdl.ink import normalize_ink
 
     network = keras.models.load_model(model / "network.keras")
-    head = np.load(model / "head.npz")
-    coefficients, intercepts = head["coefficients"], head["intercepts"]
-    side = json.loads((model / "about.json").read_text())["side"]
-
-    def prepare(payload: bytes):
-        with Image.open(io.BytesIO(payload)) as image:
-            gray = np.asarray(image if image.mode == "L" else image.convert("L"))
-        ink = Image.fromarray(normalize_ink(gray)).resize((side, side), Image.Resampling.BILINEAR)
-        return np.repeat(np.asarray(ink)[:, :, None], 3, axis=2)
-
-    def predict(payloads: list[bytes]):
-        features = network.predict_on_batch(np.stack([prepare(payload) for payload in payloads]))
-        logits = features @ coefficients + intercepts
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
-
-    return predict
+    prepare = preparing(json.loads((model / "about.json").read_text())["side"])
+    classify = classifying(model)
+    return lambda payloads: classify(network.predict_on_batch(np.stack([prepare(payload) for payload in payloads])))
 
 
 def main() -> None:
