@@ -39,8 +39,9 @@ test-slow: install ## Run the tests that wait long, for a broker or for a large 
 	@$(BIN)/python -m pytest -m slow
 
 faults: install ## Break streams on purpose, a little in each way; benchmarks/faults does it at length
-	@$(FAULTS)/kills.py --kills 2 --images 100
+	@$(FAULTS)/kills.py --kills 1 --images 50
 	@$(FAULTS)/kills.py --what workers --kills 2 --images 150
+	@$(FAULTS)/kills.py --sink delta --kills 1 --images 50
 	@$(FAULTS)/kills.py --source kafka --kills 1 --images 50
 	@$(FAULTS)/points.py --kills 1 --images 40
 	@$(FAULTS)/promotions.py --images 200 --promotions 3 --broken 1

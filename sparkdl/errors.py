@@ -21,6 +21,6 @@ def unknown(kind: str, received: str, expected: Iterable[str]) -> RequestError:
     """The error for a name outside a closed list, offering the nearest names first."""
     names = sorted(expected)
     folded = {name.lower(): name for name in names}
-    near = [folded[name] for name in difflib.get_close_matches(received.lower(), folded, n=3, cutoff=0.6)]
+    near = [folded[name] for name in difflib.get_close_matches(received.lower(), folded)]
     offer = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(names)}"
     return RequestError(f"unknown {kind} {received!r}: {offer}")

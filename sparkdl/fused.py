@@ -17,28 +17,13 @@ from pyspark.ml import Transformer
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.feature import IndexToString
 from pyspark.sql import Column
-from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from sparkdl.arrow import arrow_udf
 from sparkdl.featurizer import SCALE_HINTS, DeepImageFeaturizer
 from sparkdl.normalize import InkNormalizer
 from sparkdl.rejection import Limits
-from sparkdl.scoring import Head, Scorer
+from sparkdl.scoring import READ_TYPE, SCORED_TYPE, Head, Scorer
 from sparkdl.temperature import TemperatureScaling
-
-SCORED_TYPE = StructType(
-    [
-        StructField("probabilities", ArrayType(DoubleType()), True),
-        StructField("reason", StringType(), True),
-        StructField("detail", StringType(), True),
-    ]
-)
-"""What a fused pipeline gives for each image: `probabilities`, or `reason` and `detail`."""
-
-READ_TYPE = StructType(
-    [*SCORED_TYPE, StructField("payload", BinaryType(), True), StructField("size", LongType(), True)]
-)
-"""The same of files, with the bytes and the size of those that come to no prediction."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
             batch = next(self._batches, None)
             return None if batch is None else {"image": batch}
 
-    warning = logging.getLogger().level
+    level = logging.getLogger().level
     with TemporaryDirectory() as scratch:
         target = Path(scratch) / "quantized.onnx"
         try:
@@ -59,5 +59,5 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
                 weight_type=QuantType.QInt8,
             )
         finally:
-            logging.getLogger().setLevel(warning)
+            logging.getLogger().setLevel(level)
         return target.read_bytes()

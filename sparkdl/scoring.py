@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL.Image import Resampling
+from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from sparkdl.files import path_of, read_beginning
 from sparkdl.image import decode_payloads, reasons_of
@@ -24,7 +25,20 @@ if TYPE_CHECKING:
     from pyspark import Broadcast
 
 
-_FIELDS = ["probabilities", "reason", "detail"]
+SCORED_TYPE = StructType(
+    [
+        StructField("probabilities", ArrayType(DoubleType()), True),
+        StructField("reason", StringType(), True),
+        StructField("detail", StringType(), True),
+    ]
+)
+"""What a fused pipeline gives for each image: `probabilities`, or `reason` and `detail`."""
+
+READ_TYPE = StructType(
+    [*SCORED_TYPE, StructField("payload", BinaryType(), True), StructField("size", LongType(), True)]
+)
+"""The same of files, with the bytes and the size of those that come to no prediction."""
+
 _READ_BYTES = 2 << 20  # encoded bytes that are decoded at a time, unless one image has more
 
 
@@ -69,7 +83,7 @@ class Scorer:
         """
         decoded = decode_payloads(payloads, self.limits)
         shares = softmax(self._features(decoded), self.head.value)
-        return pa.StructArray.from_arrays([_lists(shares, decoded), *reasons_of(decoded)], names=_FIELDS)
+        return pa.StructArray.from_arrays([_lists(shares, decoded), *reasons_of(decoded)], names=SCORED_TYPE.names)
 
     def score_files(self, origins: pa.Array) -> pa.StructArray:
         """The same of N files, with their bytes and size where they come to no prediction; null if they are gone."""
@@ -96,7 +110,7 @@ class Scorer:
         kept = [None if is_good else payload for payload, is_good in zip(payloads, good, strict=True)]
         return pa.StructArray.from_arrays(
             [*scored.flatten(), pa.array(kept, pa.binary()), pa.array(sizes, pa.int64())],
-            names=[*_FIELDS, "payload", "size"],
+            names=READ_TYPE.names,
         )
 
     def _features(self, decoded: Decoded) -> NDArray[np.float32]:

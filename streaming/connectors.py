@@ -20,9 +20,9 @@ class Connector:
 
 CONF = {
     # A micro-batch's plan is new each time, and what is computed is computed in Python: the compiler that takes long to
-    # make fast code takes a fifth of two cores, for minutes. What a micro-batch leaves behind is little.
+    # make fast code does not earn its time. What a micro-batch leaves behind is little.
     "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MaxNewSize=160m",
-    # Spark's choice for a local checkpoint starts a `readlink` for each file that it renames, 16 a micro-batch.
+    # Spark's choice for a local checkpoint starts `readlink` again and again for each file that it renames.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),

@@ -40,7 +40,7 @@ class Recipe(BaseModel):
     pooling: str = Field(description="none, average or a grid such as 3x3")
     weights: str | None = Field(default=None, description="a file of weights; default: the published ones")
     precision: Literal["float32", "int8"] = Field(
-        default="float32", description="what the network computes with; int8 is faster, see docs/performance.md"
+        default="float32", description="what the network computes with; int8: 8-bit integers, a little less exact"
     )
     copies: int = Field(default=0, ge=0, description="altered copies of each image to train on, as of other hands")
     copies_of: Literal["hands", "scans"] = Field(

@@ -54,7 +54,7 @@ def growth(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[
 def _until(bench: Bench, registry: Path, source: str, count: int) -> Measured:
     """The rate over the first `count` images, without their first fifth."""
     place = bench.place()
-    command = sparkdl("stream", *to_stream(bench, registry, source, f"parquet:{place / 'sink'}", place))
+    command = sparkdl("stream", *to_stream(registry, source, f"parquet:{place / 'sink'}", place))
     command += ["--max-images-per-trigger", str(min(2048, count // 5))]  # the same, whatever there is
     with running(command, place) as (process, memory):
         while (progress := batches(place / "log"))[-1:] == [] or progress[-1][1] < count:
@@ -66,7 +66,7 @@ def _until(bench: Bench, registry: Path, source: str, count: int) -> Measured:
 
 def _all(bench: Bench, registry: Path, watched: Path, count: int) -> float:
     place = bench.place()
-    command = to_stream(bench, registry, str(watched), f"parquet:{place / 'sink'}", place)
+    command = to_stream(registry, str(watched), f"parquet:{place / 'sink'}", place)
     return stream([*command, "--max-images-per-trigger", str(max(count // 8, 32))], place, count // 4).rate
 
 
@@ -103,7 +103,7 @@ def _long(bench: Bench, registry: Path, count: int) -> dict[str, Any]:
     """Many small micro-batches: the time of each against its number."""
     place = bench.place()
     watched = bench.images(32 * count, "small", drawn(28))
-    command = to_stream(bench, registry, str(watched), f"parquet:{place / 'sink'}", place)
+    command = to_stream(registry, str(watched), f"parquet:{place / 'sink'}", place)
     measured = stream([*command, "--max-images-per-trigger", "32"], place, 32 * count // 5)
     at = np.array([second for second, _ in batches(place / "log")])
     seconds = np.diff(at)[count // 5 :]

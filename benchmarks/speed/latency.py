@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +145,3 @@ def _paced(send: Callable[[int], None], arrived: Callable[[], int], rate: float)
 def _check(deadline: float) -> None:
     if time.monotonic() > deadline:
         sys.exit(f"nothing arrived for {_PATIENCE} s")
-
-
-def ratios(found: Mapping[str, Any]) -> dict[str, float]:
-    """The model's share of the median."""
-    return {
-        f"{rate} a second": found[f"Kafka to Kafka, stream, {rate} a second"]["p50"]
-        / found[f"Kafka to Kafka, without a model, {rate} a second"]["p50"]
-        for rate in RATES
-        if f"Kafka to Kafka, stream, {rate} a second" in found
-    }

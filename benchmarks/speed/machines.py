@@ -22,7 +22,7 @@ def machines(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable
 
     def measure(master: str, *conf: str) -> Measured:
         place = bench.place()
-        command = to_stream(bench, registry, str(watched), f"parquet:{place / 'sink'}", place)
+        command = to_stream(registry, str(watched), f"parquet:{place / 'sink'}", place)
         settings = [f"spark.master={master}", "spark.executor.memory=1g", *conf]
         return stream([*command, *[word for setting in settings for word in ("--conf", setting)]], place, warm_up)
 

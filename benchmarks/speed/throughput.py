@@ -14,7 +14,7 @@ from bench import WORK, Bench, Measured, interleaved, rate_of, running, spread, 
 BROKER = WORK / "kafka"
 
 
-def to_stream(bench: Bench, registry: Path, source: str, sink: str, place: Path) -> list[str]:
+def to_stream(registry: Path, source: str, sink: str, place: Path) -> list[str]:
     """The arguments of `sparkdl stream` that take all there is and end."""
     return ["--source", source, "--model", str(registry), "--sink", sink, "--checkpoint", str(place / "checkpoint"),
             "--available-now"]  # fmt: skip
@@ -32,7 +32,7 @@ def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callabl
     def streamed(name: str, registry: Path) -> Measured:
         place = bench.place()
         answers[name] = place / "sink" / "predictions"
-        return stream(to_stream(bench, registry, str(watched), f"parquet:{place / 'sink'}", place), place, warm_up)
+        return stream(to_stream(registry, str(watched), f"parquet:{place / 'sink'}", place), place, warm_up)
 
     def by(name: str, command: list[str], *arguments: str, of: Path = watched, warm: int = warm_up) -> Measured:
         place = bench.place()
@@ -73,7 +73,7 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
         def streamed(sink: str | None) -> Measured:
             place = bench.place()
             sink = sink or f"parquet:{place / 'sink'}"
-            return stream(to_stream(bench, registry, f"kafka://{broker}/{topic}", sink, place), place, warm_up)
+            return stream(to_stream(registry, f"kafka://{broker}/{topic}", sink, place), place, warm_up)
 
         def twin() -> Measured:
             place = bench.place()
