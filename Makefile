@@ -38,13 +38,12 @@ test: install ## Run the tests; set NUMTADB_HOME to test on real images too
 test-slow: install ## Run the tests that wait long, for a broker or for a large network
 	@$(BIN)/python -m pytest -m slow
 
+# Promotions and what is hostile are broken a little by `make test`; Delta is, with Parquet, by points.py.
 faults: install ## Break streams on purpose, a little in each way; benchmarks/faults does it at length
 	@$(FAULTS)/kills.py --kills 1 --images 50
 	@$(FAULTS)/kills.py --what workers --kills 2 --images 150
-	@$(FAULTS)/kills.py --sink delta --kills 1 --images 50
 	@$(FAULTS)/kills.py --source kafka --kills 1 --images 50
 	@$(FAULTS)/points.py --kills 1 --images 40
-	@$(FAULTS)/promotions.py --images 200 --promotions 3 --broken 1
 	@$(FAULTS)/storage.py --images 50 full-sink
 	@$(FAULTS)/steady.py --minutes 0.5 --warm-up 0.1 --rate 20
 

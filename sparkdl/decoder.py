@@ -36,7 +36,7 @@ def serve(exchange: Exchange, limits: Limits) -> None:
 
 def _decode(exchange: Exchange, index: int, limits: Limits) -> Pixels | Rejected:
     try:
-        return decode(exchange.payload(index), limits, reduce=True)
+        return decode(exchange.payload(index), limits, reduce=True, gray=exchange.gray)
     except MemoryError:
         return Rejected(Reason.TOO_MANY_PIXELS, "out of memory")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+import numpy as np
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -18,7 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from sparkdl.containers import identify
-from sparkdl.pixels import Pixels, reduced, scale_transparency, to_array, upright
+from sparkdl.pixels import Pixels, reduced, reduction, scale_transparency, to_array, to_gray, upright
 from sparkdl.png import lacks_rows
 from sparkdl.quiet import libtiff_complaints, quiet
 from sparkdl.rejection import DEFAULT_LIMITS, Limits, Reason, Refused, Rejected
@@ -38,12 +39,16 @@ _UNKNOWN_VARIANTS = ("unsupported", "cannot handle", "not yet supported", "unkno
 """How Pillow words that a file is sound but of a kind that it does not decode."""
 
 
-def decode(payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bool = False) -> Pixels | Rejected:
+def decode(
+    payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bool = False, gray: bool = False
+) -> Pixels | Rejected:
     """Decode PNG, JPEG, BMP, GIF, TIFF or WebP into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
 
     The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
     white, of an animation or of several pages the first is taken; `sparkdl.pixels.to_array` has the table of modes.
-    With `reduce`, what is larger than `sparkdl.pixels.MOST_PIXELS` or `MOST_SIDE` is reduced to at most that.
+    With `reduce`, what is larger than `sparkdl.pixels.MOST_PIXELS` or `MOST_SIDE` is reduced to at most that; a JPEG as
+    far as can be by decoding it at a half, a quarter or an eighth of its size. With `gray`, colour becomes what
+    `sparkdl.pixels.to_gray` makes of it.
 
     Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
     format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the
@@ -68,8 +73,9 @@ def decode(payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bo
         name = container.name
         container.survey(payload, admit)
         with quiet():
-            pixels = _decode_whole(name, payload, admit)
-        return reduced(pixels) if reduce else pixels
+            pixels = _decode_whole(name, payload, admit, reduce, gray)
+        pixels = reduced(pixels) if reduce else pixels
+        return to_gray(pixels)[..., np.newaxis] if gray else pixels
     except Refused as refused:
         return refused.rejected
     except (MemoryError, Image.DecompressionBombError) as error:
@@ -79,17 +85,20 @@ def decode(payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bo
         return Rejected(reason, f"{name}: {type(error).__name__}: {error}")
 
 
-def _decode_whole(name: str, payload: bytes, admit: Callable[[int, int], None]) -> Pixels:
+def _decode_whole(name: str, payload: bytes, admit: Callable[[int, int], None], reduce: bool, gray: bool) -> Pixels:
     if name != "TIFF":
         image = _DECODERS[name](io.BytesIO(payload))
         admit(*image.size)
+        factor = reduction(image.height, image.width) if reduce else 1
+        if name == "JPEG" and factor > 1:
+            image.draft(None, (max(image.width // factor, 1), max(image.height // factor, 1)))
         if isinstance(image, PngImageFile):
             scale_transparency(image)
         image.load()
         if name == "PNG" and lacks_rows(image, payload):
             raise Refused(Reason.CORRUPT, "PNG: the pixel data ends before the last row")
         image = upright(image)  # the picture before it was turned, with its decoder, makes room
-        return to_array(image)
+        return to_array(image, gray=gray and factor == 1)  # the mean of colours has another gray than the mean of grays
     with libtiff_complaints() as complaints:
         image = _DECODERS[name](io.BytesIO(payload))
         admit(*image.size)

@@ -32,7 +32,7 @@ _REASONS = tuple(Reason)
 _IMAGE = -1  # what an outcome has instead of the number of a reason
 _NULL = -1  # the length of a payload that is null
 
-_COUNT, _BEGUN, _DONE = range(3)
+_COUNT, _BEGUN, _DONE, _GRAY = range(4)
 _SPAN = struct.Struct("=qq")  # offset and length of a payload
 _OUTCOME = struct.Struct("=qqqq")  # _IMAGE, height, width, channels; or a reason, the length of its detail, 0, 0
 
@@ -87,8 +87,8 @@ class Exchange:
 
     # The worker's part.
 
-    def fill(self, payloads: Sequence[memoryview | None]) -> int:
-        """A request of as many of `payloads` as there is room for, at least one; how many they are."""
+    def fill(self, payloads: Sequence[memoryview | None], *, gray: bool = False) -> int:
+        """A request of as many of `payloads` as there is room for, at least one, in gray or not; how many they are."""
         used = 0
         for index, payload in enumerate(payloads[:MOST_IMAGES]):
             length = _NULL if payload is None else min(len(payload), self._max_bytes + 1)
@@ -102,6 +102,7 @@ class Exchange:
         else:
             count = min(len(payloads), MOST_IMAGES)
         self._counters[_COUNT], self._counters[_BEGUN], self._counters[_DONE] = count, 0, 0
+        self._counters[_GRAY] = gray
         return count
 
     def read(self) -> tuple[npt.NDArray[np.int64], memoryview, dict[int, Rejected]]:
@@ -133,6 +134,11 @@ class Exchange:
         """Begins to write the outcomes of a request; how many images it has."""
         self._used = 0
         return self._counters[_COUNT]
+
+    @property
+    def gray(self) -> bool:
+        """Whether the request is for gray."""
+        return bool(self._counters[_GRAY])
 
     def begin(self, index: int) -> None:
         """Notes that image `index` is begun."""

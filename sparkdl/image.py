@@ -163,12 +163,12 @@ def decode_images(payload: Column | str, origin: Column | str, limits: Limits = 
     return udf(payload, origin)
 
 
-def decode_payloads(payloads: pa.Array, limits: Limits) -> Decoded:
-    """The outcomes of a binary column, from this process's decoder."""
+def decode_payloads(payloads: pa.Array, limits: Limits, *, gray: bool = False) -> Decoded:
+    """The outcomes of a binary column, from this process's decoder; with `gray` no picture has colours."""
     data, offsets = _binary_views(payloads)
     ends, present = offsets.tolist(), payloads.is_valid().to_pylist()
     return decoder(limits).decode(
-        [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)]
+        [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)], gray=gray
     )
 
 

@@ -121,8 +121,8 @@ class Decoder:
         """How many images the process has begun, of those that it was asked for last."""
         return self._exchange.begun
 
-    def decode(self, payloads: Sequence[memoryview | None]) -> Decoded:
-        """The outcome of each payload, the pixels reduced as `sparkdl.pixels.reduced` does.
+    def decode(self, payloads: Sequence[memoryview | None], *, gray: bool = False) -> Decoded:
+        """The outcome of each payload, as of `sparkdl.decoding.decode` with `reduce` and `gray`.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class Decoder:
             If no decoder can be started, or each ends before it begins an image.
         """
         with self._lock:
-            return self._decode(payloads)
+            return self._decode(payloads, gray)
 
     def close(self) -> None:
         """Ends the process; another call of `decode` starts one again."""
@@ -138,12 +138,12 @@ class Decoder:
             if self._process:
                 self._end(_End(Reason.DECODER_CRASHED, "closed"))
 
-    def _decode(self, payloads: Sequence[memoryview | None]) -> Decoded:
+    def _decode(self, payloads: Sequence[memoryview | None], gray: bool) -> Decoded:
         decoded = Decoded(np.zeros((len(payloads), 3), np.int64), bytearray(), {})
         row, blameless = 0, 0
         first: _End | None = None  # how the decoder ended when it was in image `row` for the first time
         while row < len(payloads):
-            end = self._ask(payloads[row : row + 1 if first else None])
+            end = self._ask(payloads[row : row + 1 if first else None], gray)
             shapes, pixels, rejected = self._exchange.read()
             decoded.shapes[row : row + len(shapes)] = shapes
             decoded.pixels += pixels
@@ -167,10 +167,10 @@ class Decoder:
                 row, first = row + 1, None
         return decoded
 
-    def _ask(self, payloads: Sequence[memoryview | None]) -> _End | None:
+    def _ask(self, payloads: Sequence[memoryview | None], gray: bool) -> _End | None:
         """Has the decoder work on as many of `payloads` as there is room for; how it ended, if it did."""
         control = self._control or self._start()
-        self._exchange.fill(payloads)
+        self._exchange.fill(payloads, gray=gray)
         try:
             control.send(b".")
             return None if self._answers(control) else self._end()

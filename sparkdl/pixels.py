@@ -64,8 +64,10 @@ def scale_transparency(png: PngImageFile) -> None:
         png.info["transparency"] = tuple(sample >> 8 for sample in value)
 
 
-def to_array(image: Image.Image) -> Pixels:
+def to_array(image: Image.Image, *, gray: bool = False) -> Pixels:
     """The pixels of a loaded image as uint8 [height, width, 1 or 3], gray or BGR; the array may be read-only.
+
+    With `gray` it may be the gray that `to_gray` makes of BGR, where that costs less.
 
     | in the file                     | here                                                                    |
     | ------------------------------- | ----------------------------------------------------------------------- |
@@ -82,7 +84,7 @@ def to_array(image: Image.Image) -> Pixels:
     reader = _READERS.get(image.mode)
     if reader is None:
         raise Refused(Reason.UNSUPPORTED_FORMAT, f"{image.format}: pixels of mode {image.mode}")
-    return reader(image)
+    return _gray(image) if gray and reader is _bgr and "transparency" not in image.info else reader(image)
 
 
 def _pack(image: Image.Image, rawmode: str, channels: int) -> Pixels:
@@ -203,15 +205,18 @@ _READERS: dict[str, Callable[[Image.Image], Pixels]] = {
 }
 
 
-def reduced(array: Pixels) -> Pixels:
-    """A picture of at most `MOST_PIXELS` and `MOST_SIDE`: each pixel the mean of k x k, k the least that does it.
-
-    k depends on the picture's own size alone. At the right and lower edge the mean is over what there is.
-    """
-    height, width, channels = array.shape
+def reduction(height: int, width: int) -> int:
+    """The least k that brings a picture to at most `MOST_PIXELS` and `MOST_SIDE` when k x k pixels become one."""
     factor = max(math.isqrt(height * width // MOST_PIXELS), max(height, width) // MOST_SIDE, 1)
     while -(-height // factor) * -(-width // factor) > MOST_PIXELS or -(-max(height, width) // factor) > MOST_SIDE:
         factor += 1
+    return factor
+
+
+def reduced(array: Pixels) -> Pixels:
+    """A picture with each pixel the mean of k x k, k its `reduction`; at the right and lower edge of what there is."""
+    height, width, channels = array.shape
+    factor = reduction(height, width)
     if factor == 1:
         return array
     # Pillow is blind to the order of the channels.

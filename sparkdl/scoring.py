@@ -17,7 +17,6 @@ from sparkdl.files import path_of, read_beginning
 from sparkdl.image import decode_payloads, reasons_of
 from sparkdl.ink import normalize_ink
 from sparkdl.isolation import Decoded
-from sparkdl.pixels import to_gray
 from sparkdl.rejection import Limits
 from sparkdl.runtime import Network, extract_features
 
@@ -81,7 +80,7 @@ class Scorer:
 
         No probabilities are NaN unless a feature is.
         """
-        decoded = decode_payloads(payloads, self.limits)
+        decoded = decode_payloads(payloads, self.limits, gray=self.ink_margin is not None)
         shares = softmax(self._features(decoded), self.head.value)
         return pa.StructArray.from_arrays([_lists(shares, decoded), *reasons_of(decoded)], names=SCORED_TYPE.names)
 
@@ -116,7 +115,7 @@ class Scorer:
     def _features(self, decoded: Decoded) -> NDArray[np.float32]:
         pictures = decoded.images()
         if self.ink_margin is not None:
-            pictures = [normalize_ink(to_gray(picture), self.ink_margin)[:, :, np.newaxis] for picture in pictures]
+            pictures = [normalize_ink(picture[:, :, 0], self.ink_margin)[:, :, np.newaxis] for picture in pictures]
         return extract_features(pictures, self.network, self.resample)
 
 

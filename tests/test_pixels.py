@@ -6,14 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from pictures import GRAY, RGB, Array, assert_near
+from pictures import GRAY, RGB, SAMPLES, Array, assert_near, encode, pixels
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from sparkdl.errors import SparkdlError
-from sparkdl.image import (
-    to_gray,
-)
+from sparkdl.image import decode, to_gray
 from sparkdl.network import NetworkSpec, build_network
 from sparkdl.pixels import reduced
 from sparkdl.runtime import Network, extract_features
@@ -39,6 +37,23 @@ def test_a_network_of_299_pixels_makes_less_of_the_reduction_than_of_the_filter(
     assert cosine(seen, seen_small) > cosine(seen, seen_bicubic)
 
 
+@pytest.mark.parametrize(("size", "expected"), [((2000, 1500), (1000, 750)), ((3264, 2448), (816, 612))])
+def test_a_large_jpeg_is_decoded_at_a_part_of_its_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    photo = Image.fromarray(load_sample_images().images[0]).resize(size, Image.Resampling.LANCZOS)
+    small = decode(encode(photo, "JPEG", quality=90), reduce=True)
+    assert isinstance(small, np.ndarray)
+    assert small.shape == (*expected[::-1], 3)
+    mean = np.asarray(photo.reduce(size[0] // expected[0]))[..., ::-1]
+    assert np.abs(small.astype(int) - mean).mean() < 2
+
+
+def test_a_jpeg_that_is_one_long_line_is_reduced_too() -> None:
+    line = decode(encode(Image.new("L", (30_000, 1), 77), "JPEG"), reduce=True)
+    assert isinstance(line, np.ndarray)
+    assert line.shape == (1, 2000, 1)
+    assert np.abs(line.astype(int) - 77).max() <= 1
+
+
 def features_at(side: int, picture: Array, resample: Image.Resampling) -> Array:
     content = build_network(NetworkSpec("EfficientNetLite0", (side, side), ("head",), "average"))
     network = Network(f"test of {side}", SimpleNamespace(value=content), (side, side))  # type: ignore[arg-type]
@@ -53,6 +68,21 @@ def test_gray_is_the_luma_of_bt_601() -> None:
     expected = np.round(RGB @ np.array([0.299, 0.587, 0.114]))
     assert_near(to_gray(RGB[..., ::-1]), expected, 1)
     assert np.array_equal(to_gray(GRAY[..., np.newaxis]), GRAY)
+
+
+TRANSPARENT = encode(Image.fromarray(RGB), "PNG", transparency=tuple(map(int, RGB[3, 5])))
+LARGE = encode(Image.fromarray(RGB).resize((1200, 1100)), "PNG", compress_level=1)
+
+
+@pytest.mark.parametrize("payload", [*SAMPLES.values(), TRANSPARENT], ids=[*SAMPLES, "PNG with a transparent colour"])
+def test_decoding_to_gray_gives_the_gray_of_what_is_decoded(payload: bytes) -> None:
+    assert np.array_equal(decode(payload, gray=True), to_gray(pixels(payload))[..., np.newaxis])
+
+
+def test_the_gray_of_a_large_picture_is_that_of_the_reduced_one() -> None:
+    small, gray = decode(LARGE, reduce=True), decode(LARGE, reduce=True, gray=True)
+    assert isinstance(small, np.ndarray)
+    assert np.array_equal(gray, to_gray(small)[..., np.newaxis])
 
 
 def test_gray_of_bgra_is_composited_on_white() -> None:
