@@ -36,15 +36,15 @@ def main() -> None:
     parser.add_argument("measurements", nargs="*", help=f"of {', '.join(MEASUREMENTS)}; default: all")
     parser.add_argument("--home", type=Path, default=os.environ.get("NUMTADB_HOME"), help="where the images are")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=6144)
-    parser.add_argument("--warm-up", type=int, default=2048, help="images that are not timed")
+    parser.add_argument("--images", type=int, default=16384)
+    parser.add_argument("--warm-up", type=int, default=4096, help="images that are not timed")
     parser.add_argument("--python", type=Path, help="a Python that has Quix Streams and Ray")
     parser.add_argument("--quick", action="store_true", help="1 round of few images, kept nowhere")
     chosen = parser.parse_args()
     for name in chosen.measurements:
         if name not in MEASUREMENTS:
             parser.error(f"no measurement {name!r}: expected some of {', '.join(MEASUREMENTS)}")
-    rounds, images, warm_up = (1, 2048, 1024) if chosen.quick else (chosen.rounds, chosen.images, chosen.warm_up)
+    rounds, images, warm_up = (1, 8192, 4096) if chosen.quick else (chosen.rounds, chosen.images, chosen.warm_up)
     bench = Bench(Path(chosen.home) if chosen.home else None, chosen.python)
     figures = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
     for name in chosen.measurements or MEASUREMENTS:

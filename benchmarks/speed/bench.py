@@ -6,7 +6,6 @@ is that from the first line at or after the warm-up to the last one, so starting
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import platform
@@ -19,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,13 +44,10 @@ class Measured:
         Images a second after the warm-up.
     peak
         Bytes, the most that all its processes had together (PSS).
-    more
-        Further figures of this run.
     """
 
     rate: float
     peak: int
-    more: Mapping[str, float] = field(default_factory=dict)
 
 
 def rate_of(progress: Progress, warm_up: int) -> float:
@@ -179,11 +175,7 @@ def stream(arguments: Sequence[str], place: Path, warm_up: int) -> Measured:
     with running(sparkdl("stream", *arguments), place) as (process, memory):
         if process.wait():
             raise RuntimeError(f"the stream failed: {(place / 'log').read_text()[-2000:]}")
-    progress = batches(place / "log")
-    rates = [(done - before) / (at - since) for (since, before), (at, done) in itertools.pairwise(progress)]
-    steady = rate_of(progress, warm_up)
-    # The last micro-batch is smaller than the others; the first is timed from no beginning that is known.
-    return Measured(steady, memory.peak, {"second over steady": rates[0] / steady} if rates else {})
+    return Measured(rate_of(batches(place / "log"), warm_up), memory.peak)
 
 
 def batches(log: Path) -> Progress:

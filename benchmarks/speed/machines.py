@@ -17,7 +17,7 @@ _PATIENCE = 60
 
 
 def machines(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    registry, watched = bench.model(), bench.images(images)
+    registry, watched, warm_up = bench.model(), bench.images(images // 2), 3 * warm_up // 4
     rates: dict[str, list[float]] = {}
 
     def measure(master: str, *conf: str) -> Measured:

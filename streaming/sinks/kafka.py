@@ -14,6 +14,7 @@ from streaming.sinks.base import Sink, Written
 
 _OVERHEAD = 64 * 1024  # bytes that the key and headers of a message take at the most
 _LONGEST_DETAIL = 1000  # characters
+_COUNTS = "counts"
 _TIME = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
 
@@ -48,10 +49,11 @@ class KafkaSink(Sink):
             self._limit = largest_message(client, self._dead_topic) - _OVERHEAD
 
     def write(self, rows: DataFrame, batch_id: int) -> Written | None:
-        rows.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated once, by the sending; an Observation sees no Kafka sink
+        counted = rows.observe(_COUNTS, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
+        counted.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated by the sending, and counted while it is
         try:
             (
-                _messages(rows, batch_id, self._topic, self._dead_topic, self._limit)
+                _messages(counted, batch_id, self._topic, self._dead_topic, self._limit)
                 .write.format("kafka")
                 .options(**self._config.spark_options())
                 .option("kafka.bootstrap.servers", self._address.servers)
@@ -59,10 +61,19 @@ class KafkaSink(Sink):
                 .option("kafka.buffer.memory", max(2 * self._largest, 32 << 20))
                 .save()
             )
-            total, failed = rows.select(F.count(F.lit(1)), F.count("reason")).collect()[0]
+            total, failed = _counts_of(counted)
         finally:
-            rows.unpersist()
+            counted.unpersist()
         return Written(total - failed, failed)
+
+
+def _counts_of(counted: DataFrame) -> tuple[int, int]:
+    """Images, and those of them that failed, of rows that were persisted and evaluated.
+
+    An `Observation` would be told at the end of an action, and hears of none that Kafka's sink does.
+    """
+    found = counted._jdf.queryExecution().observedMetrics().get(_COUNTS)
+    return (found.get().getLong(0), found.get().getLong(1)) if found.isDefined() else (0, 0)
 
 
 def _messages(rows: DataFrame, batch_id: int, topic: str, dead_topic: str, limit: int) -> DataFrame:
