@@ -55,7 +55,7 @@ def network() -> Any:
     digits = recipe("digits")
     side = digits.input_size
     content = build_network(NetworkSpec(digits.model_name, (side, side), digits.tap_layers, digits.pooling))
-    return Network(hashlib.sha256(content).hexdigest(), Content(content), (side, side))
+    return Network(hashlib.sha256(content).hexdigest(), Content(content), (side, side, 3))
 
 
 def samples() -> dict[str, list[bytes]]:
@@ -74,7 +74,7 @@ def drawn(side: int, mode: str) -> list[bytes]:
     for seed in range(BATCH):
         target = io.BytesIO()
         with Image.open(io.BytesIO(draw_png(seed % 10, seed=seed))) as image:
-            image.convert(mode).resize((side, side)).save(target, "PNG")
+            image.convert(mode).resize((side, side, 3)).save(target, "PNG")
         made.append(target.getvalue())
     return made
 

@@ -38,6 +38,8 @@ SCALE_HINTS = {
 }
 """The resize hints of Deep Learning Pipelines, named after java.awt.Image, and the filter that each means here."""
 
+COLOR_MODES = ("color", "grayscale")
+
 NETWORK_FILE = "network.onnx"
 """The file of a saved stage that holds its network."""
 
@@ -59,6 +61,12 @@ def _to_scale_hint(value: Any) -> str:
     return str(value)
 
 
+def _to_color_mode(value: Any) -> str:
+    if value not in COLOR_MODES:
+        raise unknown("colorMode", str(value), COLOR_MODES)
+    return str(value)
+
+
 def _to_pooling(value: Any) -> str:
     grid_of(str(value))
     return str(value)
@@ -68,8 +76,8 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
     """Applies a named network, pre-trained on ImageNet, to a column of images and gives a column of ML Vectors.
 
     The constructor and the setters are those of Deep Learning Pipelines (`sparkdl`); `inputSize`, `tapLayers`,
-    `pooling` and `weights` set what was fixed there, and by default do as it did: the network's native size, its
-    last layer before the classifier, flattened.
+    `pooling`, `colorMode` and `weights` set what was fixed there, and by default do as it did: the network's native
+    size, its last layer before the classifier, flattened.
 
     Parameters
     ----------
@@ -89,6 +97,10 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         The layers whose outputs are the features, joined in this order. Default: [the last one].
     pooling
         `none`: every position of the layer; `average`: the mean over all; `NxN`, such as `3x3`: the means over a grid.
+    colorMode
+        `color` (default), or `grayscale`: the network gets one channel instead of three, which makes its first layer
+        cheaper. For gray images, as `InkNormalizer` gives them, the features are the same; of others the colours are
+        lost.
     weights
         A file of weights for Keras or, for EfficientNetLite0, a PyTorch state dict. Default: the published ones.
 
@@ -113,6 +125,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         Params._dummy(), "tapLayers", "the layers whose outputs are the features", TypeConverters.toListString
     )
     pooling: Param[str] = Param(Params._dummy(), "pooling", "none, average, or a grid such as 3x3", _to_pooling)
+    colorMode: Param[str] = Param(Params._dummy(), "colorMode", "color or grayscale", _to_color_mode)
     weights: Param[str] = Param(Params._dummy(), "weights", "a file of weights", TypeConverters.toString)
 
     @keyword_only
@@ -126,10 +139,11 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         inputSize: int | list[int] | None = None,
         tapLayers: list[str] | None = None,
         pooling: str = "none",
+        colorMode: str = "color",
         weights: str | None = None,
     ) -> None:
         super().__init__()
-        self._setDefault(scaleHint="SCALE_AREA_AVERAGING", pooling="none")
+        self._setDefault(scaleHint="SCALE_AREA_AVERAGING", pooling="none", colorMode="color")
         self._saved: tuple[NetworkSpec, bytes] | None = None  # of a loaded stage: what its file holds
         self.setParams(**cast("dict[str, Any]", self._input_kwargs))  # type: ignore[attr-defined]
 
@@ -144,6 +158,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         inputSize: int | list[int] | None = None,
         tapLayers: list[str] | None = None,
         pooling: str | None = None,
+        colorMode: str | None = None,
         weights: str | None = None,
     ) -> DeepImageFeaturizer:
         """Sets any of the constructor's arguments; None leaves a Param as it is."""
@@ -171,6 +186,9 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
     def setPooling(self, value: str) -> DeepImageFeaturizer:
         return self._set(pooling=value)
 
+    def setColorMode(self, value: str) -> DeepImageFeaturizer:
+        return self._set(colorMode=value)
+
     def setWeights(self, value: str) -> DeepImageFeaturizer:
         return self._set(weights=value)
 
@@ -189,6 +207,9 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
     def getPooling(self) -> str:
         return self.getOrDefault(self.pooling)
 
+    def getColorMode(self) -> str:
+        return self.getOrDefault(self.colorMode)
+
     def getWeights(self) -> str | None:
         return self.getOrDefault(self.weights) if self.isDefined(self.weights) else None
 
@@ -202,7 +223,12 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
             raise RequestError(f"DeepImageFeaturizer needs modelName, one of {', '.join(BACKBONES)}")
         height, width = self.getInputSize()
         return NetworkSpec(
-            self.getModelName(), (height, width), tuple(self.getTapLayers()), self.getPooling(), self.getWeights()
+            self.getModelName(),
+            (height, width),
+            tuple(self.getTapLayers()),
+            self.getPooling(),
+            self.getWeights(),
+            self.getColorMode() == "grayscale",
         )
 
     def network(self) -> bytes:
@@ -216,7 +242,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         """The stage's network, on its way to the workers."""
         content = self.network()
         digest = hashlib.sha256(content).hexdigest()
-        return Network(digest, context.broadcast(content), self.network_spec().input_size)
+        return Network(digest, context.broadcast(content), self.network_spec().input_shape)
 
     def freeze(self) -> DeepImageFeaturizer:
         """Makes the network now and forgets the file of its weights, which a saved stage then does not name."""
@@ -238,7 +264,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         self.freeze()
         spec, content = self.network_spec(), self.network()
         resample = SCALE_HINTS[self.getScaleHint()]
-        self._saved = (spec, quantize(content, np.stack([fit(image, spec.input_size, resample) for image in images])))
+        self._saved = (spec, quantize(content, np.stack([fit(image, spec.input_shape, resample) for image in images])))
         return self
 
     def _transform(self, dataset: DataFrame) -> DataFrame:

@@ -36,12 +36,15 @@ class Fused:
         None if the pipeline has no such stage.
     temperature
         1.0 if the pipeline has no `TemperatureScaling`.
+    classes
+        What the classes are called.
     """
 
     ink: InkNormalizer | None
     featurizer: DeepImageFeaturizer
     classifier: LogisticRegressionModel
     temperature: float
+    classes: tuple[str, ...]
 
     def scored(self, context: SparkContext, payload: Column, limits: Limits) -> Column:
         """`SCORED_TYPE` of a column of encoded images."""
@@ -76,15 +79,17 @@ class Fused:
         intercepts = self.classifier.interceptVector.toArray() / self.temperature
         if len(coefficients) == 1:  # of two classes Spark keeps one line; the other's is 0
             coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append(0, intercepts)
-        return Head(np.ascontiguousarray(coefficients.T), intercepts)
+        return Head(np.ascontiguousarray(coefficients.T), intercepts, self.classes)
 
 
-def fuse(stages: Sequence[Any], image_column: str, probability_column: str) -> Fused | None:
+def fuse(
+    stages: Sequence[Any], image_column: str, probability_column: str, classes: tuple[str, ...] | None = None
+) -> Fused | None:
     """`stages` as one, from `image_column` to `probability_column`; None if they are of other kinds or another order.
 
     The order is `InkNormalizer`, which may be missing, `DeepImageFeaturizer`, `LogisticRegressionModel`,
     `TemperatureScaling`, which may be missing too; each reads what the one before it writes. What classes are called
-    (`IndexToString`) does not matter here.
+    (`IndexToString`) does not matter here: `classes` says it.
     """
     left: list[Any] = [stage for stage in stages if not isinstance(stage, IndexToString)]
     column, ink, temperature = image_column, None, 1.0
@@ -100,7 +105,7 @@ def fuse(stages: Sequence[Any], image_column: str, probability_column: str) -> F
         temperature = scaling.getTemperature()
     if len(left) != 2 or not _belong_together(left[0], left[1], column, probability_column):
         return None
-    return Fused(ink, left[0], left[1], temperature)
+    return Fused(ink, left[0], left[1], temperature, classes or tuple(map(str, range(left[1].numClasses))))
 
 
 def _belong_together(featurizer: Transformer, classifier: Transformer, column: str, probability_column: str) -> bool:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from sparkdl.backbones import Backbone, backbone
 from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.preprocessing import prepend
 from sparkdl.weights import find_weights, sha256
 
 if TYPE_CHECKING:
     import onnx
 
-_CHANNELS = {"BGR": [], "RGB": [2, 1, 0], "GRAY": [1]}  # out of the image's BGR; empty: as they are
-_FORMAT = 2  # raised when the same description starts to give another graph
+_FORMAT = 3  # raised when the same description starts to give another graph
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class NetworkSpec:
         `none` keeps every position of the layer, `average` takes the mean over all, `NxN` the means over an N x N grid.
     weights
         A file of weights; None for the published ones.
+    grayscale
+        Whether it takes images of one channel, gray, instead of three.
     """
 
     model_name: str
@@ -49,6 +51,12 @@ class NetworkSpec:
     tap_layers: tuple[str, ...]
     pooling: str = "none"
     weights: str | None = None
+    grayscale: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images fed."""
+        return (*self.input_size, 1 if self.grayscale else 3)
 
 
 def grid_of(pooling: str) -> int | None:
@@ -66,7 +74,8 @@ def grid_of(pooling: str) -> int | None:
 def build_network(spec: NetworkSpec) -> bytes:
     """The ONNX file of `spec`, from the cache if it has been made before.
 
-    The graph has one input, `image`: uint8 [N, H, W, 3], BGR; and one output, `features`: float32 [N, D].
+    The graph has one input, `image`: uint8 [N, H, W, 3], BGR, or [N, H, W, 1], gray; and one output, `features`:
+    float32 [N, D].
     """
     network = backbone(spec.model_name)
     grid_of(spec.pooling)
@@ -126,23 +135,16 @@ def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onn
 
     graph = body.graph
     shapes = _tap_shapes(body, spec)
-    before: list[onnx.NodeProto] = []
+    before = prepend(graph, network, grayscale=spec.grayscale)
     after: list[onnx.NodeProto] = []
 
     def constant(name: str, value: NDArray[Any]) -> str:
         graph.initializer.append(numpy_helper.from_array(value, f"sparkdl.constant.{name}"))
         return f"sparkdl.constant.{name}"
 
-    def add(nodes: list[onnx.NodeProto], kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+    def add(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        after.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
-
-    x = "image"
-    if order := _CHANNELS[network.channels]:
-        x = add(before, "Gather", [x, constant("channels", np.array(order, np.int64))], "sparkdl.channels", axis=3)
-    x = add(before, "Cast", [x], "sparkdl.float", to=TensorProto.FLOAT)
-    x = add(before, "Sub", [x, constant("mean", np.array(network.mean, np.float32))], "sparkdl.centred")
-    add(before, "Mul", [x, constant("scale", np.array(network.scale, np.float32))], "pixels")
 
     vectors, width = [], 0
     for tap, (height, breadth, channels) in zip(spec.tap_layers, shapes, strict=True):
@@ -154,21 +156,19 @@ def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onn
                     f"pooling {spec.pooling!r} asks for more cells than layer {tap!r} has at input size "
                     f"{spec.input_size}: {height} x {breadth}"
                 )
-            rows = add(
-                after, "Reshape", [tap, constant(f"{tap}.rows", np.array([0, cells, channels]))], f"sparkdl.{tap}.rows"
-            )
+            rows = add("Reshape", [tap, constant(f"{tap}.rows", np.array([0, cells, channels]))], f"sparkdl.{tap}.rows")
             matrix = constant(f"{tap}.grid", pooling_matrix(height, breadth, grid))
-            pooled = add(after, "MatMul", [matrix, rows], f"sparkdl.{tap}.pooled")
+            pooled = add("MatMul", [matrix, rows], f"sparkdl.{tap}.pooled")
             cells = grid * grid
         else:
             pooled = tap
         flat = constant(f"{tap}.flat", np.array([0, cells * channels]))
-        vectors.append(add(after, "Reshape", [pooled, flat], f"sparkdl.{tap}.flat_features"))
+        vectors.append(add("Reshape", [pooled, flat], f"sparkdl.{tap}.flat_features"))
         width += cells * channels
-    add(after, "Concat", vectors, "features", axis=1)
+    add("Concat", vectors, "features", axis=1)
 
     nodes = [*before, *graph.node, *after]
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *spec.input_size, 3])
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *spec.input_shape])
     features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", width])
     model = helper.make_model(
         helper.make_graph(nodes, spec.model_name, [image], [features], list(graph.initializer)),

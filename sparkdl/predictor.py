@@ -16,6 +16,7 @@ from sparkdl.errors import RequestError
 from sparkdl.fused import Fused, fuse
 from sparkdl.image import IMAGE_TYPE, decode_images
 from sparkdl.rejection import DEFAULT_LIMITS, Limits, Reason
+from sparkdl.scoring import NO_PROBABILITIES, SCORED_TYPE
 
 _PLACEHOLDER = np.full((8, 8, 1), 127, np.uint8)
 ENCODED, DECODED = "_encoded", "_decoded"
@@ -44,7 +45,7 @@ class Classifier:
 
     def fused(self) -> Fused | None:
         """The pipeline as one function, if it can be that."""
-        return fuse(self.pipeline.stages, self.image_column, self.probability_column)
+        return fuse(self.pipeline.stages, self.image_column, self.probability_column, self.classes)
 
     @property
     def is_fused(self) -> bool:
@@ -120,9 +121,8 @@ def classify(
     """
     fused = classifier.fused()
     if fused is not None:
-        scored = _scored_as_one(encoded, fused, limits, by_origin)
-    else:
-        scored = _scored(encoded, classifier, limits)
+        return _scored_as_one(encoded, fused, limits, by_origin)
+    scored = _scored(encoded, classifier, limits)
     confidence = F.array_max("_probabilities")
     failed = F.col("_reason").isNull() & (confidence.isNull() | F.isnan(confidence))
     good = F.col("_reason").isNull() & ~failed
@@ -132,7 +132,7 @@ def classify(
         F.when(good, confidence).alias("confidence"),
         F.when(good, _named(F.col("_probabilities"), classifier.classes)).alias("probabilities"),
         F.when(failed, Reason.MODEL_ERROR.value).otherwise(F.col("_reason")).alias("reason"),
-        F.when(failed, "the model gave no probabilities for this image").otherwise(F.col("_detail")).alias("detail"),
+        F.when(failed, NO_PROBABILITIES).otherwise(F.col("_detail")).alias("detail"),
     )
 
 
@@ -150,7 +150,7 @@ def _scored(encoded: DataFrame, classifier: Classifier, limits: Limits) -> DataF
 
 
 def _scored_as_one(encoded: DataFrame, fused: Fused, limits: Limits, by_origin: bool) -> DataFrame:
-    """The same, of stages that are fused."""
+    """What `classify` gives, of stages that are fused."""
     context = encoded.sparkSession.sparkContext
     read = ("payload", "size") if by_origin else ()
     one = (
@@ -159,13 +159,9 @@ def _scored_as_one(encoded: DataFrame, fused: Fused, limits: Limits, by_origin: 
         else fused.scored(context, F.col("payload"), limits)
     )
     scored = encoded.drop(*read).select("*", one.alias("_s"))
-    most = F.array_position("_s.probabilities", F.array_max("_s.probabilities"))
     return scored.select(
         *(F.col(f"_s.{name}").alias(name) if name in read else name for name in encoded.columns),
-        (most - 1).cast("int").alias("_index"),
-        F.col("_s.probabilities").alias("_probabilities"),
-        F.col("_s.reason").alias("_reason"),
-        F.col("_s.detail").alias("_detail"),
+        *(F.col(f"_s.{name}").alias(name) for name in SCORED_TYPE.names),
     )
 
 

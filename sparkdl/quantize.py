@@ -27,7 +27,7 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
     network
         An ONNX file as `sparkdl.network.build_network` makes it.
     images
-        uint8 [N, H, W, 3]: what the network will see, a hundred or more.
+        uint8 [N, H, W, 1 or 3]: what the network will see, a hundred or more.
     """
     # An import of seconds, which no stream needs.
     import onnx

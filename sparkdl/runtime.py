@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sparkdl.errors import SparkdlError
+from sparkdl.pixels import to_gray
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,11 +35,17 @@ _MOST_SESSIONS = 4  # a pipeline of several networks, or the old and the new whi
 
 @dataclass(frozen=True)
 class Network:
-    """A network on its way to the workers: the ONNX file as a Spark broadcast, known by its digest."""
+    """A network on its way to the workers: the ONNX file as a Spark broadcast, known by its digest.
+
+    Attributes
+    ----------
+    input_shape
+        Height, width and channels (1, gray, or 3) of the images that it takes.
+    """
 
     digest: str
     content: Broadcast[bytes]
-    input_size: tuple[int, int]
+    input_shape: tuple[int, int, int]
 
 
 def session(network: Network) -> onnxruntime.InferenceSession:
@@ -76,19 +83,25 @@ def extract_features(
     run = session(network).run
     chunks = []
     for start in range(0, len(images), CHUNK):
-        batch = np.stack([fit(image, network.input_size, resample) for image in images[start : start + CHUNK]])
+        batch = np.stack([fit(image, network.input_shape, resample) for image in images[start : start + CHUNK]])
         chunks.append(run(["features"], {"image": batch})[0])
     return np.concatenate(chunks)
 
 
-def fit(image: NDArray[np.uint8], size: tuple[int, int], resample: Image.Resampling) -> NDArray[np.uint8]:
-    """uint8 [height, width, 3]: `image` ([H, W, C], C = 1, 3 or 4) stretched to `size` and to three channels."""
+def fit(image: NDArray[np.uint8], shape: tuple[int, int, int], resample: Image.Resampling) -> NDArray[np.uint8]:
+    """uint8 [height, width, 1 or 3]: `image` ([H, W, C], C = 1, 3 or 4) stretched and brought to `shape`.
+
+    A gray image becomes one of three equal channels; of a colour image gray is what `sparkdl.pixels.to_gray` makes.
+    """
+    *size, wanted = shape
+    if wanted == 1 and image.shape[2] != 1:
+        image = to_gray(image)[:, :, np.newaxis]
     channels = image.shape[2]
-    if image.shape[:2] != size:
+    if list(image.shape[:2]) != size:
         # Pillow is blind to the order of the channels.
         picture = Image.fromarray(image[:, :, 0] if channels == 1 else np.ascontiguousarray(image[:, :, :3]))
         image = np.asarray(picture.resize((size[1], size[0]), resample)).reshape(*size, -1)
-    return np.repeat(image, 3, axis=2) if channels == 1 else image[:, :, :3]
+    return np.repeat(image, 3, axis=2) if channels < wanted else image[:, :, :wanted]
 
 
 def to_vectors(features: NDArray[Any]) -> pa.StructArray:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL.Image import Resampling
-from pyspark.sql.types import ArrayType, BinaryType, DoubleType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import BinaryType, DoubleType, LongType, MapType, StringType, StructField, StructType
 
 from sparkdl.files import path_of, read_beginning
 from sparkdl.image import decode_payloads, reasons_of
 from sparkdl.ink import normalize_ink
 from sparkdl.isolation import Decoded
-from sparkdl.rejection import Limits
+from sparkdl.rejection import Limits, Reason, Rejected
 from sparkdl.runtime import Network, extract_features
 
 if TYPE_CHECKING:
@@ -26,17 +25,22 @@ if TYPE_CHECKING:
 
 SCORED_TYPE = StructType(
     [
-        StructField("probabilities", ArrayType(DoubleType()), True),
+        StructField("prediction", StringType(), True),
+        StructField("confidence", DoubleType(), True),
+        StructField("probabilities", MapType(StringType(), DoubleType(), False), True),
         StructField("reason", StringType(), True),
         StructField("detail", StringType(), True),
     ]
 )
-"""What a fused pipeline gives for each image: `probabilities`, or `reason` and `detail`."""
+"""What a fused pipeline gives for each image: the first three columns, or `reason` and `detail`."""
 
 READ_TYPE = StructType(
     [*SCORED_TYPE, StructField("payload", BinaryType(), True), StructField("size", LongType(), True)]
 )
 """The same of files, with the bytes and the size of those that come to no prediction."""
+
+NO_PROBABILITIES = "the model gave no probabilities for this image"
+"""The detail of an image that is refused because of its model."""
 
 _READ_BYTES = 2 << 20  # encoded bytes that are decoded at a time, unless one image has more
 
@@ -51,10 +55,13 @@ class Head:
         float64 [D, K].
     intercepts
         float64 [K].
+    classes
+        What the classes are called.
     """
 
     coefficients: NDArray[np.float64]
     intercepts: NDArray[np.float64]
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -76,13 +83,10 @@ class Scorer:
     head: Broadcast[Head]
 
     def score(self, payloads: pa.Array) -> pa.StructArray:
-        """Of N encoded images: `probabilities` list<double> [K], null where an image was refused; `reason`, `detail`.
-
-        No probabilities are NaN unless a feature is.
-        """
+        """Of N encoded images a struct of `SCORED_TYPE` each."""
         decoded = decode_payloads(payloads, self.limits, gray=self.ink_margin is not None)
-        shares = softmax(self._features(decoded), self.head.value)
-        return pa.StructArray.from_arrays([_lists(shares, decoded), *reasons_of(decoded)], names=SCORED_TYPE.names)
+        head = self.head.value
+        return outcomes(softmax(self._features(decoded), head), head.classes, decoded)
 
     def score_files(self, origins: pa.Array) -> pa.StructArray:
         """The same of N files, with their bytes and size where they come to no prediction; null if they are gone."""
@@ -105,8 +109,8 @@ class Scorer:
 
     def _score_some(self, payloads: list[bytes | None], sizes: list[int | None]) -> pa.StructArray:
         scored = self.score(pa.array(payloads, pa.binary()))
-        good = pc.is_finite(pc.list_element(scored.field("probabilities"), 0)).to_pylist() if payloads else []
-        kept = [None if is_good else payload for payload, is_good in zip(payloads, good, strict=True)]
+        refused = scored.field("reason").is_valid().to_pylist()
+        kept = [payload if is_refused else None for payload, is_refused in zip(payloads, refused, strict=True)]
         return pa.StructArray.from_arrays(
             [*scored.flatten(), pa.array(kept, pa.binary()), pa.array(sizes, pa.int64())],
             names=READ_TYPE.names,
@@ -129,8 +133,36 @@ def softmax(features: NDArray[np.float32], head: Head) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _lists(shares: NDArray[np.float64], decoded: Decoded) -> pa.ListArray:
-    """The rows of `shares`, one for each image that was not refused, and null for the others."""
-    refused = decoded.shapes[:, 2] == 0
-    ends = np.concatenate([[0], np.cumsum(~refused)]) * shares.shape[1]
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(shares.ravel()), mask=pa.array(refused))
+def outcomes(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decoded) -> pa.StructArray:
+    """Rows of `SCORED_TYPE` for N images.
+
+    Parameters
+    ----------
+    shares
+        float64 [M, K]: the probabilities of those that were not refused. Where they are no numbers, because a feature
+        is none, the image is refused too, as `MODEL_ERROR`.
+    classes
+        The names of the K classes.
+    """
+    rows = np.flatnonzero(decoded.shapes[:, 2])
+    confidence = np.zeros(len(decoded.shapes))
+    confidence[rows] = shares.max(axis=1, initial=0)
+    for row in rows[~np.isfinite(shares).all(axis=1)].tolist():
+        decoded.rejected[row] = Rejected(Reason.MODEL_ERROR, NO_PROBABILITIES)
+    refused = np.zeros(len(confidence), bool)
+    refused[list(decoded.rejected)] = True
+    best = np.zeros(len(confidence), np.int32)
+    best[rows] = shares.argmax(axis=1) if len(rows) else 0
+    good = shares[~refused[rows]]
+    ends = np.concatenate([[0], np.cumsum(~refused)]) * len(classes)
+    names = pa.array(classes, pa.string())
+    keys = names.take(pa.array(np.tile(np.arange(len(classes), dtype=np.int32), len(good))))
+    return pa.StructArray.from_arrays(
+        [
+            names.take(pa.array(best, mask=refused)),
+            pa.array(confidence, mask=refused),
+            pa.MapArray.from_arrays(pa.array(ends, pa.int32(), mask=np.append(refused, False)), keys, good.ravel()),
+            *reasons_of(decoded),
+        ],
+        names=SCORED_TYPE.names,
+    )

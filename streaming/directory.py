@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,8 @@ NAME = "sparkdl-directory"
 _BATCH_BYTES = 2 << 20  # encoded bytes an Arrow batch, unless one image has more
 _BATCH_ROWS = 256
 _TRIGGER_BYTES = 128 << 20  # encoded bytes a micro-batch, unless one image has more: the driver's memory holds them
+_SMALL_BYTES = 256 << 10  # encoded bytes of a file that weighs nothing where workers read: dead letters, 256 at a time
+_LISTED_FOR = 50  # times that listing the directory took: how long what was found is good for, if it is enough
 _POLL = 0.2  # seconds between two looks at files that are waited for
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ARROW_TYPES = [pa.string(), pa.string(), pa.binary(), pa.int64(), pa.string(), pa.timestamp("us", "UTC")]
@@ -96,6 +97,8 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._removal = removal
         self._contents = contents
         self._seen: Seen | None = None
+        self._listed: list[WatchedFile] = []  # files that were listed and have not had their turn, the oldest last
+        self._listed_until = 0.0
         self._until: set[str] | None = None
         self._patience_ends = 0.0
 
@@ -146,17 +149,36 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def _choose(self, seen: Seen, most: int) -> list[WatchedFile]:
         """The oldest of the settled files that were not seen: at most `most`, and no more than fit in a batch."""
+        again = len(self._listed) >= most and time.monotonic() < self._listed_until and not seen.wants_names
+        if again and (chosen := self._take(most, again=True)):
+            return chosen
+        began = time.monotonic()
         names, fresh = self._look(seen)
         seen.compact(names, time.time())
         self._settling.observe(fresh, time.monotonic())
-        fresh.sort(key=lambda file: (file.modified_ns, file.name))
+        self._listed = sorted(fresh, key=lambda file: (file.modified_ns, file.name), reverse=True)
+        self._listed_until = time.monotonic() + _LISTED_FOR * (time.monotonic() - began)
+        return self._take(most)
+
+    def _take(self, most: int, *, again: bool = False) -> list[WatchedFile]:
+        """The next of the files that were listed; `again`: a while ago, so that they may have changed since."""
         chosen, weight = list[WatchedFile](), 0
-        for file in islice(filter(self._settling.is_settled, fresh), most):
-            weight += min(file.size, self._max_bytes)
+        while self._listed and len(chosen) < most:
+            file = self._listed.pop()
+            if (again and not self._is_same(file)) or not self._settling.is_settled(file):
+                continue  # until the directory is listed anew
+            weight += min(file.size, self._max_bytes) if self._contents or file.size > _SMALL_BYTES else 0
             if chosen and weight > _TRIGGER_BYTES:
+                self._listed.append(file)
                 break
             chosen.append(file)
         return chosen
+
+    def _is_same(self, file: WatchedFile) -> bool:
+        try:
+            return file.is_same((self._directory / file.name).stat())
+        except OSError:
+            return False
 
     def _pause(self) -> float:
         """Seconds until it is worth to look again, 0 if files that may still be written are not waited for."""

@@ -140,21 +140,30 @@ class Seen:
         self._left.update(left)
         self._write_mark(last)
 
+    @property
+    def _complete(self) -> int:
+        return self.log.last if self._done is None else self._done
+
+    @property
+    def wants_names(self) -> bool:
+        """Whether it is time to `compact`."""
+        return self._complete - self._covered >= RETAINED
+
     def compact(self, listed: set[str], now: float) -> None:
         """Now and then writes the names down, forgets those long absent, and removes logs that are needed no more.
 
         Parameters
         ----------
         listed
-            The names that the directory has, at each time that it was listed.
+            The names that the directory has, each time that it is listed; it is to be when `wants_names`.
         now
             Seconds since 1970.
         """
         for name in self._absent.keys() & listed:
             del self._absent[name]
-        complete = self.log.last if self._done is None else self._done
-        if complete - self._covered < RETAINED:
+        if not self.wants_names:
             return
+        complete = self._complete
         self._absent = {name: min(self._absent.get(name, now), now) for name in self._names - listed}
         forgotten = {name for name, since in self._absent.items() if now - since >= FORGET_AFTER}
         self._names -= forgotten

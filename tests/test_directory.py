@@ -69,6 +69,24 @@ def rows_of_everything(reader: DataSourceStreamReader) -> list[dict[str, Any]]:
     return rows_between(reader, reader.initialOffset(), plan(reader))
 
 
+# --- a backlog ----------------------------------------------------------------------------------------------------
+
+
+def test_of_a_backlog_what_has_changed_or_gone_meanwhile_is_read_as_it_is_now(watched: Path) -> None:
+    for number in range(9):
+        os.utime(touch(watched / f"{number}.png"), (number, number))
+    reader, start = open_reader(watched, max_files=2), {"logs": 0}
+    found: list[tuple[str, int]] = []
+    while (end := plan(reader, start)) != start:
+        found += [(row["id"], row["size"]) for row in rows_between(reader, start, end)]
+        start = end
+        (watched / "5.png").unlink(missing_ok=True)
+        if len(found) == 2:
+            touch(watched / "4.png", b"longer")
+            touch(watched / "new.png", b"new")
+    assert sorted(found) == sorted([*((f"{n}.png", 1) for n in (0, 1, 2, 3, 6, 7, 8)), ("4.png", 6), ("new.png", 3)])
+
+
 # --- names -------------------------------------------------------------------------------------------------------
 
 ODD_NAMES = (

@@ -22,6 +22,7 @@ from sparkdl.errors import RequestError
 from sparkdl.featurizer import SCALE_HINTS
 from sparkdl.image import IMAGE_TYPE
 from sparkdl.network import NetworkSpec
+from sparkdl.pixels import to_gray
 
 
 def small(**params: object) -> DeepImageFeaturizer:
@@ -52,9 +53,11 @@ def test_the_new_params_have_setters_and_getters_too() -> None:
     assert stage.setInputSize(64).getInputSize() == [64, 64]
     assert stage.setTapLayers(["block3_pool", "block5_pool"]).getTapLayers() == ["block3_pool", "block5_pool"]
     assert stage.setPooling("3x3").getPooling() == "3x3"
+    assert stage.getColorMode() == "color"
+    assert stage.setColorMode("grayscale").getColorMode() == "grayscale"
     assert stage.setWeights("vgg16.h5").getWeights() == "vgg16.h5"
     assert stage.network_spec() == NetworkSpec(
-        "VGG16", (64, 64), ("block3_pool", "block5_pool"), "3x3", weights="vgg16.h5"
+        "VGG16", (64, 64), ("block3_pool", "block5_pool"), "3x3", weights="vgg16.h5", grayscale=True
     )
 
 
@@ -179,6 +182,14 @@ def test_a_stream_gets_the_features_that_a_batch_gets(spark: SparkSession, tmp_p
     np.testing.assert_array_equal([row.features.toArray() for row in rows], features_of(small(), batch))
 
 
+def test_in_grayscale_gray_images_have_the_same_features_and_others_lose_their_colours(spark: SparkSession) -> None:
+    colour = noise(1, 32, 32, 3)
+    gray = to_gray(colour)[..., np.newaxis]
+    expected = features_of(small(pooling="average"), image_rows(spark, [gray]))
+    received = features_of(small(pooling="average", colorMode="grayscale"), image_rows(spark, [gray, colour]))
+    np.testing.assert_allclose(received, expected.repeat(2, axis=0), rtol=0, atol=1e-4)
+
+
 # --- Requests that cannot be met -----------------------------------------------------------------------------------
 
 
@@ -187,6 +198,7 @@ def test_a_stream_gets_the_features_that_a_batch_gets(spark: SparkSession, tmp_p
     [
         (lambda: small(modelName="InceptionV4"), "unknown network 'InceptionV4': did you mean InceptionV3"),
         (lambda: small(scaleHint="SCALE_SMOOT"), "unknown scaleHint 'SCALE_SMOOT': did you mean SCALE_SMOOTH"),
+        (lambda: small(colorMode="gray"), "unknown colorMode 'gray': did you mean grayscale"),
         (lambda: small(inputSize=0), "expected inputSize as pixels, N or [height, width], received 0"),
         (lambda: small(inputSize=[1, 2, 3]), "expected inputSize as pixels, N or [height, width], received [1, 2, 3]"),
         (lambda: small(pooling="3x2"), "expected pooling 'none', 'average' or a square grid such as '3x3', received"),

@@ -76,6 +76,7 @@ def test_every_part_of_the_description_has_a_file_of_its_own(cache: Path, weight
         {"tap_layers": ("block3", "block2")},
         {"pooling": "none"},
         {"pooling": "2x2"},
+        {"grayscale": True},
         {"weights": str(weights)},
     )
     for change in changes:
@@ -145,6 +146,18 @@ def test_a_network_takes_bgr_bytes_and_gives_one_vector_an_image(cache: Path) ->
         (received,) = session.run(None, {"image": noise(count, count, 32, 32, 3)})
         assert received.shape == (count, 24)
         assert received.dtype == np.float32
+
+
+def test_of_gray_images_one_channel_gives_what_three_give(cache: Path) -> None:
+    gray = noise(1, 4, 32, 32, 1)
+    whole, one = (
+        onnxruntime.InferenceSession(build_network(spec), providers=["CPUExecutionProvider"])
+        for spec in (SMALL, replace(SMALL, grayscale=True))
+    )
+    assert one.get_inputs()[0].shape == ["N", 32, 32, 1]
+    (expected,) = whole.run(None, {"image": gray.repeat(3, axis=3)})
+    (received,) = one.run(None, {"image": gray})
+    np.testing.assert_allclose(received, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(0, 32), (32, -1)])

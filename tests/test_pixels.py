@@ -56,7 +56,7 @@ def test_a_jpeg_that_is_one_long_line_is_reduced_too() -> None:
 
 def features_at(side: int, picture: Array, resample: Image.Resampling) -> Array:
     content = build_network(NetworkSpec("EfficientNetLite0", (side, side), ("head",), "average"))
-    network = Network(f"test of {side}", SimpleNamespace(value=content), (side, side))  # type: ignore[arg-type]
+    network = Network(f"test of {side}", SimpleNamespace(value=content), (side, side, 3))  # type: ignore[arg-type]
     return extract_features([picture], network, resample)[0]
 
 

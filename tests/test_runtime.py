@@ -15,11 +15,12 @@ from pyspark.sql import SparkSession
 from sparkdl.arrow import arrow_udf
 from sparkdl.errors import SparkdlError
 from sparkdl.network import NetworkSpec, build_network
+from sparkdl.pixels import to_gray
 from sparkdl.runtime import CHUNK, Network, extract_features, fit, session, to_vectors
 
 
-def ship(spark: SparkSession, content: bytes, size: tuple[int, int] = (32, 32)) -> Network:
-    return Network(hashlib.sha256(content).hexdigest(), spark.sparkContext.broadcast(content), size)
+def ship(spark: SparkSession, content: bytes, shape: tuple[int, int, int] = (32, 32, 3)) -> Network:
+    return Network(hashlib.sha256(content).hexdigest(), spark.sparkContext.broadcast(content), shape)
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +34,31 @@ def network(spark: SparkSession) -> Network:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("shape", [(32, 48), (48, 32), (7, 5), (1, 1), (200, 3)])
 def test_every_image_is_stretched_to_size_and_three_channels(shape: tuple[int, int], channels: int) -> None:
-    fitted = fit(noise(1, *shape, channels), (32, 48), Resampling.BILINEAR)
+    fitted = fit(noise(1, *shape, channels), (32, 48, 3), Resampling.BILINEAR)
     assert fitted.shape == (32, 48, 3)
     assert fitted.dtype == np.uint8
 
 
 def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
     colour, alpha = noise(1, 8, 9, 3), noise(2, 8, 9, 4)
-    np.testing.assert_array_equal(fit(colour, (8, 9), Resampling.BOX), colour)
-    np.testing.assert_array_equal(fit(alpha, (8, 9), Resampling.BOX), alpha[..., :3])
-    gray = fit(colour[..., :1], (8, 9), Resampling.BOX)
+    np.testing.assert_array_equal(fit(colour, (8, 9, 3), Resampling.BOX), colour)
+    np.testing.assert_array_equal(fit(alpha, (8, 9, 3), Resampling.BOX), alpha[..., :3])
+    gray = fit(colour[..., :1], (8, 9, 3), Resampling.BOX)
     np.testing.assert_array_equal(gray, np.repeat(colour[..., :1], 3, axis=2))
+
+
+def test_for_a_network_of_one_channel_every_image_becomes_gray() -> None:
+    colour = noise(1, 8, 9, 3)
+    gray = to_gray(colour)[..., np.newaxis]
+    np.testing.assert_array_equal(fit(colour, (8, 9, 1), Resampling.BOX), gray)
+    np.testing.assert_array_equal(fit(gray, (8, 9, 1), Resampling.BOX), gray)
+    assert fit(noise(2, 8, 9, 4), (5, 4, 1), Resampling.BOX).shape == (5, 4, 1)
 
 
 def test_channels_keep_their_order_when_resized() -> None:
     image = np.zeros((4, 4, 4), np.uint8)
     image[...] = (10, 20, 30, 255)
-    assert np.unique(fit(image, (2, 3), Resampling.BICUBIC).reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]]
+    assert np.unique(fit(image, (2, 3, 3), Resampling.BICUBIC).reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]]
 
 
 @pytest.mark.parametrize(("resample", "expected"), [(Resampling.BOX, 100), (Resampling.NEAREST, 200)])
@@ -58,12 +67,12 @@ def test_the_filter_is_the_one_asked_for(resample: Resampling, expected: int) ->
     checkered[1, 1] = 200
     checkered[0, 1] = 0
     checkered[1, 0] = 200
-    assert fit(checkered, (1, 1), resample).ravel().tolist() == [expected] * 3
+    assert fit(checkered, (1, 1, 3), resample).ravel().tolist() == [expected] * 3
 
 
 def test_an_image_that_may_not_be_written_to_is_fitted_too() -> None:
     image = np.frombuffer(noise(1, 9, 9, 3).tobytes(), np.uint8).reshape(9, 9, 3)
-    assert fit(image, (4, 4), Resampling.BOX).shape == (4, 4, 3)
+    assert fit(image, (4, 4, 3), Resampling.BOX).shape == (4, 4, 3)
 
 
 # --- features ------------------------------------------------------------------------------------------------------

@@ -87,6 +87,7 @@ def feature_stages(recipe: Recipe, weights: Path | None = None) -> list[Transfor
         inputSize=recipe.input_size,
         tapLayers=list(recipe.tap_layers),
         pooling=recipe.pooling,
+        colorMode="grayscale" if recipe.normalize_ink else "color",
     )
     if weights is not None:
         featurizer.setWeights(str(weights))
@@ -231,7 +232,7 @@ def _train_network(
             gray = to_gray(image)
             variants = [gray, *(_altered(gray, recipe, name, number, seed) for number in range(1, recipe.copies + 1))]
             inks = [normalize_ink(variant, margin)[:, :, np.newaxis] for variant in variants]
-            rows.append(b"".join(runtime.fit(ink, (side, side), resample)[:, :, 0].tobytes() for ink in inks))
+            rows.append(b"".join(runtime.fit(ink, (side, side, 1), resample).tobytes() for ink in inks))
         return pa.array(rows, pa.binary())
 
     partitions = max(count // _PARTITION, spark.sparkContext.defaultParallelism)

@@ -1,7 +1,9 @@
 """Writes a model as plain files: `python export.py REGISTRY OUT`.
 
-`network.onnx` and `network.keras` (the same network, uint8 or float32 [N, side, side, 3] to features), `head.npz`
-(coefficients [D, K], intercepts [K]), `about.json` (classes, side, the PipelineModel's directory).
+`network.onnx` and `network.keras` (the same network, to features, of uint8 [N, side, side, channels] and of float32
+[N, side, side, 3]), `head.npz`
+(coefficients [D, K], intercepts [K]), `about.json` (classes, side, channels of `network.onnx`, the PipelineModel's
+directory).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def keras_network(spec: NetworkSpec):
     import lite0_reference
 
     about = backbone(spec.model_name)
-    side = spec.input_size[0]
+    side = spec.input_size[0]  # of three channels, as Keras's networks are
     body = lite0_reference.network(find_weights(about, None), side)
     pixels = keras.Input((side, side, 3))
     taps = body(keras.layers.Rescaling(about.scale, -about.mean[0] * about.scale)(pixels))
@@ -64,17 +66,17 @@ def main() -> None:
 
         network = keras_network(spec)
         network.save(out / "network.keras")
-        images = (
-            np.random.default_rng(0).integers(0, 256, (4, *spec.input_size, 1), np.uint8).repeat(3, axis=3)
-        )  # gray, as ink is
+        gray = np.random.default_rng(0).integers(0, 256, (4, *spec.input_size, 1), np.uint8)  # as ink is
+        images = gray.repeat(spec.input_shape[2], axis=3)
         expected = onnxruntime.InferenceSession(content).run(None, {"image": images})[0]
-        received = network.predict_on_batch(images.astype(np.float32))
+        received = network.predict_on_batch(gray.repeat(3, axis=3).astype(np.float32))
         sys.stderr.write(f"the Keras network differs by at most {np.abs(expected - received).max():.2g}\n")
         if "int8" not in registry.name:
             np.testing.assert_allclose(received, expected, atol=1e-2)
     about = {
         "classes": classifier.classes,
         "side": spec.input_size[0],
+        "channels": spec.input_shape[2],
         "pipeline": str(version.path / "pipeline"),
     }
     (out / "about.json").write_text(json.dumps(about))

@@ -13,11 +13,12 @@ class Files:
     """Paths are those of Hadoop: of the default file system, or with a scheme."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self._jvm: Any = spark.sparkContext._jvm
+        # Asked for by name, a class of the JVM is sought in all its packages, and each time in all of Spark's jars.
+        self._path: Any = spark.sparkContext._jvm.org.apache.hadoop.fs.Path  # type: ignore[union-attr]
         self._conf = spark._jsc.hadoopConfiguration()
 
     def _open(self, path: str) -> tuple[Any, Any]:
-        place = self._jvm.org.apache.hadoop.fs.Path(path)
+        place = self._path(path)
         return place.getFileSystem(self._conf), place
 
     def exists(self, path: str) -> bool:
@@ -35,7 +36,7 @@ class Files:
 
     def rename(self, source: str, target: str) -> None:
         system, place = self._open(source)
-        if not system.rename(place, self._jvm.org.apache.hadoop.fs.Path(target)):
+        if not system.rename(place, self._path(target)):
             raise SparkdlError(f"{source} cannot be renamed to {target}")
 
     def delete(self, path: str) -> None:

@@ -21,8 +21,8 @@ CHUNK = 8  # images a call of the network: tried 8, 16, 32 and 64
 FILE = 1024  # predictions a file
 
 
-def preparing(side: int):
-    """A function of an encoded image to what the network takes: uint8 [side, side, 3]."""
+def preparing(side: int, channels: int):
+    """A function of an encoded image to what the network takes: uint8 [side, side, channels]."""
     import io
 
     import numpy as np
@@ -34,7 +34,7 @@ def preparing(side: int):
         with Image.open(io.BytesIO(payload)) as image:
             gray = np.asarray(image if image.mode == "L" else image.convert("L"))
         ink = Image.fromarray(normalize_ink(gray)).resize((side, side), Image.Resampling.BILINEAR)
-        return np.repeat(np.asarray(ink)[:, :, None], 3, axis=2)
+        return np.repeat(np.asarray(ink)[:, :, None], channels, axis=2)
 
     return prepare
 
@@ -63,7 +63,8 @@ def predictor(model: Path, threads: int):
     if threads:
         options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model / "network.onnx", options, providers=["CPUExecutionProvider"])
-    prepare = preparing(json.loads((model / "about.json").read_text())["side"])
+    about = json.loads((model / "about.json").read_text())
+    prepare = preparing(about["side"], about["channels"])
     classify = classifying(model)
 
     def predict(payloads: list[bytes]):

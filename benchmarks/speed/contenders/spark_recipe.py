@@ -14,11 +14,12 @@ import os
 import time
 from pathlib import Path
 
+import pandas as pd
+
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 def main() -> None:
-    import pandas as pd
     from pyspark.ml import PipelineModel
     from pyspark.ml.functions import array_to_vector, predict_batch_udf, vector_to_array
     from pyspark.sql import SparkSession

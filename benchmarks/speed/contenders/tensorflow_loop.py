@@ -21,7 +21,7 @@ def predictor(model: Path):
     import numpy as np
 
     network = keras.models.load_model(model / "network.keras")
-    prepare = preparing(json.loads((model / "about.json").read_text())["side"])
+    prepare = preparing(json.loads((model / "about.json").read_text())["side"], 3)
     classify = classifying(model)
     return lambda payloads: classify(network.predict_on_batch(np.stack([prepare(payload) for payload in payloads])))
 
