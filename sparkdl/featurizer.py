@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -315,18 +315,27 @@ class _FeaturizerWriter(DefaultParamsWriter):
 class _FeaturizerReader(DefaultParamsReader[DeepImageFeaturizer]):
     def load(self, path: str) -> DeepImageFeaturizer:
         metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession, "sparkdl.featurizer.DeepImageFeaturizer")
-        stage = DeepImageFeaturizer()
-        stage._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(stage, metadata)
-        content = _read_bytes(self.sparkSession, f"{path}/{NETWORK_FILE}")
-        digest = hashlib.sha256(content).hexdigest()
-        if digest != metadata["network"]["sha256"]:
-            raise SparkdlError(
-                f"{path}/{NETWORK_FILE}: expected SHA-256 {metadata['network']['sha256']}, received {digest}"
-            )
-        check_network(content, f"{path}/{NETWORK_FILE}")
-        stage._saved = (stage.network_spec(), content)
-        return stage
+        file = f"{path}/{NETWORK_FILE}"
+        return restore(metadata, _read_bytes(self.sparkSession, file), file)
+
+
+def restore(metadata: Mapping[str, Any], content: bytes, file: str) -> DeepImageFeaturizer:
+    """A stage out of what was saved of it.
+
+    Raises
+    ------
+    SparkdlError
+        Naming `file`, if `content` is not the network that `metadata` states, or `check_network` refuses it.
+    """
+    stage = DeepImageFeaturizer()
+    stage._resetUid(metadata["uid"])
+    DefaultParamsReader.getAndSetParams(stage, dict(metadata))
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != metadata["network"]["sha256"]:
+        raise SparkdlError(f"{file}: expected SHA-256 {metadata['network']['sha256']}, received {digest}")
+    check_network(content, file)
+    stage._saved = (stage.network_spec(), content)
+    return stage
 
 
 def _write_bytes(spark: SparkSession, path: str, content: bytes) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark import SparkContext
-from pyspark.ml import Transformer
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.feature import IndexToString
 from pyspark.sql import Column
@@ -27,6 +27,48 @@ from sparkdl.temperature import TemperatureScaling
 
 
 @dataclass(frozen=True)
+class Regression:
+    """A fitted logistic regression, wherever it comes from.
+
+    Attributes
+    ----------
+    coefficients
+        float64 [K, D], of two classes [1, D].
+    intercepts
+        float64 [K], of two classes [1].
+    takes_the_most_probable
+        Whether the class that it predicts is the most probable one; with thresholds of its own it need not be.
+    """
+
+    features_column: str
+    probability_column: str
+    class_count: int
+    coefficients: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+    takes_the_most_probable: bool
+
+    @classmethod
+    def of(cls, model: LogisticRegressionModel) -> Regression:
+        """That of a stage of Spark's."""
+        return cls(
+            features_column=model.getFeaturesCol(),
+            probability_column=model.getProbabilityCol(),
+            class_count=model.numClasses,
+            coefficients=model.coefficientMatrix.toArray(),
+            intercepts=model.interceptVector.toArray(),
+            takes_the_most_probable=not model.isSet("thresholds") and model.getThreshold() == 0.5,
+        )
+
+    def head(self, temperature: float, classes: tuple[str, ...] | None) -> Head:
+        """It and the temperature, as one; without names the classes are called by their index."""
+        coefficients, intercepts = self.coefficients / temperature, self.intercepts / temperature
+        if len(coefficients) == 1:  # of two classes Spark keeps one line; the other's is 0
+            coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append(0, intercepts)
+        names = classes or tuple(map(str, range(self.class_count)))
+        return Head(np.ascontiguousarray(coefficients.T), intercepts, names)
+
+
+@dataclass(frozen=True)
 class Fused:
     """The stages of a pipeline that come to numbers.
 
@@ -34,17 +76,16 @@ class Fused:
     ----------
     ink
         None if the pipeline has no such stage.
-    temperature
-        1.0 if the pipeline has no `TemperatureScaling`.
-    classes
-        What the classes are called.
+    head
+        The classifier, and the temperature if there is one.
+    labels
+        What the classes are called; None if nobody says, then their indices are their names.
     """
 
     ink: InkNormalizer | None
     featurizer: DeepImageFeaturizer
-    classifier: LogisticRegressionModel
-    temperature: float
-    classes: tuple[str, ...]
+    head: Head
+    labels: tuple[str, ...] | None
 
     def scored(self, context: SparkContext, payload: Column, limits: Limits) -> Column:
         """`SCORED_TYPE` of a column of encoded images."""
@@ -70,16 +111,8 @@ class Fused:
             self.ink.getMargin() if self.ink else None,
             self.featurizer.shipped(context),
             SCALE_HINTS[self.featurizer.getScaleHint()],
-            context.broadcast(self.head()),
+            context.broadcast(self.head),
         )
-
-    def head(self) -> Head:
-        """The classifier and the temperature, as one."""
-        coefficients = self.classifier.coefficientMatrix.toArray() / self.temperature
-        intercepts = self.classifier.interceptVector.toArray() / self.temperature
-        if len(coefficients) == 1:  # of two classes Spark keeps one line; the other's is 0
-            coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append(0, intercepts)
-        return Head(np.ascontiguousarray(coefficients.T), intercepts, self.classes)
 
 
 def fuse(
@@ -103,20 +136,19 @@ def fuse(
         if scaling.getProbabilityCol() != probability_column:
             return None
         temperature = scaling.getTemperature()
+    left = [Regression.of(stage) if isinstance(stage, LogisticRegressionModel) else stage for stage in left]
     if len(left) != 2 or not _belong_together(left[0], left[1], column, probability_column):
         return None
-    return Fused(ink, left[0], left[1], temperature, classes or tuple(map(str, range(left[1].numClasses))))
+    return Fused(ink, left[0], left[1].head(temperature, classes), classes)
 
 
-def _belong_together(featurizer: Transformer, classifier: Transformer, column: str, probability_column: str) -> bool:
+def _belong_together(featurizer: Any, regression: Any, column: str, probability_column: str) -> bool:
     return (
         isinstance(featurizer, DeepImageFeaturizer)
-        and isinstance(classifier, LogisticRegressionModel)
+        and isinstance(regression, Regression)
         and featurizer.getInputCol() == column
-        and classifier.getFeaturesCol() == featurizer.getOutputCol()
-        and classifier.getProbabilityCol() == probability_column
-        and classifier.numClasses > 1
-        # With thresholds of its own the class that it predicts need not be the most probable one.
-        and not classifier.isSet("thresholds")
-        and classifier.getThreshold() == 0.5
+        and regression.features_column == featurizer.getOutputCol()
+        and regression.probability_column == probability_column
+        and regression.class_count > 1
+        and regression.takes_the_most_probable
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from pyspark.ml import PipelineModel, Transformer
@@ -16,41 +17,60 @@ from sparkdl.errors import RequestError
 from sparkdl.fused import Fused, fuse
 from sparkdl.image import IMAGE_TYPE, decode_images
 from sparkdl.rejection import DEFAULT_LIMITS, Limits, Reason
+from sparkdl.saved import read_fused
 from sparkdl.scoring import NO_PROBABILITIES, SCORED_TYPE
 
 _PLACEHOLDER = np.full((8, 8, 1), 127, np.uint8)
 ENCODED, DECODED = "_encoded", "_decoded"
 
 
-@dataclass(frozen=True)
 class Classifier:
     """A fitted pipeline and what its predictions are called.
 
-    Attributes
+    Parameters
     ----------
     pipeline
         Takes a column of images and gives a prediction (class index) and a probability (Vector, one value a class).
     classes
-        The name of each class index; None if the pipeline does not say, then the indices are the names.
+        The name of each class index; None for what the pipeline's `IndexToString` says.
+
+    Attributes
+    ----------
+    classes
+        None if the pipeline does not say either, then the indices are the names.
     """
 
-    pipeline: PipelineModel
-    classes: tuple[str, ...] | None = None
+    def __init__(self, pipeline: PipelineModel, classes: tuple[str, ...] | None = None) -> None:
+        self._load: Callable[[], PipelineModel] = lambda: pipeline
+        self.classes = classes or _labels(pipeline)
 
-    def __post_init__(self) -> None:
-        if self.classes is None:
-            for stage in self.pipeline.stages:
-                if isinstance(stage, IndexToString):
-                    object.__setattr__(self, "classes", tuple(stage.getLabels()))
+    @classmethod
+    def saved(cls, pipeline: Path, classes: tuple[str, ...] | None = None) -> Classifier:
+        """That of a saved pipeline on a local disk.
 
+        One that is fused is read from its files at once, and by Spark only if its `pipeline` is asked for.
+        """
+
+        def load() -> PipelineModel:
+            return PipelineModel.load(pipeline.resolve().as_uri())
+
+        fused = read_fused(pipeline, classes)
+        if fused is None:
+            return cls(load(), classes)
+        classifier = cls.__new__(cls)
+        classifier._load, classifier.classes = load, classes or fused.labels
+        classifier.fused = fused
+        return classifier
+
+    @cached_property
+    def pipeline(self) -> PipelineModel:
+        """All of its stages."""
+        return self._load()
+
+    @cached_property
     def fused(self) -> Fused | None:
-        """The pipeline as one function, if it can be that."""
+        """The pipeline as one function, if it can be that, see `sparkdl.fused`."""
         return fuse(self.pipeline.stages, self.image_column, self.probability_column, self.classes)
-
-    @property
-    def is_fused(self) -> bool:
-        """Whether it is applied as one function, see `sparkdl.fused`."""
-        return self.fused() is not None
 
     @property
     def image_column(self) -> str:
@@ -75,6 +95,11 @@ class Classifier:
     def prediction_column(self) -> str:
         """The column that the pipeline writes the predicted class index to."""
         return _column_of(self.pipeline, "predictionCol", "a prediction")
+
+
+def _labels(pipeline: PipelineModel) -> tuple[str, ...] | None:
+    named = [tuple(stage.getLabels()) for stage in pipeline.stages if isinstance(stage, IndexToString)]
+    return named[-1] if named else None
 
 
 def _column_of(pipeline: PipelineModel, param: str, what: str) -> str:
@@ -119,9 +144,8 @@ def classify(
     The same rows with these columns added: `prediction string`, `confidence double` (0..1), `probabilities
     map<string,double>`, all null where the image was refused; `reason string`, `detail string`, null where it was not.
     """
-    fused = classifier.fused()
-    if fused is not None:
-        return _scored_as_one(encoded, fused, limits, by_origin)
+    if classifier.fused is not None:
+        return _scored_as_one(encoded, classifier.fused, limits, by_origin)
     scored = _scored(encoded, classifier, limits)
     confidence = F.array_max("_probabilities")
     failed = F.col("_reason").isNull() & (confidence.isNull() | F.isnan(confidence))

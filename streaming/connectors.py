@@ -21,7 +21,8 @@ class Connector:
 CONF = {
     # A micro-batch's plan is new each time, and what is computed is computed in Python: the compiler that takes long to
     # make fast code does not earn its time. What a micro-batch leaves behind is little.
-    "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MaxNewSize=160m",
+    "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+    "-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30",
     # Spark's choice for a local checkpoint starts `readlink` again and again for each file that it renames.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"

@@ -152,7 +152,7 @@ class StreamJob:
         self._check_mark()
         if self._pace.is_off:
             self._pace.adjust()
-        by_origin = self._classifier.is_fused and not is_kafka(self.settings.source)
+        by_origin = self._classifier.fused is not None and not is_kafka(self.settings.source)
         encoded = open_source(self._spark, self.settings, self._pace.size, contents=not by_origin)
         limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout)
         rows = outcomes(encoded, self._classifier, self.model.name, self._review_below(), limits, by_origin=by_origin)

@@ -13,15 +13,18 @@ from images import image_rows, noise
 from PIL import Image
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
+from pyspark.ml.feature import IndexToString
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sparkdl import DeepImageFeaturizer, InkNormalizer, TemperatureScaling
+from sparkdl.errors import SparkdlError
 from sparkdl.files import origin_of
 from sparkdl.fused import fuse
 from sparkdl.predictor import DECODED, Classifier, classify, decode_rows
 from sparkdl.rejection import Limits
+from sparkdl.saved import read_fused
 from training.datasets import Dataset
 from training.registry import ModelVersion
 
@@ -88,6 +91,60 @@ def test_a_model_as_it_is_trained_is_fused(spark: SparkSession, model: ModelVers
         [list(row.probabilities.values()) for row in received], [row[2] for row in expected], rtol=1e-9
     )
     assert [row.prediction for row in received] == [drawn.classes[int(row.prediction)] for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("ink", "classes", "params", "temperature"),
+    [
+        (True, 2, {"regParam": 0.1}, None),
+        (False, 3, {"regParam": 0.1}, 0.4),
+        (True, 3, {"regParam": 0.02, "elasticNetParam": 1.0}, 2.5),
+        (False, 2, {"regParam": 0.02, "elasticNetParam": 1.0}, None),
+    ],
+)
+def test_a_saved_pipeline_is_read_as_spark_reads_it(
+    spark: SparkSession, tmp_path: Path, ink: bool, classes: int, params: dict[str, Any], temperature: float | None
+) -> None:
+    made = stages(classes, spark, ink, maxIter=5, **params)
+    names = tuple("αβγ"[:classes])
+    scaling = [] if temperature is None else [TemperatureScaling(temperature=temperature)]
+    labels = IndexToString(inputCol="prediction", outputCol="name", labels=list(names))
+    PipelineModel([*made, *scaling, labels]).write().save(str(tmp_path / "saved"))
+    expected = Classifier(PipelineModel.load(str(tmp_path / "saved"))).fused
+    received = read_fused(tmp_path / "saved")
+    assert expected is not None
+    assert received is not None
+    np.testing.assert_array_equal(received.head.coefficients, expected.head.coefficients)
+    np.testing.assert_array_equal(received.head.intercepts, expected.head.intercepts)
+    assert np.ptp(received.head.coefficients) > 0
+    assert received.head.classes == expected.head.classes == names
+    assert (received.ink and received.ink.getMargin()) == (expected.ink and expected.ink.getMargin())
+    assert received.featurizer.network() == expected.featurizer.network()
+    frame = encoded(spark, [png(noise(i, *shape)) for i, shape in enumerate(SHAPES)])
+    saved = Classifier.saved(tmp_path / "saved")
+    assert saved.classes == names
+    assert (
+        classify(frame, saved).orderBy("id").collect()
+        == classify(frame, Classifier(PipelineModel.load(str(tmp_path / "saved")))).orderBy("id").collect()
+    )
+
+
+def test_a_saved_pipeline_of_other_stages_is_left_to_spark(spark: SparkSession, tmp_path: Path) -> None:
+    ink, featurizer, head = stages(2, spark, maxIter=2)
+    forest = stages(2, spark, kind=RandomForestClassifier, numTrees=2)[-1]
+    for number, other in enumerate(([ink, featurizer, forest], [head], [ink], [featurizer, head, ink])):
+        PipelineModel(other).write().save(str(tmp_path / str(number)))
+        assert read_fused(tmp_path / str(number)) is None
+    assert read_fused(tmp_path / "nothing") is None
+    assert Classifier.saved(tmp_path / "0").prediction_column == "prediction"
+
+
+def test_a_saved_network_that_was_exchanged_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    PipelineModel(stages(2, spark, maxIter=2)).write().save(str(tmp_path / "saved"))
+    (network,) = tmp_path.rglob("network.onnx")
+    network.write_bytes(network.read_bytes()[:-1] + b"\0")
+    with pytest.raises(SparkdlError, match=r"network\.onnx: expected SHA-256 \w+, received"):
+        read_fused(tmp_path / "saved")
 
 
 def test_images_that_are_refused_have_no_part_in_it(spark: SparkSession) -> None:

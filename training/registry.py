@@ -15,8 +15,6 @@ from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
-from pyspark.ml import PipelineModel
-
 from sparkdl.errors import RequestError, SparkdlError, unknown
 from sparkdl.predictor import Classifier
 from training.stages import check_pipeline
@@ -83,18 +81,17 @@ class ModelVersion:
         check_pipeline(self.name, self.pipeline)
 
     def load(self) -> Classifier:
-        """Verifies the model and loads its pipeline; needs a Spark session."""
+        """Verifies the model and loads it; needs a Spark session unless it is one that is fused."""
         self.verify()
         classes = self.description.get("classes")
         if not (classes is None or (isinstance(classes, list) and all(isinstance(name, str) for name in classes))):
             raise SparkdlError(f"model {self.name}: {MODEL_JSON} does not state its classes as a list of names")
         try:
-            pipeline = PipelineModel.load(self.pipeline.resolve().as_uri())
+            return Classifier.saved(self.pipeline, None if classes is None else tuple(classes))
         except SparkdlError:
             raise
         except Exception as error:
             raise SparkdlError(f"model {self.name} cannot be loaded: {str(error).splitlines()[0]}") from error
-        return Classifier(pipeline, None if classes is None else tuple(classes))
 
 
 class Registry:

@@ -16,7 +16,6 @@ import numpy as np
 
 from sparkdl.backbones import backbone
 from sparkdl.featurizer import DeepImageFeaturizer
-from sparkdl.fused import fuse
 from sparkdl.network import NetworkSpec, grid_of, pooling_matrix
 from sparkdl.session import spark_session
 from sparkdl.weights import find_weights
@@ -53,10 +52,10 @@ def main() -> None:
     version = resolve_model(str(registry))
     spark = spark_session("export")
     classifier = version.load()
-    fused = fuse(classifier.pipeline.stages, classifier.image_column, classifier.probability_column)
+    fused = classifier.fused
     assert fused is not None
     featurizer: DeepImageFeaturizer = fused.featurizer
-    spec, content, head = featurizer.network_spec(), featurizer.network(), fused.head()
+    spec, content, head = featurizer.network_spec(), featurizer.network(), fused.head
     spark.stop()
     out.mkdir(exist_ok=True)
     (out / "network.onnx").write_bytes(content)

@@ -21,10 +21,10 @@ def to_stream(registry: Path, source: str, sink: str, place: Path) -> list[str]:
 
 
 def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """A directory of images to Parquet; those that are slow by their nature get a quarter of the images."""
+    """A directory of images to Parquet; those that are slow by their nature get an eighth of the images."""
     registry, small = bench.model(), bench.model("digits", "precision=int8")
     exported = bench.export(registry)
-    watched, quarter, few = bench.images(images), bench.images(images // 4), bench.images(24)
+    watched, eighth, few = bench.images(images), bench.images(images // 8), bench.images(24)
     weights = bench.home.parent / "weights" / "inception_v3_notop.h5" if bench.home else Path("imagenet")
     answers: dict[str, Path] = {}
 
@@ -36,19 +36,19 @@ def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callabl
     def by(name: str, command: list[str], *arguments: str, of: Path = watched) -> Measured:
         place = bench.place()
         answers[name] = place / "out"
-        warm = warm_up if of == watched else warm_up // 4
+        warm = warm_up if of == watched else warm_up // 8
         return timed([*command, str(exported), str(of), str(place / "out"), *arguments], place, warm)
 
     warm = ["--warm-up", str(warm_up)]
-    less = ["--warm-up", str(warm_up // 4)]
+    less = ["--warm-up", str(warm_up // 8)]
     loop = bench.contender("hand_written.py")
     contenders: dict[str, Callable[[], Measured]] = {
         "stream": lambda: streamed("stream", registry),
         "stream, INT8": lambda: streamed("stream, INT8", small),
         "loop, 2 processes": lambda: by("loop, 2 processes", loop, "--processes", "2", "--threads", "1", *warm),
         "loop, 1 process": lambda: by("loop, 1 process", loop, *warm),
-        "TensorFlow loop": lambda: by("TensorFlow loop", bench.contender("tensorflow_loop.py"), *less, of=quarter),
-        "Spark's recipe": lambda: by("Spark's recipe", bench.contender("spark_recipe.py"), of=quarter),
+        "TensorFlow loop": lambda: by("TensorFlow loop", bench.contender("tensorflow_loop.py"), *less, of=eighth),
+        "Spark's recipe": lambda: by("Spark's recipe", bench.contender("spark_recipe.py"), of=eighth),
         "original's recipe": lambda: timed(
             [*bench.contender("original.py"), str(weights), str(few), str(bench.place() / "out"), "--warm-up", "4"],
             bench.place(),

@@ -11,12 +11,14 @@ import argparse
 import io
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["PYSPARK_PYTHON"] = sys.executable
 
 
 def main() -> None:
@@ -30,7 +32,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--batch", type=int, default=512)
     chosen = parser.parse_args()
     about = json.loads((chosen.model / "about.json").read_text())
     side, network_file = about["side"], str(chosen.model / "network.keras")
