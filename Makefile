@@ -20,6 +20,7 @@ $(VENV)/.installed: locks/dev.lock locks/java.lock pyproject.toml
 	@$(PIP) install --require-hashes -r locks/dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m sparkdl.java || $(PIP) install --require-hashes -r locks/java.lock
+	@$(BIN)/python -m sparkdl.class_archive || echo "Spark starts without an archive of its classes, only slower"
 	@touch $@
 
 install-keras: $(VENV)/.installed-keras ## Add TensorFlow, to export the Keras networks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -54,6 +55,22 @@ def installed_java() -> Path:
     """The `java` that Spark would start: JAVA_HOME's, else the one on the path; it may not exist."""
     home = os.environ.get("JAVA_HOME")
     return Path(home) / "bin" / "java" if home else Path(shutil.which("java") or "java")
+
+
+def archive_path(java: str) -> Path:
+    """Where the archive of Spark's classes for a `java` and the installed Spark lies, or would."""
+    import pyspark
+
+    program = Path(java).resolve()
+    release = program.parent.parent / "release"
+    parts = (str(program), release.read_text() if release.is_file() else "", pyspark.__version__, *pyspark.__path__)
+    return cache_directory() / "java" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.jsa"
+
+
+def archive_options(java: str) -> str:
+    """What a JVM is started with to use that archive, or to pass it over in silence; nothing if there is none."""
+    path = archive_path(java)
+    return f"-XX:SharedArchiveFile={path} -Xshare:auto -Xlog:cds*=off" if path.is_file() else ""
 
 
 def major_version(java: Path) -> int | None:

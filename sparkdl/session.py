@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkdl.errors import SparkdlError
-from sparkdl.java import ensure_java
+from sparkdl.java import archive_options, ensure_java
 from sparkdl.maven import REPOSITORY_VARIABLE, package_conf, repository
 from sparkdl.terminal import printable
 
@@ -82,8 +82,9 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Seq
     from pyspark.sql import SparkSession
 
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    archive = ""
     if not submitted:
-        ensure_java()
+        archive = archive_options(ensure_java())
         # Spark would take the first `python3` of the path, which need not be the one that has these packages.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         # The one way to tell Spark's UI where to listen, if it is asked for; otherwise on all addresses.
@@ -93,6 +94,7 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Seq
     jars = {} if submitted or brought else package_conf(packages)
     settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **jars, **conf}
     if not submitted:
+        settings["spark.driver.extraJavaOptions"] = f"{settings['spark.driver.extraJavaOptions']} {archive}".strip()
         if "spark.local.dir" not in settings:
             settings["spark.local.dir"] = str(private_directory(Path(tempfile.gettempdir())))
         _start_jvm(settings)

@@ -140,6 +140,17 @@ def _drawn(measured: Figures) -> list[str]:
     return _table(("recipe", "drawn images", *(f"`{test}`" for test in TESTS)), rows)
 
 
+def _integers(measured: Figures) -> list[str]:
+    of = measured["integers"]
+    low, high = of["difference_interval"]
+    row = (
+        *(f"{of[name]:.4f}" for name in ("float32", "int8")),
+        f"{100 * of['difference']:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f})",
+        str(of["n"]),
+    )
+    return _table(("`float32`", "`int8`", "difference", "images"), [row])
+
+
 TESTS = ("numta500", "isi500", "numtadb")
 TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Figures], list[str]]]] = {
     "few": (("few-digits", "few-original"), _few),
@@ -148,5 +159,6 @@ TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Figures], list[str]]]] = {
     "strangers": (("many",), _strangers),
     "curve": (("curve", "many"), _curve),
     "drawn": (("drawn",), _drawn),
+    "integers": (("integers",), _integers),
 }
 """Of each table the protocols that it needs, and what makes its lines of them."""

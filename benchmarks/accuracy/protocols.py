@@ -17,9 +17,11 @@ from strangers import STRANGERS, strangers
 
 from sparkdl.predictor import classify
 from training.calibration import calibration
+from training.compare import compare
 from training.datasets import Dataset, open_dataset
 from training.evaluate import Evaluation, evaluate
 from training.fit import fit
+from training.intervals import paired_difference
 from training.recipes import recipe
 from training.registry import ModelVersion, Registry
 from training.rows import encoded_rows
@@ -204,10 +206,35 @@ def drawn(bench: Bench) -> Figures:
     return found
 
 
+def integers(bench: Bench) -> Figures:
+    """`digits` with its network in 8-bit integers against the same in floats: three draws, the same images for both."""
+    few, others = bench.data("numta500"), bench.data("numta28.npz")
+    tested = replace(others, images=others.images[::5])
+    first = second = neither = both = 0
+    for seed in range(3):
+        floats, ints = (
+            bench.test(bench.train(few, "digits", *settings, seed=seed, test_fraction=0.22).version, tested)
+            for settings in ((), ("precision=int8",))
+        )
+        found = compare("int8", ints, "float32", floats).figures
+        first, second = first + found["only_model_right"], second + found["only_against_right"]
+        neither, both = neither + found["both_wrong"], both + found["both_right"]
+    n = first + second + neither + both
+    return {
+        "n": n,
+        "draws": 3,
+        "float32": (both + second) / n,
+        "int8": (both + first) / n,
+        "difference": (first - second) / n,
+        "difference_interval": paired_difference(first, second, n),
+    }
+
+
 PROTOCOLS: Mapping[str, Callable[[Bench], Figures]] = {
     "few-digits": partial(few, name="digits"),
     "few-original": partial(few, name="original"),
     "many": many,
     "curve": curve,
     "drawn": drawn,
+    "integers": integers,
 }

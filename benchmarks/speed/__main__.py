@@ -55,7 +55,8 @@ def main() -> None:
         if not chosen.quick:
             KEPT.write_text(json.dumps(figures, indent=1) + "\n")
             PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
-            PAGE.with_suffix(".svg").write_bytes(plot(figures))
+            if picture := plot(figures):
+                PAGE.with_suffix(".svg").write_bytes(picture)
 
 
 if __name__ == "__main__":
