@@ -19,6 +19,8 @@ from streaming.seen import FILES, Seen
 from streaming.settings import AfterRead, LabelFrom, StreamSettings
 
 _LONGEST_LABEL = 256  # characters
+# Spark reads ahead what is not there yet, then asks for the offsets: an answer that the broker gives after that one.
+_FETCH_WAIT_MS = 10
 _OF_THE_SOURCE = "SPARKDL_SOURCE"  # in the environment of its workers
 _BYTES_A_CHARACTER = 4  # of UTF-8, at the most
 _TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold
@@ -110,6 +112,7 @@ def _messages(spark: SparkSession, settings: StreamSettings, size: int) -> DataF
     address = KafkaAddress.parse(settings.source)
     records = (
         spark.readStream.format("kafka")
+        .option("kafka.fetch.max.wait.ms", _FETCH_WAIT_MS)
         .options(**ClientConfig.read(settings.kafka_config).spark_options())
         .option("kafka.bootstrap.servers", address.servers)
         .option("subscribe" if address.topics else "subscribePattern", address.topic)

@@ -46,14 +46,16 @@ class KafkaSink(Sink):
         with admin(self._address, self._config) as client:
             make_topic(client, self._topic, {})
             make_topic(client, self._dead_topic, {"max.message.bytes": str(self._largest)})
-            self._limit = largest_message(client, self._dead_topic) - _OVERHEAD
+            limit = largest_message(client, self._dead_topic) - _OVERHEAD
+        self._columns = _message(self._topic, self._dead_topic, limit)
 
     def write(self, rows: DataFrame, batch_id: int) -> Written | None:
         counted = rows.observe(_COUNTS, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
         counted.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated by the sending, and counted while it is
         try:
             (
-                _messages(counted, batch_id, self._topic, self._dead_topic, self._limit)
+                counted.withColumn("batch_id", F.lit(batch_id).cast("long"))
+                .select(self._columns)
                 .write.format("kafka")
                 .options(**self._config.spark_options())
                 .option("kafka.bootstrap.servers", self._address.servers)
@@ -76,13 +78,15 @@ def _counts_of(counted: DataFrame) -> tuple[int, int]:
     return (found.get().getLong(0), found.get().getLong(1)) if found.isDefined() else (0, 0)
 
 
-def _messages(rows: DataFrame, batch_id: int, topic: str, dead_topic: str, limit: int) -> DataFrame:
-    """Outcomes as what Spark's Kafka sink takes: `topic, key, value, headers`; `limit`: bytes of a dead letter."""
+def _message(topic: str, dead_topic: str, limit: int) -> list[Column]:
+    """An outcome as what Spark's Kafka sink takes: `topic, key, value, headers`; `limit`: bytes of a dead letter.
+
+    To be made once, not for each micro-batch: it is hundreds of calls to the JVM, which take a quarter of a second.
+    """
     dead = F.col("reason").isNotNull()
-    numbered = rows.withColumn("batch_id", F.lit(batch_id).cast("long"))
     options = {"timestampFormat": _TIME, "timeZone": "UTC", "ignoreNullFields": "false"}
     prediction = F.to_json(F.struct(*PREDICTION.names), options).cast("binary")
-    return numbered.select(
+    return [
         F.when(dead, dead_topic).otherwise(topic).alias("topic"),
         F.col("id").cast("binary").alias("key"),
         F.when(dead, F.when(F.length("payload") <= limit, F.col("payload"))).otherwise(prediction).alias("value"),
@@ -105,7 +109,7 @@ def _messages(rows: DataFrame, batch_id: int, topic: str, dead_topic: str, limit
         )
         .otherwise(_headers({Header.SCHEMA: F.lit(SCHEMA), Header.CONTENT_TYPE: F.lit(JSON_TYPE)}))
         .alias("headers"),
-    )
+    ]
 
 
 def _headers(values: dict[Header, Column]) -> Column:
