@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from sparkdl.collector import spare_collector
 from sparkdl.errors import SparkdlError
 from sparkdl.pixels import to_gray
 
@@ -54,6 +55,7 @@ def session(network: Network) -> onnxruntime.InferenceSession:
         while len(_SESSIONS) >= _MOST_SESSIONS:
             _SESSIONS.popitem(last=False)
         _SESSIONS[network.digest] = _open(network.content.value)
+        spare_collector()
     _SESSIONS.move_to_end(network.digest)
     return _SESSIONS[network.digest]
 

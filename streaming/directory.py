@@ -21,6 +21,7 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
+from sparkdl.collector import spare_collector
 from sparkdl.files import origin_of, read_beginning
 from streaming.removal import Removal, logs_complete
 from streaming.rows import ENCODED
@@ -193,6 +194,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def read(self, partition: InputPartition) -> Iterator[Any]:
         assert isinstance(partition, _FilePartition)
+        spare_collector()
         rows: list[tuple[Any, ...]] = []
         weight = 0
         for file in partition.files:

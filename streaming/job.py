@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
@@ -305,22 +306,21 @@ class _Run:
     def leave(self) -> None:
         """Ends the query if it can be done without cutting off a micro-batch; to be called again until it has ended.
 
-        Between two triggers it can. So it can when it has long written nothing: then it waits for its source, which
-        may be away for good.
+        Between two triggers it can, but not while it begins: a source that is just being started would say that nobody
+        waits for it any more. So it can when it has long written nothing: then it waits for its source, which may be
+        away for good.
         """
         if self._leaving_since is None:
             self._leaving_since = time.monotonic()
         quiet_since = max(self._leaving_since, self._quiet_since)
         quiet = not self._writing and time.monotonic() - quiet_since > _LEAVE
-        if quiet or not self._query.status["isTriggerActive"]:
+        if quiet or _waits(self._query.status):
             self._left = True
             self._query.stop()
 
     def look(self) -> None:
         """Notes whether the query comes along: it writes, or waits for images."""
-        status = self._query.status
-        waits = not status["isTriggerActive"] and not status["message"].startswith("Initializing")
-        if waits or self._writing:
+        if self._writing or _waits(self._query.status):
             self._well_at = time.monotonic()
 
     @property
@@ -346,3 +346,8 @@ class _Run:
 
 class _Left(Exception):  # noqa: N818 - ends a micro-batch that was not begun; nobody sees it
     """The query was to be left before this micro-batch began."""
+
+
+def _waits(status: dict[str, Any]) -> bool:
+    """Whether a query, by its status, stands between two triggers."""
+    return not status["isTriggerActive"] and not status["message"].startswith("Initializing")

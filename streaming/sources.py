@@ -20,7 +20,7 @@ from streaming.settings import AfterRead, LabelFrom, StreamSettings
 
 _LONGEST_LABEL = 256  # characters
 # Spark reads ahead what is not there yet, then asks for the offsets: an answer that the broker gives after that one.
-_FETCH_WAIT_MS = 10
+_FETCH_WAIT_MS = 1
 _OF_THE_SOURCE = "SPARKDL_SOURCE"  # in the environment of its workers
 _BYTES_A_CHARACTER = 4  # of UTF-8, at the most
 _TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 
 import numpy as np
@@ -139,3 +140,8 @@ def test_vectors_are_what_sparks_own_would_be(spark: SparkSession, dtype: type) 
     for row in rows:
         assert type(row.vector) is type(Vectors.dense([0]))
         np.testing.assert_array_equal(row.vector.toArray(), Vectors.dense(features[row.id]).toArray())
+
+
+def test_the_collector_passes_over_what_a_session_has_loaded(network: Network) -> None:
+    session(network)
+    assert gc.get_freeze_count() > 10_000

@@ -53,6 +53,13 @@ def test_workers_run_on_the_python_of_the_driver(spark: SparkSession) -> None:
     assert Path(row.python).resolve() == Path(sys.executable).resolve()
 
 
+def test_workers_are_spoken_to_in_a_directory_of_this_user_alone(spark: SparkSession) -> None:
+    directory = spark.conf.get("spark.local.dir") or ""
+    assert spark.conf.get("spark.python.unix.domain.socket.enabled") == "true"
+    assert spark.conf.get("spark.python.unix.domain.socket.dir") == directory
+    assert Path(directory).stat().st_mode & 0o077 == 0
+
+
 def in_a_new_process(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=variables)
@@ -61,6 +68,19 @@ def in_a_new_process(program: str, **environment: str) -> subprocess.CompletedPr
 def test_starting_spark_says_nothing() -> None:
     done = in_a_new_process("from sparkdl.session import spark_session; print(spark_session('quiet').range(3).count())")
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_a_path_that_is_too_long_for_sockets_is_not_used_for_them(tmp_path: Path) -> None:
+    place = tmp_path / ("long" * 20)
+    place.mkdir()
+    program = (
+        "from sparkdl.session import spark_session\n"
+        "spark = spark_session('far')\n"
+        "print(spark.conf.get('spark.python.unix.domain.socket.enabled', 'false'))\n"
+        "print(spark.range(3).mapInArrow(lambda batches: batches, 'id long').count())"
+    )
+    done = in_a_new_process(program, TMPDIR=str(place))
+    assert (done.stdout, done.stderr) == ("false\n3\n", "")
 
 
 @pytest.mark.usefixtures("kafka_spark")  # it can be fetched

@@ -1,0 +1,16 @@
+"""Python's garbage collector in a worker that lives long and loads much."""
+
+from __future__ import annotations
+
+import gc
+from functools import cache
+
+
+@cache
+def spare_collector() -> None:
+    """Has the collector pass over all that this process has loaded so far; to be called when that is most of it.
+
+    Spark's worker has it collect after each task: 50 ms for modules and networks that stay as long as the worker does.
+    """
+    gc.collect()
+    gc.freeze()
