@@ -9,12 +9,14 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
+from needs import need
+
+from sparkdl.java import ensure_java
 
 _DAY = timedelta(days=1)
 
@@ -51,6 +53,19 @@ class Authority:
         )
         return path
 
+    def trust_store(self, kind: str, password: str) -> Path:
+        """A store of Java's, of the `kind` PKCS12 or JKS, with the authority's certificate."""
+        keytool = Path(ensure_java()).resolve().parent / "keytool"
+        need(keytool.is_file(), "this Java has no keytool to make a store with")
+        store = self.directory / f"trust-{kind}"
+        if not store.exists():
+            command = [
+                *(keytool, "-importcert", "-noprompt", "-alias", "authority", "-file", self.pem),
+                *("-keystore", store, "-storetype", kind, "-storepass", password),
+            ]
+            subprocess.run(command, check=True, capture_output=True)
+        return store
+
     def key_pem(self, name: str, password: str | None = None) -> Path:
         """A PEM file with a new key and its certificate chain; with a password, encrypted as Java can read it."""
         key, certificate = self._sign(name)
@@ -59,8 +74,7 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         if password:
-            if shutil.which("openssl") is None:
-                pytest.skip("no openssl to encrypt a key with")
+            need(shutil.which("openssl"), "no openssl to encrypt a key with")
             command = ["openssl", "pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES", "-passout", "env:KEY_PASSWORD"]
             environment = {**os.environ, "KEY_PASSWORD": password}
             pem = subprocess.run(command, input=pem, env=environment, check=True, capture_output=True).stdout

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 from brokers import a_broker
+from certificates import Authority
+from needs import need
 from pyspark.sql import SparkSession
+from secured import Keys, a_secured_broker
 
+from console.broker import Broker
 from sparkdl.errors import SparkdlError
 from sparkdl.session import LOCAL_DEFAULTS, spark_session
 from streaming import delta
@@ -57,9 +61,8 @@ def delta_spark(spark: SparkSession) -> SparkSession:
 
 def _with(spark: SparkSession, package: str) -> SparkSession:
     # What the JVM was started with: a session's own settings are changed by whoever asks for the session again.
-    if package not in spark.sparkContext.getConf().get("spark.jars.packages", ""):
-        assert os.environ.get("CI") != "true", f"{package} is missing: nothing that can run in CI is skipped"
-        pytest.skip(f"{package} could not be fetched: see the warning")
+    packages = spark.sparkContext.getConf().get("spark.jars.packages", "")
+    need(package in packages, f"{package} could not be fetched: see the warning")
     return spark
 
 
@@ -69,6 +72,18 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with a_broker(tmp_path_factory.mktemp("kafka")) as (address, words):
         request.config.stash[KAFKA] = words
         yield address
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys(Authority(tmp_path_factory.mktemp("keys")), Authority(tmp_path_factory.mktemp("stranger"), "stranger"))
+
+
+@pytest.fixture(scope="session")
+def secured_broker(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker of this machine's that asks for logins and certificates."""
+    with a_secured_broker(keys, tmp_path_factory.mktemp("secured") / "broker") as broker:
+        yield broker
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -89,8 +104,7 @@ def numtadb_home() -> Path:
 def inception_weights(numtadb_home: Path) -> Path:
     """InceptionV3 without its top, beside the real images."""
     path = numtadb_home.parent / "weights" / "inception_v3_notop.h5"
-    if not path.is_file():
-        pytest.skip(f"no weights of InceptionV3 beside NUMTADB_HOME ({path.name})")
+    need(path.is_file(), f"no weights of InceptionV3 beside NUMTADB_HOME ({path.name})")
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from certificates import Authority
 from kafka import KafkaProducer
 from refusals import refused
 
-from sparkdl.java import ensure_java
 from streaming.client_config import ClientConfig
 
 LOGIN = (
@@ -132,15 +130,7 @@ def test_certificates_are_trusted_out_of_a_pem_file(tmp_path: Path, authority: A
 
 @pytest.mark.parametrize("kind", ["PKCS12", "JKS"])
 def test_certificates_are_trusted_out_of_javas_stores(tmp_path: Path, authority: Authority, kind: str) -> None:
-    keytool = Path(ensure_java()).resolve().parent / "keytool"
-    if not keytool.is_file():
-        pytest.skip("this Java has no keytool to make a store with")
-    store = tmp_path / "store"
-    command = [
-        *(keytool, "-importcert", "-noprompt", "-alias", "authority", "-file", authority.pem),
-        *("-keystore", store, "-storetype", kind, "-storepass", "change it"),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    store = authority.trust_store(kind, "change it")
     text = f"security.protocol=SSL\nssl.truststore.location={store}\nssl.truststore.password=change it\n"
     assert names(config(tmp_path, text).ssl_context) == {authority.name}
 

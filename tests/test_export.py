@@ -78,17 +78,6 @@ def vgg16(vgg16_weights: Path) -> onnx.ModelProto:
     return export_keras("VGG16", vgg16_weights, (32, 48), ["block3_pool", "block1_conv2", "block2_pool"])
 
 
-@pytest.fixture(scope="module")
-def inception_weights() -> Path:
-    home = os.environ.get("NUMTADB_HOME")
-    if home is None:
-        pytest.skip("NUMTADB_HOME is not set: trained InceptionV3 weights are looked for beside that directory")
-    path = Path(home).parent / "weights" / "inception_v3_notop.h5"
-    if not path.is_file():
-        pytest.skip(f"no trained InceptionV3 weights: {path} does not exist")
-    return path
-
-
 @pytest.mark.parametrize(
     "case",
     [pytest.param(case, marks=[pytest.mark.slow] * (case is not CASES[0]), id=case.application) for case in CASES],

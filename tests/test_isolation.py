@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from isolated import DIGITS, SLOW, assert_digits, encode, outcomes_of, views, white
 from PIL import Image
 from pyspark.sql import SparkSession
 from streams import encoded_rows, wait_until
@@ -24,49 +23,10 @@ from sparkdl.decoding import decode
 from sparkdl.image import decode_images
 from sparkdl.isolation import Decoded, Decoder
 from sparkdl.isolation import decoder as decoder_of_this_process
-from sparkdl.pixels import MOST_PIXELS, MOST_SIDE, Pixels
 from sparkdl.rejection import Limits, Reason, Rejected
 from streaming.classify import outcomes
 from training.registry import ModelVersion
 from training.samples import draw_png
-
-SLOW_SIDE = 7000
-
-
-def encode(image: Image.Image, image_format: str, **options: Any) -> bytes:
-    target = io.BytesIO()
-    image.save(target, image_format, **options)
-    return target.getvalue()
-
-
-def white(side: int, mode: str = "RGB") -> bytes:
-    """A white picture as a WebP of a few bytes: 49 megapixels are 38 bytes, and take most of a second to decode."""
-    return encode(Image.new(mode, (side, side), "white"), "WEBP", lossless=True, method=0)
-
-
-SLOW = white(SLOW_SIDE)
-DIGITS = [draw_png(digit, seed=digit) for digit in range(10)]
-
-
-def views(payloads: Sequence[bytes | None]) -> list[memoryview | None]:
-    return [None if payload is None else memoryview(payload) for payload in payloads]
-
-
-def outcomes_of(decoded: Decoded) -> list[Pixels | Rejected]:
-    """What `decode` would have given, image by image."""
-    ends = np.cumsum(decoded.shapes.prod(axis=1))
-    return [
-        decoded.rejected.get(row)
-        or np.frombuffer(decoded.pixels, np.uint8, shape.prod(), end - shape.prod()).reshape(shape)
-        for row, (shape, end) in enumerate(zip(decoded.shapes, ends, strict=True))
-    ]
-
-
-def assert_digits(results: Sequence[Pixels | Rejected], payloads: Sequence[bytes] = DIGITS) -> None:
-    assert len(results) == len(payloads)
-    for result, payload in zip(results, payloads, strict=True):
-        assert isinstance(result, np.ndarray), result
-        assert np.array_equal(result, decode(payload))
 
 
 @pytest.fixture
@@ -213,109 +173,6 @@ def test_a_batch_may_take_longer_than_an_image(impatient: Decoder) -> None:
     one = white(2000)
     assert all(isinstance(result, np.ndarray) for result in outcomes_of(impatient.decode(views([one] * 16))))
     assert impatient.starts == 1
-
-
-# --- memory ------------------------------------------------------------------------------------------------------
-
-
-def test_a_picture_that_needs_more_memory_than_allowed_has_too_many_pixels() -> None:
-    decoder = Decoder(Limits(), memory=300 * 2**20)
-    try:
-        large = encode(Image.new("RGB", (SLOW_SIDE, SLOW_SIDE)), "PNG", compress_level=1)
-        results = outcomes_of(decoder.decode(views([*DIGITS[:5], large])))
-        assert results[5] == Rejected(Reason.TOO_MANY_PIXELS, "PNG: out of memory")
-        assert_digits(results[:5], DIGITS[:5])
-        assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
-    finally:
-        decoder.close()
-    assert decoder.starts == 1
-
-
-SIDE = 2000
-MODES: dict[str, Callable[[], bytes]] = {
-    "PNG RGBA": lambda: encode(Image.new("RGBA", (SIDE, SIDE), (1, 2, 3, 4)), "PNG", compress_level=1),
-    "JPEG CMYK progressive": lambda: encode(Image.new("CMYK", (SIDE, SIDE)), "JPEG", progressive=True),
-    "WEBP RGBA": lambda: white(SIDE, "RGBA"),
-    "TIFF LAB": lambda: encode(Image.new("LAB", (SIDE, SIDE)), "TIFF", compression="tiff_lzw"),
-    "TIFF float": lambda: encode(Image.fromarray(np.full((SIDE, SIDE), np.nan, np.float32)), "TIFF"),
-    "GIF": lambda: encode(Image.new("P", (SIDE, SIDE)), "GIF"),
-}
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_largest_picture_admitted_fits_into_the_memory_allowed(mode: str) -> None:
-    decoder = Decoder(Limits(max_pixels=SIDE * SIDE, max_bytes=4 * SIDE * SIDE + 10_000))
-    try:
-        (result,) = outcomes_of(decoder.decode(views([MODES[mode]()])))
-    finally:
-        decoder.close()
-    assert isinstance(result, np.ndarray), result
-
-
-PEAK = """
-import resource, sys, threading, time, psutil
-from sparkdl.isolation import Decoder
-from sparkdl.rejection import Limits
-payload, count = sys.stdin.buffer.read(), int(sys.argv[1])
-decoder, peak, ended = Decoder(Limits(max_pixels=16_000_000, max_bytes=1_000_000)), 0, threading.Event()
-decoder.decode([])
-def watch():
-    global peak
-    while not ended.wait(0.005):
-        if decoder.pid:
-            both = psutil.Process(), psutil.Process(decoder.pid)
-            peak = max(peak, sum(process.memory_info().rss for process in both))
-before = psutil.Process().memory_info().rss
-watcher = threading.Thread(target=watch)
-watcher.start()
-decoded = decoder.decode([memoryview(payload)] * count)
-ended.set()
-watcher.join()
-print(len(decoded.rejected), peak - before)
-"""
-
-
-def test_a_batch_of_large_pictures_stays_below_the_stated_memory() -> None:
-    count, pixels = 20, 16_000_000
-    command = [sys.executable, "-c", PEAK, str(count)]
-    payload = white(4000)
-    done = subprocess.run(command, input=payload, capture_output=True, check=True)
-    refused, peak = map(int, done.stdout.split())
-    assert refused == 0
-    # A decoder, what it needs for one picture, the shared memory (resident in both), and 3 MiB an image.
-    bound = 60 * 2**20 + 22 * pixels + 2 * (64 + 2) * 2**20 + count * 3 * 2**20
-    assert peak < bound
-    assert bound < count * 3 * pixels  # what the pixels alone would be
-
-
-def test_a_picture_above_a_megapixel_is_reduced_by_a_whole_factor_of_its_own(decoder: Decoder) -> None:
-    ramp = np.add.outer(np.arange(3000), np.arange(2100)) // 20
-    large = np.repeat(ramp.astype(np.uint8)[..., np.newaxis], 3, axis=2)
-    (alone,) = outcomes_of(decoder.decode(views([encode(Image.fromarray(large), "PNG", compress_level=1)])))
-    assert isinstance(alone, np.ndarray)
-    means = large.astype(float).reshape(1000, 3, 700, 3, 3).mean(axis=(1, 3))
-    assert np.abs(alone - means).max() <= 0.5
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "expected"),
-    [
-        (1024, 1024, (1024, 1024)),
-        (1025, 1024, (513, 512)),
-        (7000, 7000, (1000, 1000)),
-        (2048, 10, (2048, 10)),
-        (2049, 10, (1025, 5)),
-        (1, 30_000, (1, 2000)),
-    ],
-)
-def test_the_factor_is_the_least_that_keeps_pixels_and_sides(
-    decoder: Decoder, width: int, height: int, expected: tuple[int, int]
-) -> None:
-    (result,) = outcomes_of(decoder.decode(views([encode(Image.new("1", (width, height)), "PNG")])))
-    assert isinstance(result, np.ndarray)
-    assert result.shape == (*expected[::-1], 1)
-    assert expected[0] * expected[1] <= MOST_PIXELS
-    assert max(expected) <= MOST_SIDE
 
 
 # --- its life ----------------------------------------------------------------------------------------------------

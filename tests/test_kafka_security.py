@@ -1,23 +1,17 @@
 """Promises of logins and TLS, on a real broker that asks for them: one file serves the producer, connector and reader.
 
-What is refused is refused at once, in one line that says what to set; and what is secret is told to nobody.
+What is refused is refused at once, in one line that says what to set.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import psutil
 import pytest
-from certificates import Authority
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -26,6 +20,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
+from secured import (
+    KEY_PASSWORD,
+    PLAINTEXT,
+    SASL_PLAINTEXT,
+    SASL_SSL,
+    SSL,
+    Keys,
+    Properties,
+    broker_keys,
+    login,
+    new_name,
+    written,
+)
 from streams import Place, digits, wait_until
 
 from console.broker import Broker, kafka_tool
@@ -33,149 +40,18 @@ from console.main import run
 from producer.replay import sequence
 from producer.topic import replay_to_topic
 from sparkdl.errors import SparkdlError
-from sparkdl.java import ensure_java
 from streaming.client_config import ClientConfig
 from streaming.kafka import KafkaAddress, admin, look_at, make_topic
 from streaming.kafka_reader import KafkaReader
-from streaming.settings import StreamSettings
-from streaming.sources import open_source
 from training.datasets import Dataset
 from training.registry import Registry
 
-STORE_PASSWORD, KEY_PASSWORD, PASSWORD = "store-4711", "key-4712", "login-4713"
-PLAINTEXT, SASL_PLAINTEXT, SASL_SSL, SSL = "PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL", "SSL"
-MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
-LOGIN_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule required"
 AT_ONCE = 15  # seconds
-
-Properties = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Keys:
-    """An authority and what it has signed; a stranger that the broker does not know and that does not know it."""
-
-    directory: Path
-    authority: Authority
-    stranger: Authority
-
-    def trust_store(self, kind: str) -> Path:
-        """A store of Java's with the authority's certificate."""
-        keytool = Path(ensure_java()).resolve().parent / "keytool"
-        if not keytool.is_file():
-            pytest.skip("this Java has no keytool to make a store with")
-        store = self.directory / f"trust-{kind}"
-        if not store.exists():
-            command = [
-                *(keytool, "-importcert", "-noprompt", "-alias", "authority", "-file", self.authority.pem),
-                *("-keystore", store, "-storetype", kind, "-storepass", STORE_PASSWORD),
-            ]
-            subprocess.run(command, check=True, capture_output=True)
-        return store
-
-    def trust(self, authority: Authority | None = None) -> Properties:
-        return {
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str((authority or self.authority).pem),
-        }
-
-    def trust_in(self, kind: str) -> Properties:
-        return {
-            "ssl.truststore.type": kind,
-            "ssl.truststore.location": str(self.trust_store(kind)),
-            "ssl.truststore.password": STORE_PASSWORD,
-        }
-
-    def key(self, authority: Authority | None = None) -> Properties:
-        return {
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str((authority or self.authority).key_pem("client")),
-        }
-
-    def inline_key(self) -> Properties:
-        """The key itself among the properties, with its certificate and the authority's."""
-        key, begin, certificates = (
-            self.authority.key_pem("inline", KEY_PASSWORD).read_text().partition("-----BEGIN CERTIFICATE-----")
-        )
-        return {
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.key": key,
-            "ssl.keystore.certificate.chain": begin + certificates,
-            "ssl.key.password": KEY_PASSWORD,
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.certificates": self.authority.pem.read_text(),
-        }
-
-    def key_in_pkcs12(self) -> Properties:
-        return {
-            "ssl.keystore.type": "PKCS12",
-            "ssl.keystore.location": str(self.authority.pkcs12("client", STORE_PASSWORD)),
-            "ssl.keystore.password": STORE_PASSWORD,
-        }
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    directory, elsewhere = tmp_path_factory.mktemp("keys"), tmp_path_factory.mktemp("stranger")
-    return Keys(directory, Authority(directory), Authority(elsewhere, "stranger"))
-
-
-def broker_keys(keys: Keys, host: str | None = None) -> Properties:
-    store = keys.authority.pkcs12(f"broker-{host}", STORE_PASSWORD, host)
-    return {
-        "ssl.keystore.type": "PKCS12",
-        "ssl.keystore.location": str(store),
-        "ssl.keystore.password": STORE_PASSWORD,
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": str(keys.authority.pem),
-    }
-
-
-@pytest.fixture(scope="module")
-def broker(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """It has a listener of each kind; on the one for TLS without a login, clients need a certificate."""
-    logins = {
-        f"listener.name.{listener}.{mechanism.lower()}.sasl.jaas.config": f"{LOGIN_MODULE};"
-        for listener in ("sasl_plaintext", "sasl_ssl")
-        for mechanism in MECHANISMS
-    }
-    made = Broker(
-        tmp_path_factory.mktemp("secured") / "broker",
-        listeners=(PLAINTEXT, SASL_PLAINTEXT, SASL_SSL, SSL),
-        scram={"maya": PASSWORD, "leaver": PASSWORD},
-        properties={
-            **broker_keys(keys),
-            **logins,
-            "sasl.enabled.mechanisms": ",".join(MECHANISMS),
-            "listener.name.ssl.ssl.client.auth": "required",
-        },
-    )
-    with made.running(port=0):
-        yield made
 
 
 @pytest.fixture
 def place(tmp_path: Path, registry: Registry) -> Place:
     return Place(tmp_path, registry)
-
-
-def login(protocol: str, mechanism: str, password: str = PASSWORD, user: str = "maya") -> Properties:
-    return {
-        "security.protocol": protocol,
-        "sasl.mechanism": mechanism,
-        "sasl.jaas.config": f'{LOGIN_MODULE} username="{user}" password="{password}";',
-    }
-
-
-def written(directory: Path, properties: Mapping[str, str]) -> Path:
-    """A properties file."""
-    path = directory / "client.properties"
-    path.write_text("".join(f"{name}={value.replace(chr(10), chr(92) + 'n')}\n" for name, value in properties.items()))
-    return path
-
-
-def new_name() -> str:
-    return f"test-{uuid4().hex[:12]}"
 
 
 # --- what is let in ------------------------------------------------------------------------------------------------
@@ -192,11 +68,11 @@ WAYS: dict[str, tuple[str, Callable[[Keys], Properties]]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_one_file_serves_the_producer_the_stream_and_the_reader(
-    way: str, kafka_spark: SparkSession, broker: Broker, keys: Keys, place: Place, drawn: Dataset
+    way: str, kafka_spark: SparkSession, secured_broker: Broker, keys: Keys, place: Place, drawn: Dataset
 ) -> None:
     listener, properties = WAYS[way]
     file = written(place.root, properties(keys))
-    source, sink = (KafkaAddress(broker.addresses()[listener], new_name()) for _ in range(2))
+    source, sink = (KafkaAddress(secured_broker.addresses()[listener], new_name()) for _ in range(2))
     images = sequence(Dataset("", tuple(digits(drawn, 3))))
 
     assert replay_to_topic(images, source, ClientConfig.read(file)).acknowledged == 3
@@ -285,9 +161,11 @@ REFUSED: dict[str, tuple[str, Callable[[Keys], Properties], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_fit_the_broker_is_refused_at_once(case: str, broker: Broker, keys: Keys, tmp_path: Path) -> None:
+def test_what_does_not_fit_the_broker_is_refused_at_once(
+    case: str, secured_broker: Broker, keys: Keys, tmp_path: Path
+) -> None:
     listener, properties, words = REFUSED[case]
-    server = broker.addresses()[listener]
+    server = secured_broker.addresses()[listener]
     started = time.monotonic()
     with pytest.raises(SparkdlError) as caught:
         look_at(KafkaAddress(server, "any"), ClientConfig.read(written(tmp_path, properties(keys))))
@@ -299,9 +177,9 @@ def test_what_does_not_fit_the_broker_is_refused_at_once(case: str, broker: Brok
 
 @pytest.mark.parametrize("who", ["producer", "stream", "sink", "reader"])
 def test_wrong_credentials_end_each_of_them(
-    who: str, kafka_spark: SparkSession, broker: Broker, place: Place, drawn: Dataset
+    who: str, kafka_spark: SparkSession, secured_broker: Broker, place: Place, drawn: Dataset
 ) -> None:
-    server = broker.addresses()[SASL_PLAINTEXT]
+    server = secured_broker.addresses()[SASL_PLAINTEXT]
     address = KafkaAddress(server, new_name())
     file = written(place.root, login(SASL_PLAINTEXT, "SCRAM-SHA-256", "wrong"))
     config, images = ClientConfig.read(file), sequence(Dataset("", tuple(digits(drawn, 1))))
@@ -332,30 +210,30 @@ def test_what_is_no_kafka_is_named_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_password_that_is_changed_ends_a_running_stream(
-    kafka_spark: SparkSession, broker: Broker, place: Place, drawn: Dataset
+    kafka_spark: SparkSession, secured_broker: Broker, place: Place, drawn: Dataset
 ) -> None:
-    source = KafkaAddress(broker.addresses()[SASL_PLAINTEXT], new_name())
+    source = KafkaAddress(secured_broker.addresses()[SASL_PLAINTEXT], new_name())
     file = written(place.root, login(SASL_PLAINTEXT, "SCRAM-SHA-256", user="leaver"))
     replay_to_topic(sequence(Dataset("", tuple(digits(drawn, 3)))), source, ClientConfig.read(file))
     job = place.job(kafka_spark, source=str(source), kafka_config=file)
     wait_until(lambda: place.images >= 3 or not job.is_active)
     change = kafka_tool(
         "kafka.admin.ConfigCommand",
-        *("--bootstrap-server", broker.addresses()[PLAINTEXT], "--alter", "--entity-type", "users"),
+        *("--bootstrap-server", secured_broker.addresses()[PLAINTEXT], "--alter", "--entity-type", "users"),
         *("--entity-name", "leaver", "--add-config", "SCRAM-SHA-256=[password=another]"),
     )
     subprocess.run(change, check=True, capture_output=True, timeout=60)
-    broker.stop()  # so that the stream has to log in again
-    broker.start()
+    secured_broker.stop()  # so that the stream has to log in again
+    secured_broker.start()
     with pytest.raises(SparkdlError, match=f"the brokers of {source} refuse the credentials of --kafka-config"):
         job.wait()
     assert len(place.ids()) == 3
 
 
 def test_an_encryption_that_java_cannot_read_is_named(
-    kafka_spark: SparkSession, broker: Broker, keys: Keys, place: Place
+    kafka_spark: SparkSession, secured_broker: Broker, keys: Keys, place: Place
 ) -> None:
-    source = KafkaAddress(broker.addresses()[SSL], new_name())
+    source = KafkaAddress(secured_broker.addresses()[SSL], new_name())
     mine = keys.key()
     key = load_pem_private_key(Path(mine["ssl.keystore.location"]).read_bytes(), None)
     encryption = BestAvailableEncryption(KEY_PASSWORD.encode())
@@ -411,115 +289,6 @@ def test_a_certificate_of_another_host_is_refused_unless_names_do_not_count(
         look_at(address, config)
     with pytest.raises(Py4JJavaError, match="No subject alternative names matching IP address"):
         connector_reads(kafka_spark, address, config)
-
-
-# --- what nobody is told -------------------------------------------------------------------------------------------
-
-
-def all_secrets(keys: Keys) -> tuple[Properties, set[str]]:
-    """Properties with secrets of every kind, and what must not be seen of them."""
-    properties = login(SASL_SSL, "SCRAM-SHA-512") | keys.inline_key()
-    return properties, {PASSWORD, KEY_PASSWORD, properties["ssl.keystore.key"].splitlines()[1]}
-
-
-def seen(secrets: set[str], text: str) -> set[str]:
-    return {secret for secret in secrets if secret in text}
-
-
-@pytest.mark.slow
-def test_a_stream_tells_nobody_its_secrets(
-    kafka_spark: SparkSession, broker: Broker, keys: Keys, tmp_path: Path, drawn: Dataset, registry: Registry
-) -> None:
-    properties, secrets = all_secrets(keys)
-    file = written(tmp_path, properties)
-    source, sink = (KafkaAddress(broker.addresses()[SASL_SSL], new_name()) for _ in range(2))
-    replay_to_topic(sequence(Dataset("", tuple(digits(drawn, 2)))), source, ClientConfig.read(file))
-    checkpoint, events = tmp_path / "checkpoint", tmp_path / "events"
-    events.mkdir()
-    settings = {
-        "spark.master": "local[2]",
-        "spark.log.level": "INFO",
-        "spark.eventLog.enabled": "true",
-        "spark.eventLog.dir": events.as_uri(),
-        "spark.eventLog.compress": "false",
-    }
-    command = [
-        *(sys.executable, "-m", "console.main", "stream", "--available-now", "--kafka-config", str(file)),
-        *("--source", str(source), "--sink", str(sink)),
-        *("--model", str(registry.path), "--checkpoint", str(checkpoint)),
-        *(part for name, value in settings.items() for part in ("--conf", f"{name}={value}")),
-    ]
-    said = tmp_path / "said.txt"
-    lines: set[str] = set()
-    with said.open("wb") as words:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with subprocess.Popen(command, stdout=words, stderr=words, cwd=tmp_path, env=environment) as stream:
-            process = psutil.Process(stream.pid)
-            while stream.poll() is None:
-                lines |= command_lines(process)
-                time.sleep(0.05)
-    spoken = said.read_text()
-    assert stream.returncode == 0, spoken[-3000:]
-    assert "ConsumerConfig values" in spoken
-    assert "ProducerConfig values" in spoken
-    assert seen(secrets, spoken) == set()
-
-    assert any("org.apache.spark" in line for line in lines)
-    assert seen(secrets, "\n".join(lines)) == set()
-
-    logged = "".join(path.read_text() for path in events.rglob("*") if path.is_file())
-    assert "kafka.sasl.jaas.config" in logged
-    assert seen(secrets, logged) == set()
-
-    kept = {path.relative_to(checkpoint): path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
-    assert {Path("sparkdl.json"), Path("offsets/0"), Path("commits/0")} <= kept.keys()
-    assert [path for path, content in kept.items() if seen(secrets, content.decode("latin-1"))] == []
-
-
-def command_lines(process: psutil.Process) -> set[str]:
-    """What `ps` shows of a process and all that it has started."""
-    found = set()
-    try:
-        for one in (process, *process.children(recursive=True)):
-            found.add(" ".join(one.cmdline()))
-    except psutil.Error:  # it has just ended
-        pass
-    return found
-
-
-def test_plans_do_not_show_secrets(kafka_spark: SparkSession, broker: Broker, keys: Keys, tmp_path: Path) -> None:
-    properties, secrets = all_secrets(keys)
-    settings = StreamSettings.read(
-        source=f"kafka://{broker.addresses()[SASL_SSL]}/any",
-        sink="console",
-        checkpoint=tmp_path / "checkpoint",
-        kafka_config=written(tmp_path, properties),
-    )
-    plan = open_source(kafka_spark, settings, 100)._jdf.queryExecution().toString()
-    assert "kafka" in plan
-    assert seen(secrets, plan) == set()
-
-
-def test_settings_show_the_path_alone(keys: Keys, tmp_path: Path) -> None:
-    properties, secrets = all_secrets(keys)
-    file = written(tmp_path, properties)
-    settings = StreamSettings.read(source="a", sink="b", checkpoint=tmp_path, kafka_config=file)
-    for shown in (repr(settings), settings.model_dump_json(), repr(ClientConfig.read(file))):
-        assert seen(secrets, shown) == set()
-    assert str(file) in repr(settings)
-
-
-def test_clients_do_not_log_secrets(
-    broker: Broker, keys: Keys, tmp_path: Path, drawn: Dataset, caplog: pytest.LogCaptureFixture
-) -> None:
-    properties, secrets = all_secrets(keys)
-    config = ClientConfig.read(written(tmp_path, properties))
-    address = KafkaAddress(broker.addresses()[SASL_SSL], new_name())
-    with caplog.at_level(logging.DEBUG, "kafka"):
-        replay_to_topic(sequence(Dataset("", tuple(digits(drawn, 1)))), address, config)
-        KafkaReader(KafkaAddress(address.servers, address.topic), config).summary()
-    assert "sasl_plain_password" in caplog.text
-    assert seen(secrets, caplog.text) == set()
 
 
 @pytest.mark.parametrize("command", ["stream", "produce", "predictions"])

@@ -58,6 +58,7 @@ def test_workers_are_spoken_to_in_a_directory_of_this_user_alone(spark: SparkSes
     assert spark.conf.get("spark.python.unix.domain.socket.enabled") == "true"
     assert spark.conf.get("spark.python.unix.domain.socket.dir") == directory
     assert Path(directory).stat().st_mode & 0o077 == 0
+    assert Path(directory).parent.name == f"sparkdl-{os.getuid()}"
 
 
 def in_a_new_process(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,6 +69,33 @@ def in_a_new_process(program: str, **environment: str) -> subprocess.CompletedPr
 def test_starting_spark_says_nothing() -> None:
     done = in_a_new_process("from sparkdl.session import spark_session; print(spark_session('quiet').range(3).count())")
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_what_a_killed_process_left_goes_when_the_next_one_starts(tmp_path: Path) -> None:
+    program = "import os; from sparkdl.session import spark_session; spark = spark_session('a'); "
+    held = in_the_background(program + "print(flush=True); input()", tmp_path)
+    try:
+        killed = in_the_background(program + "print(flush=True); os.kill(os.getpid(), 9)", tmp_path)
+        killed.wait()
+        places = set(tmp_path.glob("sparkdl-*/*"))
+        assert len(places) == 2
+        done = in_a_new_process(program + "print('begun')", TMPDIR=str(tmp_path))
+        assert (done.stdout, done.stderr) == ("begun\n", "")
+        left = set(tmp_path.glob("sparkdl-*/*"))
+        assert len(left) == 2  # that of the process which goes on, and of the one that has just ended
+        assert len(left & places) == 1
+    finally:
+        held.communicate("\n")
+    assert held.returncode == 0
+
+
+def in_the_background(program: str, temporary: Path) -> subprocess.Popen[str]:
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(temporary)}
+    command = [sys.executable, "-c", program]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
 
 
 def test_a_path_that_is_too_long_for_sockets_is_not_used_for_them(tmp_path: Path) -> None:
