@@ -1,9 +1,9 @@
 """An archive of Spark's classes that Java maps into memory, instead of reading and verifying each at each start.
 
-Java calls it class-data sharing. Spark loads some 10,000 classes before it has done anything, which takes half of the
-processor time of a start. `python -m sparkdl.class_archive` has a small stream run once and Java keep what it loaded;
-every session that this package starts then uses it. The archive lies in the cache and belongs to one Java and one
-Spark: where they are others, or the class path is, Java goes on without it.
+Java calls it class-data sharing. Spark loads thousands of classes before it has done anything. `python -m
+sparkdl.class_archive` has a small stream run once and Java keep what it loaded; every session that this package starts
+then uses it. The archive lies in the cache and belongs to one Java and one Spark: where they are others, or the class
+path is, Java goes on without it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from functools import cache
 def spare_collector() -> None:
     """Has the collector pass over all that this process has loaded so far; to be called when that is most of it.
 
-    Spark's worker has it collect after each task: 50 ms for modules and networks that stay as long as the worker does.
+    Spark's worker has it collect after each task, and most of what it looks at stays as long as the worker does.
     """
     gc.collect()
     gc.freeze()

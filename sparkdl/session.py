@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import stat
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +33,7 @@ _REMEMBERED = 1000  # lines
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 LOOPBACK = "127.0.0.1"
 _LONGEST_SOCKET_DIRECTORY = 60  # bytes; the path of a socket has 107, and Spark's names take 42
-_ANOTHER_PLACE = "set TMPDIR or --conf spark.local.dir=DIRECTORY to another place"
+_ANOTHER_PLACE = "set TMPDIR to another place"
 
 JAVA_OPTIONS = f"-Dlog4j2.configurationFile=file:{_LOGGING}"
 """Of every driver that this process starts itself."""
@@ -96,9 +100,8 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Seq
     settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **jars, **conf}
     if not submitted:
         settings["spark.driver.extraJavaOptions"] = f"{settings['spark.driver.extraJavaOptions']} {archive}".strip()
-        if "spark.local.dir" not in settings:
-            directory = str(private_directory(Path(tempfile.gettempdir())))
-            settings = {**_python_sockets(settings, directory), **settings, "spark.local.dir": directory}
+        scratch = str(_scratch()[0])
+        settings = {"spark.local.dir": scratch, **_python_sockets(settings["spark.master"], scratch), **settings}
         _start_jvm(settings)
     builder = SparkSession.builder.appName(app)
     for key, value in settings.items():
@@ -109,8 +112,7 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Seq
 def private_directory(parent: Path) -> Path:
     """A directory below `parent`, which all users may write to, that nobody else may look into.
 
-    Spark puts there what does not fit in memory, images among it, in directories that all users may read; they stay
-    when its process is killed.
+    Spark puts there what does not fit in memory, images among it, in directories that all users may read.
 
     Raises
     ------
@@ -128,13 +130,43 @@ def private_directory(parent: Path) -> Path:
     return directory
 
 
-def _python_sockets(settings: Mapping[str, str], directory: str) -> dict[str, str]:
+@cache
+def _scratch() -> tuple[Path, int]:
+    """A directory of this process's own in its user's private one, and what holds it as long as the process lives.
+
+    What Spark leaves there when it ends, or is killed, goes at the next start, as all does that no process holds.
+    """
+    parent = private_directory(Path(tempfile.gettempdir()))
+    turn = _lock(parent, fcntl.LOCK_EX)  # a directory that has just been made is not held yet
+    try:
+        for old in parent.glob("*/"):
+            with suppress(OSError):
+                os.close(_lock(old, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                shutil.rmtree(old)
+        mine = Path(tempfile.mkdtemp(dir=parent, prefix=""))
+        return mine, _lock(mine, fcntl.LOCK_EX)
+    finally:
+        os.close(turn)
+
+
+def _lock(directory: Path, operation: int) -> int:
+    """A descriptor that holds a lock on a directory until it is closed, by the end of the process at the latest."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _python_sockets(master: str, directory: str) -> dict[str, str]:
     """Settings by which Spark speaks to Python workers on this machine through sockets in a directory.
 
     Over TCP each task of theirs begins 40 ms late: Spark sends twice and its second packet waits until the first has
     been acknowledged, which Linux delays.
     """
-    if not settings["spark.master"].startswith("local") or len(directory) > _LONGEST_SOCKET_DIRECTORY:
+    if not master.startswith("local") or len(directory) > _LONGEST_SOCKET_DIRECTORY:
         return {}
     return {"spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": directory}
 

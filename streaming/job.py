@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
@@ -314,13 +313,19 @@ class _Run:
             self._leaving_since = time.monotonic()
         quiet_since = max(self._leaving_since, self._quiet_since)
         quiet = not self._writing and time.monotonic() - quiet_since > _LEAVE
-        if quiet or _waits(self._query.status):
+        if quiet or self._waits:
             self._left = True
             self._query.stop()
 
+    @property
+    def _waits(self) -> bool:
+        """Whether the query stands between two triggers."""
+        status = self._query.status
+        return not status["isTriggerActive"] and not status["message"].startswith("Initializing")
+
     def look(self) -> None:
         """Notes whether the query comes along: it writes, or waits for images."""
-        if self._writing or _waits(self._query.status):
+        if self._writing or self._waits:
             self._well_at = time.monotonic()
 
     @property
@@ -346,8 +351,3 @@ class _Run:
 
 class _Left(Exception):  # noqa: N818 - ends a micro-batch that was not begun; nobody sees it
     """The query was to be left before this micro-batch began."""
-
-
-def _waits(status: dict[str, Any]) -> bool:
-    """Whether a query, by its status, stands between two triggers."""
-    return not status["isTriggerActive"] and not status["message"].startswith("Initializing")

@@ -55,8 +55,7 @@ def main() -> None:
         if not chosen.quick:
             KEPT.write_text(json.dumps(figures, indent=1) + "\n")
             PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
-            if picture := plot(figures):
-                PAGE.with_suffix(".svg").write_bytes(picture)
+            PAGE.with_suffix(".svg").write_bytes(plot(figures))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,10 @@ def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
                 what = "cold" if cold else "warm"
                 for name, measure in (
                     (f"directory to Parquet, stream, {what}", lambda: _files(bench, watched, registry)),
+                    (
+                        f"directory to Parquet, stream without the archive of classes, {what}",
+                        lambda: _files(bench, watched, registry, archive=False),
+                    ),
                     (f"directory to Parquet, an empty Spark stream, {what}", lambda: _files(bench, watched, None)),
                     (f"Kafka to Kafka, stream, {what}", lambda: _topic(bench, broker, topic, registry)),
                     (f"Kafka to Kafka, an empty Spark stream, {what}", lambda: _topic(bench, broker, topic, None)),
@@ -67,12 +71,14 @@ def _forget() -> bool:
     return False
 
 
-def _files(bench: Bench, watched: Path, registry: Path | None) -> float:
+def _files(bench: Bench, watched: Path, registry: Path | None, *, archive: bool = True) -> float:
     place = bench.place()
     sink, checkpoint = place / "sink", str(place / "checkpoint")
     if registry is not None:
         command = sparkdl("stream", "--source", str(watched), "--sink", f"parquet:{sink}", "--model", str(registry),
                           "--checkpoint", checkpoint)  # fmt: skip
+        if not archive:
+            command = ["env", f"SPARKDL_CACHE_DIR={place}", *command]
         pattern = "predictions/batch=*/*.parquet"
     else:
         command = [*bench.contender("plain_files.py"), str(watched), str(sink), checkpoint]

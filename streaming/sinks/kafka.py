@@ -81,7 +81,7 @@ def _counts_of(counted: DataFrame) -> tuple[int, int]:
 def _message(topic: str, dead_topic: str, limit: int) -> list[Column]:
     """An outcome as what Spark's Kafka sink takes: `topic, key, value, headers`; `limit`: bytes of a dead letter.
 
-    To be made once, not for each micro-batch: it is hundreds of calls to the JVM, which take a quarter of a second.
+    To be made once, not for each micro-batch: it is hundreds of calls to the JVM.
     """
     dead = F.col("reason").isNotNull()
     options = {"timestampFormat": _TIME, "timeZone": "UTC", "ignoreNullFields": "false"}
