@@ -100,8 +100,8 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Seq
     settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **jars, **conf}
     if not submitted:
         settings["spark.driver.extraJavaOptions"] = f"{settings['spark.driver.extraJavaOptions']} {archive}".strip()
-        scratch = str(_scratch()[0])
-        settings = {"spark.local.dir": scratch, **_python_sockets(settings["spark.master"], scratch), **settings}
+        scratch = str(scratch_directory())
+        settings = {"spark.local.dir": scratch, **python_sockets(settings["spark.master"], scratch), **settings}
         _start_jvm(settings)
     builder = SparkSession.builder.appName(app)
     for key, value in settings.items():
@@ -131,10 +131,15 @@ def private_directory(parent: Path) -> Path:
 
 
 @cache
-def _scratch() -> tuple[Path, int]:
-    """A directory of this process's own in its user's private one, and what holds it as long as the process lives.
+def scratch_directory() -> Path:
+    """A directory of this process's own in its user's private one, held as long as the process lives.
 
     What Spark leaves there when it ends, or is killed, goes at the next start, as all does that no process holds.
+
+    Raises
+    ------
+    SparkdlError
+        As `private_directory` does.
     """
     parent = private_directory(Path(tempfile.gettempdir()))
     turn = _lock(parent, fcntl.LOCK_EX)  # a directory that has just been made is not held yet
@@ -144,7 +149,8 @@ def _scratch() -> tuple[Path, int]:
                 os.close(_lock(old, fcntl.LOCK_EX | fcntl.LOCK_NB))
                 shutil.rmtree(old)
         mine = Path(tempfile.mkdtemp(dir=parent, prefix=""))
-        return mine, _lock(mine, fcntl.LOCK_EX)
+        _lock(mine, fcntl.LOCK_EX)
+        return mine
     finally:
         os.close(turn)
 
@@ -160,7 +166,7 @@ def _lock(directory: Path, operation: int) -> int:
     return descriptor
 
 
-def _python_sockets(master: str, directory: str) -> dict[str, str]:
+def python_sockets(master: str, directory: str) -> dict[str, str]:
     """Settings by which Spark speaks to Python workers on this machine through sockets in a directory.
 
     Over TCP each task of theirs begins 40 ms late: Spark sends twice and its second packet waits until the first has

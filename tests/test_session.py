@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from sparkdl.session import DEFAULTS, LOCAL_DEFAULTS, spark_session
+from sparkdl.session import DEFAULTS, LOCAL_DEFAULTS, python_sockets, spark_session
 
 
 @pytest.mark.parametrize("key", DEFAULTS)
@@ -72,24 +72,22 @@ def test_starting_spark_says_nothing() -> None:
 
 
 def test_what_a_killed_process_left_goes_when_the_next_one_starts(tmp_path: Path) -> None:
-    program = "import os; from sparkdl.session import spark_session; spark = spark_session('a'); "
-    held = in_the_background(program + "print(flush=True); input()", tmp_path)
-    try:
-        killed = in_the_background(program + "print(flush=True); os.kill(os.getpid(), 9)", tmp_path)
-        killed.wait()
+    with in_the_background(tmp_path) as going_on, in_the_background(tmp_path) as killed:
         places = set(tmp_path.glob("sparkdl-*/*"))
         assert len(places) == 2
-        done = in_a_new_process(program + "print('begun')", TMPDIR=str(tmp_path))
-        assert (done.stdout, done.stderr) == ("begun\n", "")
-        left = set(tmp_path.glob("sparkdl-*/*"))
-        assert len(left) == 2  # that of the process which goes on, and of the one that has just ended
-        assert len(left & places) == 1
-    finally:
-        held.communicate("\n")
-    assert held.returncode == 0
+        killed.kill()
+        killed.wait()
+        with in_the_background(tmp_path) as late:
+            left = set(tmp_path.glob("sparkdl-*/*"))
+            assert len(left) == 2
+            assert len(left & places) == 1
+            late.communicate("\n")
+        going_on.communicate("\n")
 
 
-def in_the_background(program: str, temporary: Path) -> subprocess.Popen[str]:
+def in_the_background(temporary: Path) -> subprocess.Popen[str]:
+    """A process that has a directory of its own until it reads a line."""
+    program = "from sparkdl.session import scratch_directory; print(scratch_directory(), flush=True); input()"
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(temporary)}
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
@@ -98,17 +96,14 @@ def in_the_background(program: str, temporary: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_path_that_is_too_long_for_sockets_is_not_used_for_them(tmp_path: Path) -> None:
-    place = tmp_path / ("long" * 20)
-    place.mkdir()
-    program = (
-        "from sparkdl.session import spark_session\n"
-        "spark = spark_session('far')\n"
-        "print(spark.conf.get('spark.python.unix.domain.socket.enabled', 'false'))\n"
-        "print(spark.range(3).mapInArrow(lambda batches: batches, 'id long').count())"
-    )
-    done = in_a_new_process(program, TMPDIR=str(place))
-    assert (done.stdout, done.stderr) == ("false\n3\n", "")
+@pytest.mark.parametrize(
+    ("master", "length", "used"),
+    [("local[2]", 60, True), ("local-cluster[2,1,1024]", 20, True), ("local[2]", 61, False), ("yarn", 20, False)],
+)
+def test_workers_elsewhere_or_too_deep_in_directories_are_spoken_to_by_tcp(
+    master: str, length: int, used: bool
+) -> None:
+    assert bool(python_sockets(master, "/" * length)) == used
 
 
 @pytest.mark.usefixtures("kafka_spark")  # it can be fetched
