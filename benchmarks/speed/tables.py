@@ -15,7 +15,8 @@ def rendered(page: str, figures: Figures) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
-        lines = TABLES[name](figures[name]) if name in figures else ["Not measured yet."]
+        known = {**figures, "aims": figures}
+        lines = TABLES[name](known[name]) if name in known else ["Not measured yet."]
         return "\n".join([f"<!-- {name} -->", "", *lines, "", "<!-- end -->"])
 
     return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
@@ -59,12 +60,13 @@ def _spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{values[0]:.{digits}f} ({values[1]:.{digits}f} to {values[2]:.{digits}f})"
 
 
-def _machine(figures: Figures) -> str:
+def _machine(figures: Figures, how: str = "") -> str:
     m = figures["machine"]
     vnni = "with" if m["vnni"] else "without"
+    rounds = f"{figures['rounds']} rounds, median (least to most)"
     return (
         f"{m['at']}, {m['cores']} cores of {m['cpu']} {vnni} VNNI, {m['memory_gib']} GiB, Python {m['python']}; "
-        f"{figures['rounds']} rounds, median (least to most)."
+        f"{how or rounds}."
     )
 
 
@@ -84,7 +86,7 @@ def _latency(figures: Figures) -> list[str]:
         for name, values in figures.items()
         if isinstance(values, dict) and "p50" in values
     ]
-    return [*_table(["from, to, and images a second", "p50, s", "p95, s", "p99, s"], rows), "", _machine(figures)]
+    return [*_table(["from, to, and images a second", "p50, s", "p95, s", "p99, s"], rows), "", _machine(figures, "one run a row")]
 
 
 def _start(figures: Figures) -> list[str]:
@@ -105,7 +107,8 @@ def _growth(figures: Figures) -> list[str]:
                     f"{slope:+.1f} ms more after 100 ({low:+.1f} to {high:+.1f})"
                 )
             rows.append([name, f"{values['rate']:.0f}", more])
-    return [*_table(["what there is", "images a second", ""], rows), "", _machine(figures)]
+    how = "of files the median of three runs, of the others one run"
+    return [*_table(["what there is", "images a second", ""], rows), "", _machine(figures, how)]
 
 
 def _machines(figures: Figures) -> list[str]:
@@ -114,7 +117,75 @@ def _machines(figures: Figures) -> list[str]:
     return [*_table(["master", "images a second"], rows), "", ratio, "", _machine(figures)]
 
 
+def _over(table: str, base: str, other: str) -> Callable[[Figures], float]:
+    return lambda figures: float(figures[table]["ratio"][base][other][0])
+
+
+def _start_over(path: str) -> Callable[[Figures], float]:
+    def ratio(figures: Figures) -> float:
+        seconds = {what: figures["start"][f"{path}, {what}, warm"][0] for what in ("stream", "an empty Spark stream")}
+        return float(seconds["stream"] / seconds["an empty Spark stream"])
+
+    return ratio
+
+
+def _p50(figures: Figures, what: str) -> float:
+    return float(figures["latency"][f"Kafka to Kafka, {what}, 10 a second"]["p50"])
+
+
+def _memory(figures: Figures) -> float:
+    peaks = figures["directory"]["peak_mib"]
+    return float(peaks["stream"][0] / peaks["loop, 2 processes"][0])
+
+
+def _int8(figures: Figures) -> float:
+    return 1.3 if figures["directory"]["machine"]["vnni"] else 1.0
+
+
+AIMS: Sequence[tuple[str, str, float | Callable[[Figures], float], Callable[[Figures], float]]] = (
+    ("stream over the loop of two processes, directory to Parquet", "at least", 0.85,
+     _over("directory", "stream", "loop, 2 processes")),
+    ("the same in INT8, over that FP32 loop", "at least", _int8, _over("directory", "stream, INT8", "loop, 2 processes")),
+    ("over the loop of one process", "at least", 1.1, _over("directory", "stream", "loop, 1 process")),
+    ("over the TensorFlow loop", "at least", 2.5, _over("directory", "stream", "TensorFlow loop")),
+    ("over Spark's recipe", "at least", 3, _over("directory", "stream", "Spark's recipe")),
+    ("over the original's recipe", "at least", 50, _over("directory", "stream", "original's recipe")),
+    ("over Ray Data", "at least", 1, _over("directory", "stream", "Ray Data")),
+    ("over the kafka-python loop, Kafka to Parquet", "at least", 0.95,
+     _over("kafka", "stream to Parquet", "kafka-python loop to Parquet")),
+    ("over Quix Streams, Kafka to Kafka", "at least", 1, _over("kafka", "stream to Kafka", "Quix Streams")),
+    ("peak memory over that of the loop of two processes", "at most", 4, _memory),
+    ("rate with 50,000 files over that with 1,000", "at least", 0.9,
+     lambda figures: figures["growth"]["50000 files"]["rate"] / figures["growth"]["1000 files"]["rate"]),
+    ("2 one-core workers over 1", "at least", 1.8, lambda figures: figures["machines"]["2 workers over 1"][0]),
+    ("second micro-batch's speed over that of the fourth", "at least", 0.9,
+     lambda figures: figures["start"]["warming"]["ratio"][0]),
+    ("first prediction over that of an empty stream, directory to Parquet", "at most", 1.5,
+     _start_over("directory to Parquet")),
+    ("first prediction over that of an empty stream, Kafka to Kafka", "at most", 1.5, _start_over("Kafka to Kafka")),
+    ("p50 latency at 10 a second over that without a model, Kafka to Kafka", "at most", 1.3,
+     lambda figures: _p50(figures, "stream") / _p50(figures, "without a model")),
+    ("p50 latency at 10 a second without a model, s", "at most", 0.56,
+     lambda figures: _p50(figures, "without a model")),
+    ("`sparkdl --help`, s", "at most", 0.3, lambda figures: figures["start"]["sparkdl --help"][0]),
+)  # fmt: skip
+
+
+def _aims(figures: Figures) -> list[str]:
+    rows = []
+    for words, direction, aim, of in AIMS:
+        try:
+            bound, value = aim if isinstance(aim, (int, float)) else aim(figures), of(figures)
+        except KeyError:  # not measured
+            rows.append([words, "", "", "not measured"])
+            continue
+        reached = value >= bound if direction == "at least" else value <= bound
+        rows.append([words, f"{direction} {bound:g}", f"{value:.2f}", "yes" if reached else "**no**"])
+    return _table(["ratio of medians, unless it says s", "aim", "measured", "reached"], rows)
+
+
 TABLES: Mapping[str, Callable[[Figures], list[str]]] = {
+    "aims": _aims,
     "directory": _rates,
     "kafka": _rates,
     "latency": _latency,
