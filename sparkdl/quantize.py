@@ -20,7 +20,9 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
 
     Weights are signed, with a scale a channel; activations unsigned, with the range that they have on `images`
     (post-training static quantisation, Jacob et al., CVPR 2018). A processor with VNNI multiplies such integers in one
-    instruction; without it the gain is smaller.
+    instruction; without it the gain is smaller, and the sum of two products has 16 bits and saturates. Weights thus
+    have 7 bits, whose sums fit (2 * 255 * 64 < 2^15), and a network gives the same wherever it was made and wherever it
+    runs.
 
     Parameters
     ----------
@@ -55,6 +57,7 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=_KINDS,
                 per_channel=True,
+                reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
             )
