@@ -77,7 +77,11 @@ def _rates(figures: Figures) -> list[str]:
         ratios = [_spread(figures["ratio"][base][name]) if name != base else "1" for base in bases]
         rows.append([name, *ratios, _spread(rate, 1), f"{figures['peak_mib'][name][0]:.0f}"])
     header = ["contender", *(f"{base} over it" for base in bases), "images a second", "peak memory, MiB"]
-    return [*_table(header, rows), "", _machine(figures)]
+    same = figures.get("agreement")
+    agreeing = (
+        [f"Of the images that each had, {100 * min(same.values()):.4g}% have the stream's class.", ""] if same else []
+    )
+    return [*_table(header, rows), "", *agreeing, _machine(figures)]
 
 
 def _latency(figures: Figures) -> list[str]:
@@ -86,7 +90,11 @@ def _latency(figures: Figures) -> list[str]:
         for name, values in figures.items()
         if isinstance(values, dict) and "p50" in values
     ]
-    return [*_table(["from, to, and images a second", "p50, s", "p95, s", "p99, s"], rows), "", _machine(figures, "one run a row")]
+    return [
+        *_table(["from, to, and images a second", "p50, s", "p95, s", "p99, s"], rows),
+        "",
+        _machine(figures, "one run a row"),
+    ]
 
 
 def _start(figures: Figures) -> list[str]:
@@ -145,7 +153,8 @@ def _int8(figures: Figures) -> float:
 AIMS: Sequence[tuple[str, str, float | Callable[[Figures], float], Callable[[Figures], float]]] = (
     ("stream over the loop of two processes, directory to Parquet", "at least", 0.85,
      _over("directory", "stream", "loop, 2 processes")),
-    ("the same in INT8, over that FP32 loop", "at least", _int8, _over("directory", "stream, INT8", "loop, 2 processes")),
+    ("the same in INT8, over that FP32 loop", "at least", _int8,
+     _over("directory", "stream, INT8", "loop, 2 processes")),
     ("over the loop of one process", "at least", 1.1, _over("directory", "stream", "loop, 1 process")),
     ("over the TensorFlow loop", "at least", 2.5, _over("directory", "stream", "TensorFlow loop")),
     ("over Spark's recipe", "at least", 3, _over("directory", "stream", "Spark's recipe")),
