@@ -21,8 +21,7 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
     Weights are signed, with a scale a channel; activations unsigned, with the range that they have on `images`
     (post-training static quantisation, Jacob et al., CVPR 2018). A processor with VNNI multiplies such integers in one
     instruction; without it the gain is smaller, and the sum of two products has 16 bits and saturates. Weights thus
-    have 7 bits, whose sums fit (2 * 255 * 64 < 2^15), and a network gives the same wherever it was made and wherever it
-    runs.
+    have 7 bits, whose sums fit (2 * 255 * 64 < 2^15) on every processor.
 
     Parameters
     ----------

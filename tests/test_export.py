@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import pytest
+from needs import need
 from numpy.typing import NDArray
 from parity import largest_relative_difference, run
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.export import convert, export_keras
 
-pytest.importorskip("tensorflow", reason="networks are exported with TensorFlow, the optional extra `keras`")
+need(find_spec("tensorflow"), "networks are exported with TensorFlow, the optional extra `keras`")
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own
 

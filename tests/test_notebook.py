@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from needs import need
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
@@ -69,7 +71,7 @@ def test_the_notebook_runs_on_numtadb_with_inception_v3(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("tensorflow", reason="InceptionV3 is exported with TensorFlow, the optional extra `keras`")
+    need(find_spec("tensorflow"), "InceptionV3 is exported with TensorFlow, the optional extra `keras`")
     monkeypatch.setenv("SPARKDL_WEIGHTS_DIR", str(inception_weights.parent))
     for label in "012":
         images = sorted((numtadb_home / "numta500" / label).iterdir())

@@ -13,9 +13,10 @@ Figures = Mapping[str, Any]
 def rendered(page: str, figures: Figures) -> str:
     """`page` with what stands between `<!-- NAME -->` and `<!-- end -->` replaced by the table of that name."""
 
+    known = {**figures, "aims": figures}
+
     def table(match: re.Match[str]) -> str:
         name = match[1]
-        known = {**figures, "aims": figures}
         lines = TABLES[name](known[name]) if name in known else ["Not measured yet."]
         return "\n".join([f"<!-- {name} -->", "", *lines, "", "<!-- end -->"])
 

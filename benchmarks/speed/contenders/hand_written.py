@@ -21,12 +21,6 @@ CHUNK = 8  # images a call of the network: tried 8, 16, 32 and 64
 FILE = 1024  # predictions a file
 
 
-def spare_cores(threads: int) -> None:
-    """Has numpy in processes that are started from now on use so many threads too: it takes one a core by itself."""
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-
-
 def preparing(side: int, channels: int):
     """A function of an encoded image to what the network takes: uint8 [side, side, channels]."""
     import io
@@ -62,6 +56,8 @@ def classifying(model: Path):
 
 def predictor(model: Path, threads: int):
     """A function of a list of encoded images to their probabilities, [N, K]."""
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when numpy is imported, whose products else take every core
     import numpy as np
     import onnxruntime
 
@@ -131,7 +127,6 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=0)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True)
-    spare_cores(chosen.threads)
     names = sorted(entry.name for entry in os.scandir(chosen.images))
     warm, count = chosen.warm_up // chosen.processes, chosen.processes
     context = multiprocessing.get_context("spawn")

@@ -15,7 +15,7 @@ import time
 import uuid
 from pathlib import Path
 
-from hand_written import BATCH, Writer, predictor, spare_cores
+from hand_written import BATCH, Writer, predictor
 
 
 def work(number: int, chosen: argparse.Namespace, group: str, done, barrier) -> None:
@@ -65,7 +65,6 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=0)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True)
-    spare_cores(chosen.threads)
     context = multiprocessing.get_context("spawn")
     barrier, done = context.Barrier(chosen.processes + 1), context.Value("q", 0)
     group = uuid.uuid4().hex

@@ -12,7 +12,7 @@ import json
 import multiprocessing
 from pathlib import Path
 
-from hand_written import predictor, spare_cores
+from hand_written import predictor
 
 
 def work(chosen: argparse.Namespace) -> None:
@@ -49,7 +49,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--group", required=True)
     chosen = parser.parse_args()
-    spare_cores(chosen.threads)
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=work, args=(chosen,)) for _ in range(chosen.processes)]
     for worker in workers:
