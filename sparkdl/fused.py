@@ -6,7 +6,7 @@ stages are those that recipes make, all of them can be computed where the image 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pyspark import SparkContext
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.feature import IndexToString
-from pyspark.sql import Column
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
 
-from sparkdl.arrow import arrow_udf
 from sparkdl.featurizer import SCALE_HINTS, DeepImageFeaturizer
 from sparkdl.normalize import InkNormalizer
 from sparkdl.rejection import Limits
-from sparkdl.scoring import READ_TYPE, SCORED_TYPE, Head, Scorer
+from sparkdl.scoring import SCORED_TYPE, Head, Scorer
 from sparkdl.temperature import TemperatureScaling
 
 
@@ -87,23 +87,19 @@ class Fused:
     head: Head
     labels: tuple[str, ...] | None
 
-    def scored(self, context: SparkContext, payload: Column, limits: Limits) -> Column:
-        """`SCORED_TYPE` of a column of encoded images."""
-        scorer = self._scorer(context, limits)
+    def scored(self, encoded: DataFrame, limits: Limits, *, by_origin: bool) -> DataFrame:
+        """What `sparkdl.predictor.classify` gives.
 
-        def scored(payloads: pa.Array) -> pa.Array:
-            return scorer.score(payloads)
+        Whole rows go to the workers and come back without the bytes of images. As an argument of a function of columns,
+        an image would be kept, and copied several times more, to be put beside what the function gave.
+        """
+        scorer = self._scorer(encoded.sparkSession.sparkContext, limits)
+        score = scorer.score_files if by_origin else scorer.score_payloads
 
-        return arrow_udf(scored, SCORED_TYPE)(payload)
+        def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return score(batches)
 
-    def scored_files(self, context: SparkContext, origin: Column, limits: Limits) -> Column:
-        """`READ_TYPE` of a column of files, named as `sparkdl.files.origin_of` does; the workers read them."""
-        scorer = self._scorer(context, limits)
-
-        def scored(origins: pa.Array) -> pa.Array:
-            return scorer.score_files(origins)
-
-        return arrow_udf(scored, READ_TYPE)(origin)
+        return encoded.mapInArrow(scored, StructType([*encoded.schema, *SCORED_TYPE]))
 
     def _scorer(self, context: SparkContext, limits: Limits) -> Scorer:
         return Scorer(

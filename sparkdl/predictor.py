@@ -18,7 +18,7 @@ from sparkdl.fused import Fused, fuse
 from sparkdl.image import IMAGE_TYPE, decode_images
 from sparkdl.rejection import DEFAULT_LIMITS, Limits, Reason
 from sparkdl.saved import read_fused
-from sparkdl.scoring import NO_PROBABILITIES, SCORED_TYPE
+from sparkdl.scoring import NO_PROBABILITIES
 
 _PLACEHOLDER = np.full((8, 8, 1), 127, np.uint8)
 ENCODED, DECODED = "_encoded", "_decoded"
@@ -137,21 +137,22 @@ def classify(
         Rows with `payload binary` and `origin string` among their columns.
     by_origin
         For a classifier that is fused, and rows with `size bigint` too: the workers read the files that `origin` names,
-        and `payload` and `size` become those of the files that come to no prediction.
+        and `payload` and `size` become theirs.
 
     Returns
     -------
-    The same rows with these columns added: `prediction string`, `confidence double` (0..1), `probabilities
-    map<string,double>`, all null where the image was refused; `reason string`, `detail string`, null where it was not.
+    The same rows, `payload` only of those that were refused, with these columns added: `prediction string`, `confidence
+    double` (0..1), `probabilities map<string,double>`, all null where the image was refused; `reason string`, `detail
+    string`, null where it was not.
     """
     if classifier.fused is not None:
-        return _scored_as_one(encoded, classifier.fused, limits, by_origin)
+        return classifier.fused.scored(encoded, limits, by_origin=by_origin)
     scored = _scored(encoded, classifier, limits)
     confidence = F.array_max("_probabilities")
     failed = F.col("_reason").isNull() & (confidence.isNull() | F.isnan(confidence))
     good = F.col("_reason").isNull() & ~failed
     return scored.select(
-        *encoded.columns,
+        *(F.when(~good, F.col(name)).alias(name) if name == "payload" else name for name in encoded.columns),
         F.when(good, _name(F.col("_index"), classifier.classes)).alias("prediction"),
         F.when(good, confidence).alias("confidence"),
         F.when(good, _named(F.col("_probabilities"), classifier.classes)).alias("probabilities"),
@@ -170,22 +171,6 @@ def _scored(encoded: DataFrame, classifier: Classifier, limits: Limits) -> DataF
         F.when(vector.isNotNull(), vector_to_array(vector)).alias("_probabilities"),  # it fails on null
         F.col(f"{DECODED}.reason").alias("_reason"),
         F.col(f"{DECODED}.detail").alias("_detail"),
-    )
-
-
-def _scored_as_one(encoded: DataFrame, fused: Fused, limits: Limits, by_origin: bool) -> DataFrame:
-    """What `classify` gives, of stages that are fused."""
-    context = encoded.sparkSession.sparkContext
-    read = ("payload", "size") if by_origin else ()
-    one = (
-        fused.scored_files(context, F.col("origin"), limits)
-        if by_origin
-        else fused.scored(context, F.col("payload"), limits)
-    )
-    scored = encoded.drop(*read).select("*", one.alias("_s"))
-    return scored.select(
-        *(F.col(f"_s.{name}").alias(name) if name in read else name for name in encoded.columns),
-        *(F.col(f"_s.{name}").alias(name) for name in SCORED_TYPE.names),
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL.Image import Resampling
-from pyspark.sql.types import BinaryType, DoubleType, LongType, MapType, StringType, StructField, StructType
+from pyspark.sql.types import DoubleType, MapType, StringType, StructField, StructType
 
 from sparkdl.files import path_of, read_beginning
 from sparkdl.image import decode_payloads, reasons_of
@@ -32,12 +33,7 @@ SCORED_TYPE = StructType(
         StructField("detail", StringType(), True),
     ]
 )
-"""What a fused pipeline gives for each image: the first three columns, or `reason` and `detail`."""
-
-READ_TYPE = StructType(
-    [*SCORED_TYPE, StructField("payload", BinaryType(), True), StructField("size", LongType(), True)]
-)
-"""The same of files, with the bytes and the size of those that come to no prediction."""
+"""What a fused pipeline adds to the row of an image: the first three columns, or `reason` and `detail`."""
 
 NO_PROBABILITIES = "the model gave no probabilities for this image"
 """The detail of an image that is refused because of its model."""
@@ -82,16 +78,37 @@ class Scorer:
     resample: Resampling
     head: Broadcast[Head]
 
-    def score(self, payloads: pa.Array) -> pa.StructArray:
+    def score_payloads(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Rows with `payload`; with the columns of `SCORED_TYPE` added, and `payload` of those refused only."""
+        for rows in batches:
+            yield self._scored(rows, rows["payload"])
+
+    def score_files(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same of rows whose `payload` and `size` are those of the file at `origin`; null if it is gone."""
+        for rows in batches:
+            start = 0
+            for payloads, sizes in self._read(rows["origin"].to_pylist()):
+                some = rows.slice(start, len(sizes))
+                start += len(sizes)
+                sized = some.set_column(some.schema.get_field_index("size"), "size", pa.array(sizes, pa.int64()))
+                yield self._scored(sized, pa.array(payloads, pa.binary()))
+
+    def _scored(self, rows: pa.RecordBatch, payloads: pa.Array) -> pa.RecordBatch:
+        scored = self._score(payloads)
+        refused = pc.if_else(scored.field("reason").is_valid(), payloads, None)
+        return pa.RecordBatch.from_arrays(
+            [
+                *(refused if name == "payload" else rows[name] for name in rows.schema.names),
+                *scored.flatten(),
+            ],
+            names=[*rows.schema.names, *SCORED_TYPE.names],
+        )
+
+    def _score(self, payloads: pa.Array) -> pa.StructArray:
         """Of N encoded images a struct of `SCORED_TYPE` each."""
         decoded = decode_payloads(payloads, self.limits, gray=self.ink_margin is not None)
         head = self.head.value
         return outcomes(softmax(self._features(decoded), head), head.classes, decoded)
-
-    def score_files(self, origins: pa.Array) -> pa.StructArray:
-        """The same of N files, with their bytes and size where they come to no prediction; null if they are gone."""
-        tables = [self._score_some(payloads, sizes) for payloads, sizes in self._read(origins.to_pylist())]
-        return pa.concat_arrays(tables) if tables else self._score_some([], [])
 
     def _read(self, origins: list[str]) -> Iterator[tuple[list[bytes | None], list[int | None]]]:
         """What is in the files, no more at a time than is worth it: files may be large."""
@@ -106,15 +123,6 @@ class Scorer:
                 payloads, sizes, weight = [], [], 0
         if payloads:
             yield payloads, sizes
-
-    def _score_some(self, payloads: list[bytes | None], sizes: list[int | None]) -> pa.StructArray:
-        scored = self.score(pa.array(payloads, pa.binary()))
-        refused = scored.field("reason").is_valid().to_pylist()
-        kept = [payload if is_refused else None for payload, is_refused in zip(payloads, refused, strict=True)]
-        return pa.StructArray.from_arrays(
-            [*scored.flatten(), pa.array(kept, pa.binary()), pa.array(sizes, pa.int64())],
-            names=READ_TYPE.names,
-        )
 
     def _features(self, decoded: Decoded) -> NDArray[np.float32]:
         pictures = decoded.images()

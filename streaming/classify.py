@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from sparkdl.predictor import Classifier, classify
 from sparkdl.rejection import Limits
@@ -36,8 +37,7 @@ def outcomes(
         As for `sparkdl.predictor.classify`.
     """
     failed = F.col("reason").isNotNull()
-    # The bytes of a good image have served, and of a file that is too long only the beginning was read.
-    payload = F.when(failed & (F.length("payload") == F.col("size")), F.col("payload"))
+    payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # of a longer one, its beginning was read
     return classify(encoded, classifier, limits, by_origin=by_origin).select(
         "id",
         "origin",
@@ -60,11 +60,14 @@ def outcomes(
 
 def predictions(rows: DataFrame, batch_id: int) -> DataFrame:
     """The outcomes that are predictions, as `streaming.rows.PREDICTION`."""
-    return rows.where("reason is null").withColumn("batch_id", F.lit(batch_id).cast("long")).select(*PREDICTION.names)
+    return _part(rows, "reason is null", PREDICTION, batch_id)
 
 
 def dead_letters(rows: DataFrame, batch_id: int) -> DataFrame:
     """The outcomes that are dead letters, as `streaming.rows.DEAD_LETTER`."""
-    return (
-        rows.where("reason is not null").withColumn("batch_id", F.lit(batch_id).cast("long")).select(*DEAD_LETTER.names)
-    )
+    return _part(rows, "reason is not null", DEAD_LETTER, batch_id)
+
+
+def _part(rows: DataFrame, condition: str, schema: StructType, batch_id: int) -> DataFrame:
+    named = {"batch_id": F.lit(batch_id).cast("long").alias("batch_id")}
+    return rows.where(condition).select(*(named.get(name, name) for name in schema.names))

@@ -21,12 +21,15 @@ class Connector:
 CONF = {
     # A micro-batch's plan is new each time, and what is computed is computed in Python: the compiler that takes long to
     # make fast code does not earn its time. What a micro-batch leaves behind is little.
+    # For each file and directory that Hadoop makes on a local disk it starts `chmod`, 15 times a micro-batch.
     "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
-    "-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30",
+    "-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30 -Djdk.lang.Process.launchMechanism=VFORK",
     # Spark's choice for a local checkpoint starts `readlink` again and again for each file that it renames.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),
+    # A micro-batch's outcomes are kept for the moment between its two writes.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
     # What Spark remembers of the past for its UI, each micro-batch anew: by default the plans of 1,000 of them.
     "spark.sql.ui.retainedExecutions": "50",
     "spark.ui.retainedJobs": "50",

@@ -198,10 +198,11 @@ def test_many_large_files_are_read_a_few_at_a_time(spark: SparkSession, tmp_path
 
 def test_no_picture_leaves_the_worker(spark: SparkSession) -> None:
     pipeline = PipelineModel(stages(2, spark, maxIter=2))
-    frame = classify(encoded(spark, [png(noise(1, 9, 9, 3))]), Classifier(pipeline))
-    frame.collect()
+    frame = classify(encoded(spark, [png(noise(1, 9, 9, 3)), b"text"]), Classifier(pipeline))
+    assert [row.payload for row in frame.orderBy("id").collect()] == [None, b"text"]
     plan = frame._jdf.queryExecution().executedPlan().toString()
-    assert sum("ArrowEvalPython" in line for line in plan.splitlines()) == 1
+    assert sum("MapInArrow" in line for line in plan.splitlines()) == 1
+    assert "ArrowEvalPython" not in plan  # it keeps its rows, images and all, until it has an answer
     assert "nChannels" not in plan
 
 
