@@ -16,9 +16,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,13 @@ class Measured:
         Images a second after the warm-up.
     peak
         Bytes, the most that all its processes had together (PSS).
+    costs
+        Milliseconds of processor time that an image costs after the warm-up, by what kind of process spends it.
     """
 
     rate: float
     peak: int
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 def rate_of(progress: Progress, warm_up: int) -> float:
@@ -162,20 +166,21 @@ def run(command: Sequence[str]) -> None:
 
 def timed(command: Sequence[str], place: Path, warm_up: int) -> Measured:
     """Runs a contender that prints its progress."""
-    with running(command, place) as (process, memory):
+    with running(command, place) as (process, watch):
         lines = process.stdout.read().splitlines()  # type: ignore[union-attr] # asked for
         if process.wait():
             raise RuntimeError(f"{' '.join(command)} failed: {(place / 'log').read_text()[-2000:]}")
-    progress = [(float(at), int(done)) for at, done in (line.split() for line in lines if line[:1].isdigit())]
-    return Measured(rate_of(progress, warm_up), memory.peak)
+    clock = time.time() - time.monotonic()
+    printed = (line.split() for line in lines if line[:1].isdigit())
+    return watch.measured([(clock + float(at), int(done)) for at, done in printed], warm_up)
 
 
 def stream(arguments: Sequence[str], place: Path, warm_up: int) -> Measured:
     """Runs `sparkdl stream ... --available-now`, whose progress is its log."""
-    with running(sparkdl("stream", *arguments), place) as (process, memory):
+    with running(sparkdl("stream", *arguments), place) as (process, watch):
         if process.wait():
             raise RuntimeError(f"the stream failed: {(place / 'log').read_text()[-2000:]}")
-    return Measured(rate_of(batches(place / "log"), warm_up), memory.peak)
+    return watch.measured(batches(place / "log"), warm_up)
 
 
 def batches(log: Path) -> Progress:
@@ -190,11 +195,12 @@ def batches(log: Path) -> Progress:
     return progress
 
 
-class Memory:
-    """Watches what a process and its descendants take together (PSS), until it is told to stop."""
+class Watch:
+    """Watches what a process and its descendants take, memory (PSS) and processor time, until it is told to stop."""
 
     def __init__(self, pid: int) -> None:
         self.peak = 0
+        self._spent: list[tuple[float, dict[tuple[int, str], float]]] = []  # seconds on the clock, seconds by process
         self._root = psutil.Process(pid)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -204,10 +210,37 @@ class Memory:
         self._over.set()
         self._thread.join()
 
+    def measured(self, progress: Progress, warm_up: int) -> Measured:
+        """What a run gave whose progress is on the clock of `time.time`."""
+        rate = rate_of(progress, warm_up)
+        began = next(at for at, done in progress if done >= warm_up)
+        inside = [spent for spent in self._spent if began <= spent[0] <= progress[-1][0]]
+        if len(inside) < 2:
+            return Measured(rate, self.peak)
+        (first, before), (last, after) = inside[0], inside[-1]
+        costs: dict[str, float] = defaultdict(float)
+        for (pid, kind), spent in after.items():
+            costs[kind] += 1000 * (spent - before.get((pid, kind), 0)) / (rate * (last - first))
+        return Measured(rate, self.peak, costs)
+
     def _watch(self) -> None:
         while not self._over.wait(_SAMPLE):
             with suppress(psutil.Error):
-                self.peak = max(self.peak, sum(map(_pss, [self._root, *self._root.children(recursive=True)])))
+                family = [self._root, *self._root.children(recursive=True)]
+                self.peak = max(self.peak, sum(map(_pss, family)))
+                spent: dict[tuple[int, str], float] = {}
+                for process in family:
+                    with suppress(psutil.Error):
+                        spent[process.pid, _kind(process)] = sum(process.cpu_times()[:2])
+                self._spent.append((time.time(), spent))
+
+
+def _kind(process: psutil.Process) -> str:
+    if process.name() == "java":
+        return "JVM"
+    words = process.cmdline()
+    kinds = {"sparkdl.decoder": "decoders", "pyspark.daemon": "Python workers", "console.main": "driver's Python"}
+    return next((kind for sign, kind in kinds.items() if sign in words), "loop")
 
 
 def _pss(process: psutil.Process) -> int:
@@ -218,17 +251,17 @@ def _pss(process: psutil.Process) -> int:
 
 
 @contextmanager
-def running(command: Sequence[str], place: Path) -> Iterator[tuple[subprocess.Popen[str], Memory]]:
-    """A process with its memory watched; killed with all of its family at the end of the block."""
+def running(command: Sequence[str], place: Path) -> Iterator[tuple[subprocess.Popen[str], Watch]]:
+    """A process that is watched; killed with all of its family at the end of the block."""
     with (place / "log").open("w") as log:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), start_new_session=True
         )
-    memory = Memory(process.pid)
+    watch = Watch(process.pid)
     try:
-        yield process, memory
+        yield process, watch
     finally:
-        memory.stop()
+        watch.stop()
         family = []
         with suppress(psutil.Error):
             family = psutil.Process(process.pid).children(recursive=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench import Bench, Measured, batches, drawn, rate_of, running, sparkdl, stream
+from bench import Bench, Measured, batches, drawn, running, sparkdl, stream
 from scipy import stats
 from throughput import BROKER, fill, to_stream
 
@@ -56,12 +56,12 @@ def _until(bench: Bench, registry: Path, source: str, count: int) -> Measured:
     place = bench.place()
     command = sparkdl("stream", *to_stream(registry, source, f"parquet:{place / 'sink'}", place))
     command += ["--max-images-per-trigger", str(min(2048, count // 5))]  # the same, whatever there is
-    with running(command, place) as (process, memory):
+    with running(command, place) as (process, watch):
         while (progress := batches(place / "log"))[-1:] == [] or progress[-1][1] < count:
             if process.poll() is not None and batches(place / "log") == progress:
                 break
             time.sleep(0.2)
-    return Measured(rate_of(progress, count // 5), memory.peak)
+    return watch.measured(progress, count // 5)
 
 
 def _all(bench: Bench, registry: Path, watched: Path, count: int) -> float:
@@ -109,7 +109,6 @@ def _long(bench: Bench, registry: Path, count: int) -> dict[str, Any]:
     seconds = np.diff(at)[count // 5 :]
     line = stats.linregress(np.arange(len(seconds)), seconds)
     margin = stats.t.ppf(0.975, len(seconds) - 2) * line.stderr
-    (line.slope, line.slope - margin, line.slope + margin)
     return {
         "batches": count,
         "rate": measured.rate,

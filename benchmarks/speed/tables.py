@@ -82,7 +82,22 @@ def _rates(figures: Figures) -> list[str]:
     agreeing = (
         [f"Of the images that each had, {100 * min(same.values()):.4g}% have the stream's class.", ""] if same else []
     )
-    return [*_table(header, rows), "", *agreeing, _machine(figures)]
+    return [*_table(header, rows), "", *agreeing, *_costs(figures), _machine(figures)]
+
+
+def _costs(figures: Figures) -> list[str]:
+    costs: Mapping[str, Mapping[str, Sequence[float]]] = figures.get("costs_ms", {})
+    kinds = list(dict.fromkeys(kind for of_one in costs.values() for kind in of_one))
+    if not kinds:
+        return []
+    rows = []
+    for name, of_one in costs.items():
+        spent = [of_one[kind][0] if kind in of_one else None for kind in kinds]
+        there = 1000 * figures["machine"]["cores"] / figures["rate"][name][0]
+        rest = there - sum(filter(None, spent))
+        rows.append([name, *("" if ms is None else f"{ms:.2f}" for ms in spent), f"{rest:.2f}", f"{there:.2f}"])
+    header = ["processor time an image, ms", *kinds, "idle, or others'", "all cores"]
+    return [*_table(header, rows), ""]
 
 
 def _latency(figures: Figures) -> list[str]:

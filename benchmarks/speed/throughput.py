@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from bench import WORK, Bench, Measured, interleaved, rate_of, running, spread, stream, timed
+from bench import WORK, Bench, Measured, interleaved, running, spread, stream, timed
 
 BROKER = WORK / "kafka"
 
@@ -102,14 +102,14 @@ def quix(bench: Bench, exported: Path, broker: str, source: str, images: int, wa
     consumer = KafkaConsumer(bootstrap_servers=broker)
     progress, deadline = [(0.0, 0)], time.monotonic() + 600
     command = [*bench.other("quix.py"), str(exported), broker, source, target, "--group", uuid.uuid4().hex]
-    with running(command, bench.place()) as (process, memory):
+    with running(command, bench.place()) as (process, watch):
         while progress[-1][1] < images:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("Quix Streams ended before it was done")
             time.sleep(0.1)
-            progress.append((time.monotonic(), sum(consumer.end_offsets(partitions).values())))
+            progress.append((time.time(), sum(consumer.end_offsets(partitions).values())))
     consumer.close()
-    return Measured(rate_of(progress, warm_up), memory.peak)
+    return watch.measured(progress, warm_up)
 
 
 def make_topic(broker: str, partitions: int) -> str:
@@ -143,8 +143,12 @@ def _telling(say: Callable[[str], None]) -> Callable[[int, str, Measured], None]
 
 
 def _table(found: Mapping[str, list[Measured]]) -> dict[str, Any]:
-    """Rates, memory, and what the rate of each stream is of that of each other contender, round by round."""
+    """Rates, memory, costs, and what the rate of each stream is of that of each other contender, round by round."""
     return {
+        "costs_ms": {
+            name: {kind: spread(run.costs.get(kind, 0) for run in runs) for kind in runs[0].costs}
+            for name, runs in found.items()
+        },
         "rate": {name: spread(run.rate for run in runs) for name, runs in found.items()},
         "peak_mib": {name: spread(run.peak / 2**20 for run in runs) for name, runs in found.items()},
         "ratio": {
