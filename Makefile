@@ -1,12 +1,13 @@
 # Needs Python 3.11+; everything else is installed into .venv. `make help` lists the targets.
 PYTHON ?= python3
 VENV ?= .venv
+TESTERS ?= 2
 BIN := $(VENV)/bin
 FAULTS := $(BIN)/python benchmarks/faults
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-keras demo test test-slow faults bench bench-quick lint lock lock-kafka clean
+.PHONY: help install install-keras demo test test-slow test-docker faults bench bench-quick lint lock lock-kafka clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +34,15 @@ $(VENV)/.installed-keras: $(VENV)/.installed locks/keras.lock
 demo: install ## Train, stream, produce and show, in one go; ends by itself
 	@$(BIN)/sparkdl demo
 
-test: install ## Run the tests; set NUMTADB_HOME to test on real images too
-	@$(BIN)/python -m pytest
+# Each process has a Spark of its own; a file's tests share it.
+test: install ## Run the tests, TESTERS=2 at a time; set NUMTADB_HOME to test on real images too
+	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
 
 test-slow: install ## Run the tests that wait long, for a broker or for a large network
 	@$(BIN)/python -m pytest -m slow
+
+test-docker: install ## Run the tests of a reader against Kafka in a container, as most users have it; needs root
+	@tests/docker/run $(BIN)/python -m pytest tests/test_kafka_reader.py || [ $$? -eq 75 ] # this machine can have no Docker
 
 # Promotions and what is hostile are broken a little by `make test`; Delta is, with Parquet, by points.py.
 faults: install ## Break streams on purpose, a little in each way; benchmarks/faults does it at length

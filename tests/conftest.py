@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from brokers import a_broker
@@ -84,6 +85,18 @@ def secured_broker(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A broker of this machine's that asks for logins and certificates."""
     with a_secured_broker(keys, tmp_path_factory.mktemp("secured") / "broker") as broker:
         yield broker
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # Where tests run in several processes, the one that has the terminal has no broker.
+    if (words := session.config.stash.get(KAFKA, None)) and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["kafka"] = words
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    if words := getattr(node, "workeroutput", {}).get("kafka"):
+        node.config.stash[KAFKA] = words
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from bench import Bench, batches, environment, running, sparkdl, spread, stream
 from throughput import BROKER, fill, make_topic, to_stream
 
 _PATIENCE = 120
+STEPS = (
+    "Python, until it starts Java",
+    "Java and Spark, until the query is started",
+    "planning and Python workers, until the first image is to be decoded",
+    "the network's loading, the first micro-batch and its writing",
+)
 
 
 def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -22,9 +32,17 @@ def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
     registry, watched = bench.model(), bench.images(24)
     found: dict[str, list[float]] = {}
 
+    steps: dict[str, list[float]] = {}
+
     def note(name: str, seconds: float) -> None:
         found.setdefault(name, []).append(seconds)
         say(f"  {name}: {seconds:.2f} s")
+
+    def files(cold: bool) -> float:
+        seconds, took = _files(bench, watched, registry)
+        for step in took if not cold else ():
+            steps.setdefault(step, []).append(took[step])
+        return seconds
 
     with Broker(BROKER).running(port=0) as broker:
         topic = fill(broker, watched)
@@ -32,12 +50,12 @@ def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
             for cold in (False, True) if number == 0 and _forget() else (False,):
                 what = "cold" if cold else "warm"
                 for name, measure in (
-                    (f"directory to Parquet, stream, {what}", lambda: _files(bench, watched, registry)),
+                    (f"directory to Parquet, stream, {what}", lambda cold=cold: files(cold)),
                     (
                         f"directory to Parquet, stream without the archive of classes, {what}",
-                        lambda: _files(bench, watched, registry, archive=False),
+                        lambda: _files(bench, watched, registry, archive=False)[0],
                     ),
-                    (f"directory to Parquet, an empty Spark stream, {what}", lambda: _files(bench, watched, None)),
+                    (f"directory to Parquet, an empty Spark stream, {what}", lambda: _files(bench, watched, None)[0]),
                     (f"Kafka to Kafka, stream, {what}", lambda: _topic(bench, broker, topic, registry)),
                     (f"Kafka to Kafka, an empty Spark stream, {what}", lambda: _topic(bench, broker, topic, None)),
                 ):
@@ -50,7 +68,10 @@ def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
         note("sparkdl --help", time.monotonic() - began)
     warming = [_second_over_fourth(bench, registry) for _ in range(rounds)]
     say(f"  second micro-batch over the fourth: {warming}")
-    return {name: spread(values) for name, values in found.items()} | {"warming": {"ratio": spread(warming)}}
+    return {name: spread(values) for name, values in found.items()} | {
+        "warming": {"ratio": spread(warming)},
+        "steps": {name: spread(values) for name, values in steps.items()},
+    }
 
 
 def _second_over_fourth(bench: Bench, registry: Path) -> float:
@@ -71,7 +92,10 @@ def _forget() -> bool:
     return False
 
 
-def _files(bench: Bench, watched: Path, registry: Path | None, *, archive: bool = True) -> float:
+def _files(
+    bench: Bench, watched: Path, registry: Path | None, *, archive: bool = True
+) -> tuple[float, dict[str, float]]:
+    """Seconds to the first row, and of which steps they are made."""
     place = bench.place()
     sink, checkpoint = place / "sink", str(place / "checkpoint")
     if registry is not None:
@@ -83,7 +107,34 @@ def _files(bench: Bench, watched: Path, registry: Path | None, *, archive: bool 
     else:
         command = [*bench.contender("plain_files.py"), str(watched), str(sink), checkpoint]
         pattern = "_spark_metadata/0"
-    return _until(command, place, lambda: any(sink.glob(pattern)))
+    steps: dict[str, float] = {}
+    seconds = _until(
+        command, place, lambda: any(sink.glob(pattern)), lambda pid: steps.update(_steps(pid, place / "log"))
+    )
+    return seconds, steps
+
+
+def _steps(pid: int, log: Path) -> dict[str, float]:
+    """How long each step took of a stream that has just written its first row, by when its processes were made."""
+    stream = psutil.Process(pid)
+    made: dict[str, float] = {}
+    for process in stream.children(recursive=True):
+        with suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            kind = "java" if process.name() == "java" else "decoder" if "sparkdl.decoder" in words else "other"
+            made[kind] = min(process.create_time(), made.get(kind, math.inf))
+    events = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
+    started = next((event["timestamp"] for event in events if event["event"] == "stream started"), None)
+    if started is None or not {"java", "decoder"} <= made.keys():
+        return {}
+    marks = [
+        stream.create_time(),
+        made["java"],
+        datetime.fromisoformat(started).timestamp(),
+        made["decoder"],
+        time.time(),
+    ]
+    return {step: after - before for step, before, after in zip(STEPS, marks, marks[1:], strict=False)}
 
 
 def _topic(bench: Bench, broker: str, source: str, registry: Path | None) -> float:
@@ -104,11 +155,16 @@ def _topic(bench: Bench, broker: str, source: str, registry: Path | None) -> flo
         consumer.close()
 
 
-def _until(command: list[str], place: Path, there: Callable[[], bool]) -> float:
+def _until(
+    command: list[str], place: Path, there: Callable[[], bool], then: Callable[[int], None] = lambda pid: None
+) -> float:
+    """Seconds until `there`; `then` is told the process of the command while it still runs."""
     began = time.monotonic()
     with running(command, place) as (process, _):
         while not there():
             if process.poll() is not None or time.monotonic() - began > _PATIENCE:
                 sys.exit(f"{' '.join(command)} gave nothing: {(place / 'log').read_text()[-2000:]}")
             time.sleep(0.02)
-        return time.monotonic() - began
+        seconds = time.monotonic() - began
+        then(process.pid)
+        return seconds

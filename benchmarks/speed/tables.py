@@ -116,7 +116,9 @@ def _latency(figures: Figures) -> list[str]:
 def _start(figures: Figures) -> list[str]:
     rows = [[name, _spread(values)] for name, values in figures.items() if isinstance(values, list)]
     warming = f"A second micro-batch of 2,048 images has {_spread(figures['warming']['ratio'])} of the fourth's speed."
-    return [*_table(["command to first row", "seconds"], rows), "", warming, "", _machine(figures)]
+    steps = [[name, _spread(values)] for name, values in figures.get("steps", {}).items()]
+    where = [*_table(["where they go, directory to Parquet, stream, warm", "seconds"], steps), ""] if steps else []
+    return [*_table(["command to first row", "seconds"], rows), "", *where, warming, "", _machine(figures)]
 
 
 def _growth(figures: Figures) -> list[str]:
