@@ -30,7 +30,7 @@ def growth(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[
     small = drawn(28)
     for count in FILES[: 1 if quick else None]:
         watched = bench.images(count, "small", small)
-        rates = [_until(bench, registry, str(watched), min(count, 20_000)).rate for _ in range(1 if quick else 3)]
+        rates = [_until(bench, registry, str(watched), FILES[0], 200).rate for _ in range(1 if quick else 3)]
         note(f"{count} files", {"rate": float(np.median(rates))})
     for side in SIDES[: 2 if quick else None]:
         count = max(256, min(4096, 4096 * 180**2 // side**2))
@@ -46,16 +46,16 @@ def growth(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[
         with Broker(BROKER).running(port=0) as broker:
             for count in (10_000, 100_000):
                 topic = fill(broker, bench.images(count, "small", small))
-                measured = _until(bench, registry, f"kafka://{broker}/{topic}", 20_000 if count > 20_000 else count)
+                measured = _until(bench, registry, f"kafka://{broker}/{topic}", FILES[1], 2000)
                 note(f"{count} messages", {"rate": measured.rate})
     return found
 
 
-def _until(bench: Bench, registry: Path, source: str, count: int) -> Measured:
-    """The rate over the first `count` images, without their first fifth."""
+def _until(bench: Bench, registry: Path, source: str, count: int, size: int) -> Measured:
+    """The rate over the first `count` images, in micro-batches of `size`, without their first fifth."""
     place = bench.place()
     command = sparkdl("stream", *to_stream(registry, source, f"parquet:{place / 'sink'}", place))
-    command += ["--max-images-per-trigger", str(min(2048, count // 5))]  # the same, whatever there is
+    command += ["--max-images-per-trigger", str(size)]
     with running(command, place) as (process, watch):
         while (progress := batches(place / "log"))[-1:] == [] or progress[-1][1] < count:
             if process.poll() is not None and batches(place / "log") == progress:
