@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import psutil
 import pytest
 from isolated import DIGITS, SLOW_SIDE, assert_digits, encode, outcomes_of, views, white
 from PIL import Image
@@ -33,6 +34,20 @@ def test_a_picture_that_needs_more_memory_than_allowed_has_too_many_pixels() -> 
         assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
     finally:
         decoder.close()
+    assert decoder.starts == 1
+
+
+def test_a_decoder_has_no_more_memory_after_many_images(decoder: Decoder) -> None:
+    batch = views([*DIGITS, b"broken", DIGITS[0][:200]])
+
+    def own_memory_after(images: int) -> int:
+        for _ in range(images // len(batch)):
+            decoder.decode(batch)
+        assert decoder.pid is not None
+        return int(psutil.Process(decoder.pid).memory_full_info().uss)
+
+    before = own_memory_after(2_000)
+    assert own_memory_after(10_000) < before + 2**18
     assert decoder.starts == 1
 
 
