@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from py4j.java_gateway import JavaObject
 from pyspark.sql import SparkSession
 from streams import BROKEN, MAX_BYTES, Place, digits, drop, encoded_rows, id_of, rows_of, wait_until
 
@@ -191,6 +193,25 @@ def test_a_backlog_is_read_in_micro_batches_that_grow(spark: SparkSession, place
     assert images[:2] == [1024, 1024]
     assert max(images) > 1536 or sum(batch.seconds for batch in place.batches) > 6000 / 192, images
     assert len(place.ids()) == len(set(place.ids())) == 6000
+
+
+@pytest.mark.slow
+def test_the_driver_holds_nothing_of_a_micro_batch_that_is_done(
+    spark: SparkSession, place: Place, drawn: Dataset
+) -> None:
+    drop(digits(drawn, 80), place.watched)
+    job = place.job(spark, max_images_per_trigger=1)
+
+    def java_objects_after(batches: int) -> int:
+        wait_until(lambda: len(place.batches) >= batches)
+        gc.collect()
+        return sum(isinstance(thing, JavaObject) for thing in gc.get_objects())
+
+    before = java_objects_after(20)
+    after = java_objects_after(80)
+    job.stop()
+    job.wait()
+    assert after < before + 40  # those of one micro-batch, which may be under way
 
 
 def test_a_failing_batch_tells_its_cause_in_one_line_and_a_restart_loses_nothing(
