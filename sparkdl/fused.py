@@ -6,12 +6,11 @@ stages are those that recipes make, all of them can be computed where the image 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark import SparkContext
 from pyspark.ml.classification import LogisticRegressionModel
@@ -95,11 +94,7 @@ class Fused:
         """
         scorer = self._scorer(encoded.sparkSession.sparkContext, limits)
         score = scorer.score_files if by_origin else scorer.score_payloads
-
-        def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            return score(batches)
-
-        return encoded.mapInArrow(scored, StructType([*encoded.schema, *SCORED_TYPE]))
+        return encoded.mapInArrow(score, StructType([*encoded.schema, *SCORED_TYPE]))
 
     def _scorer(self, context: SparkContext, limits: Limits) -> Scorer:
         return Scorer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,12 +19,15 @@ class Connector:
     conf: dict[str, str] = field(default_factory=dict)
 
 
+# Hadoop starts `chmod` for each file and directory that it makes on a local disk, many in each micro-batch. This is the
+# fastest way to start a process, and there on Linux only: elsewhere Java could start none any more.
+_LAUNCH = " -Djdk.lang.Process.launchMechanism=VFORK" if sys.platform == "linux" else ""
+
 CONF = {
     # A micro-batch's plan is new each time, and what is computed is computed in Python: the compiler that takes long to
     # make fast code does not earn its time. What a micro-batch leaves behind is little.
-    # For each file and directory that Hadoop makes on a local disk it starts `chmod`, 15 times a micro-batch.
     "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
-    "-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30 -Djdk.lang.Process.launchMechanism=VFORK",
+    f"-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30{_LAUNCH}",
     # Spark's choice for a local checkpoint starts `readlink` again and again for each file that it renames.
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"

@@ -130,7 +130,7 @@ def test_a_decoder_that_was_killed_when_idle_is_replaced_and_no_image_blamed(dec
     assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
 def test_it_leaves_no_core_file_and_is_the_first_to_go_where_memory_runs_out(decoder: Decoder) -> None:
     decoder.decode(views(DIGITS))
     process = psutil.Process(decoder.pid)
@@ -197,7 +197,13 @@ def has_ended(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    "hangs", [False, pytest.param(True, marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux"))]
+    "hangs",
+    [
+        False,
+        pytest.param(
+            True, marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends it with its worker")
+        ),
+    ],
 )
 def test_a_decoder_ends_when_its_worker_is_killed(hangs: bool) -> None:
     with subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
