@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql.types import BinaryType, IntegerType, StringType, StructField, StructType
 
+from sparkdl import columns
 from sparkdl.arrow import arrow_udf
 from sparkdl.decoding import decode
 from sparkdl.errors import RequestError, SparkdlError
@@ -91,12 +92,12 @@ def _image_rows(origins: pa.Array, shapes: npt.NDArray[np.int64], pixels: bytes 
             f"{len(shapes)} images hold {offsets[-1]} bytes, more than one Arrow array can: "
             "lower spark.sql.execution.arrow.maxRecordsPerBatch"
         )
-    height, width, channels = (pa.array(column.astype(np.int32)) for column in shapes.T)
-    modes = pa.array([_MODES.get(int(count), _UNDEFINED) for count in shapes[:, 2]], pa.int32())
+    modes = np.array([_MODES.get(int(count), _UNDEFINED) for count in shapes[:, 2]])
+    height, width, channels, mode = (columns.numbers(each.astype(np.int32)) for each in (*shapes.T, modes))
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(pixels)]
     binary = pa.Array.from_buffers(pa.binary(), len(shapes), buffers)
-    columns = [origins, height, width, channels, modes, binary]
-    return pa.StructArray.from_arrays(columns, fields=_ARROW_FIELDS, mask=pa.array(shapes[:, 2] == 0))
+    fields = [origins, height, width, channels, mode, binary]
+    return pa.StructArray.from_arrays(fields, fields=_ARROW_FIELDS, mask=columns.booleans(shapes[:, 2] == 0))
 
 
 def struct_to_arrays(column: pa.StructArray) -> list[Pixels | None]:
@@ -176,8 +177,8 @@ def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
     """Of each image that was refused the reason and its detail; null of the others."""
     rejected = [decoded.rejected.get(row) for row in range(len(decoded.shapes))]
     return (
-        pa.array([r and r.reason.value for r in rejected], pa.string()),
-        pa.array([r and r.detail for r in rejected], pa.string()),
+        columns.texts([r.reason.value if r else None for r in rejected]),
+        columns.texts([r.detail if r else None for r in rejected]),
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL.Image import Resampling
 from pyspark.sql.types import DoubleType, MapType, StringType, StructField, StructType
 
+from sparkdl import columns
 from sparkdl.files import path_of, read_beginning
 from sparkdl.image import decode_payloads, reasons_of
 from sparkdl.ink import normalize_ink
@@ -90,12 +91,13 @@ class Scorer:
             for payloads, sizes in self._read(rows["origin"].to_pylist()):
                 some = rows.slice(start, len(sizes))
                 start += len(sizes)
-                sized = some.set_column(some.schema.get_field_index("size"), "size", pa.array(sizes, pa.int64()))
-                yield self._scored(sized, pa.array(payloads, pa.binary()))
+                size = columns.optional(sizes, pa.int64())
+                sized = some.set_column(some.schema.get_field_index("size"), "size", size)
+                yield self._scored(sized, columns.payloads(payloads))
 
     def _scored(self, rows: pa.RecordBatch, payloads: pa.Array) -> pa.RecordBatch:
         scored = self._score(payloads)
-        refused = pc.if_else(scored.field("reason").is_valid(), payloads, None)
+        refused = pc.if_else(scored.field("reason").is_valid(), payloads, pa.nulls(len(payloads), payloads.type))
         return pa.RecordBatch.from_arrays(
             [
                 *(refused if name == "payload" else rows[name] for name in rows.schema.names),
@@ -163,13 +165,14 @@ def outcomes(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decod
     best[rows] = shares.argmax(axis=1) if len(rows) else 0
     good = shares[~refused[rows]]
     ends = np.concatenate([[0], np.cumsum(~refused)]) * len(classes)
-    names = pa.array(classes, pa.string())
-    keys = names.take(pa.array(np.tile(np.arange(len(classes), dtype=np.int32), len(good))))
+    names = columns.texts(classes)
+    keys = names.take(columns.numbers(np.tile(np.arange(len(classes), dtype=np.int32), len(good))))
+    starts = columns.numbers(ends.astype(np.int32), np.append(~refused, True))
     return pa.StructArray.from_arrays(
         [
-            names.take(pa.array(best, mask=refused)),
-            pa.array(confidence, mask=refused),
-            pa.MapArray.from_arrays(pa.array(ends, pa.int32(), mask=np.append(refused, False)), keys, good.ravel()),
+            names.take(columns.numbers(best, ~refused)),
+            columns.numbers(confidence, ~refused),
+            pa.MapArray.from_arrays(starts, keys, columns.numbers(good.ravel())),
             *reasons_of(decoded),
         ],
         names=SCORED_TYPE.names,

@@ -9,8 +9,8 @@ import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,9 @@ _IVY_BEGINS, _IVY_ENDS = ":: loading settings ::", "already retrieved ("
 _REMEMBERED = 1000  # lines
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 LOOPBACK = "127.0.0.1"
+# The Python with which the JVM looks for data sources that other packages may bring, and does nothing else. Where there
+# is none it does not look, which would take a second of each start and leave two processes.
+_LOOKED_UP_WITH, _NO_PYTHON = "PYSPARK_DRIVER_PYTHON", "no-python"
 _LONGEST_SOCKET_DIRECTORY = 60  # bytes; the path of a socket has 107, and Spark's names take 42
 _ANOTHER_PLACE = "set TMPDIR to another place"
 
@@ -191,8 +194,9 @@ def _start_jvm(settings: Mapping[str, str]) -> None:
     listener.start()
     conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
     try:
-        # What the JVM prints is words too: stdout is for the data of the program that this is part of.
-        gateway = launch_gateway(conf, {"stdout": writing, "stderr": writing})  # type: ignore[no-untyped-call]
+        with _environment(_LOOKED_UP_WITH, _NO_PYTHON):
+            # What the JVM prints is words too: stdout is for the data of the program that this is part of.
+            gateway = launch_gateway(conf, {"stdout": writing, "stderr": writing})  # type: ignore[no-untyped-call]
     except PySparkRuntimeError as error:
         os.close(writing)
         listener.join()
@@ -200,6 +204,20 @@ def _start_jvm(settings: Mapping[str, str]) -> None:
     os.close(writing)
     said.clear()
     SparkContext._ensure_initialized(gateway=gateway)
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """What a process that is started within has for the variable `name`."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _why_not_started(said: list[str], settings: Mapping[str, str]) -> str:

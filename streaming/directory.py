@@ -21,6 +21,7 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
+from sparkdl import columns
 from sparkdl.collector import spare_collector
 from sparkdl.files import origin_of, read_beginning
 from streaming.removal import Removal, logs_complete
@@ -37,7 +38,9 @@ _SMALL_BYTES = 256 << 10  # encoded bytes of a file that weighs nothing where wo
 _LISTED_FOR = 50  # times that listing the directory took: how long what was found is good for, if it is enough
 _POLL = 0.2  # seconds between two looks at files that are waited for
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ARROW_TYPES = [pa.string(), pa.string(), pa.binary(), pa.int64(), pa.string(), pa.timestamp("us", "UTC")]
+# Microseconds since then that Python, which rows are shown in, has a time for.
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 class DirectorySource(DataSource):
@@ -226,14 +229,22 @@ def _printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _moment(nanoseconds: int) -> datetime | None:
-    """Nanoseconds since 1970 as a time; None for what lies outside the years 1 to 9999, as a file's time may."""
-    try:
-        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    except OverflowError:
-        return None
+def _moment(nanoseconds: int) -> int | None:
+    """Nanoseconds since 1970 in microseconds; None outside the years 1 to 9999, as a file's time may be."""
+    microseconds = nanoseconds // 1000
+    return microseconds if _FIRST <= microseconds <= _LAST else None
 
 
 def _to_arrow(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
-    columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _ARROW_TYPES, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, names=ENCODED.names)
+    names, origins, payloads, sizes, parents, times = zip(*rows, strict=True)
+    return pa.RecordBatch.from_arrays(
+        [
+            columns.texts(names),
+            columns.texts(origins),
+            columns.payloads(payloads),
+            columns.optional(sizes, pa.int64()),
+            columns.texts(parents),
+            columns.optional(times, pa.timestamp("us", "UTC")),
+        ],
+        names=ENCODED.names,
+    )

@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from console.main import run
+from sparkdl import columns
 from sparkdl.arrow import arrow_udf
 
 WORKERS = 6
@@ -21,7 +22,7 @@ WORKERS = 6
 
 
 def heavy() -> list[str]:
-    return [name for name in ("tensorflow", "keras", "tf2onnx") if name in sys.modules]
+    return [name for name in ("tensorflow", "keras", "tf2onnx", "pandas") if name in sys.modules]
 
 
 def probe(said: pa.Array) -> pa.Array:
@@ -31,7 +32,7 @@ def probe(said: pa.Array) -> pa.Array:
     from sparkdl import runtime
 
     line = json.dumps({"pid": os.getpid(), "networks": len(runtime._SESSIONS), "heavy": heavy()})
-    return pa.array([f"{words.as_py()}{line}\n" for words in said])
+    return columns.texts([f"{words.as_py()}{line}\n" for words in said])
 
 
 def ask_workers(spark: SparkSession) -> list[dict[str, object]]:

@@ -71,6 +71,21 @@ def test_starting_spark_says_nothing() -> None:
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
+def test_a_session_looks_for_no_data_sources_of_other_packages(tmp_path: Path) -> None:
+    (tmp_path / "pyspark_other.py").write_text(f"open({str(tmp_path / 'looked')!r}, 'w')")
+    program = """
+import os
+from sparkdl.session import spark_session
+spark = spark_session("own sources alone")
+try:
+    spark.read.format("nowhere").load()
+except Exception as error:
+    print("DATA_SOURCE_NOT_FOUND" in str(error), "PYSPARK_DRIVER_PYTHON" in os.environ)
+"""
+    done = in_a_new_process(program, PYTHONPATH=os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+    assert (done.stdout, (tmp_path / "looked").exists()) == ("True False\n", False)
+
+
 def test_what_a_killed_process_left_goes_when_the_next_one_starts(tmp_path: Path) -> None:
     with in_the_background(tmp_path) as going_on, in_the_background(tmp_path) as killed:
         places = set(tmp_path.glob("sparkdl-*/*"))

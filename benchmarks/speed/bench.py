@@ -43,15 +43,19 @@ class Measured:
     ----------
     rate
         Images a second after the warm-up.
-    peak
-        Bytes, the most that all its processes had together (PSS).
+    memory
+        Bytes by kind of process, when all its processes together had the most (PSS).
     costs
         Milliseconds of processor time that an image costs after the warm-up, by what kind of process spends it.
     """
 
     rate: float
-    peak: int
+    memory: Mapping[str, int]
     costs: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def peak(self) -> int:
+        return sum(self.memory.values())
 
 
 def rate_of(progress: Progress, warm_up: int) -> float:
@@ -199,7 +203,7 @@ class Watch:
     """Watches what a process and its descendants take, memory (PSS) and processor time, until it is told to stop."""
 
     def __init__(self, pid: int) -> None:
-        self.peak = 0
+        self._memory: dict[str, int] = {}  # bytes by kind of process, when they were most
         self._spent: list[tuple[float, dict[tuple[int, str], float]]] = []  # seconds on the clock, seconds by process
         self._root = psutil.Process(pid)
         self._over = threading.Event()
@@ -216,23 +220,26 @@ class Watch:
         began = next(at for at, done in progress if done >= warm_up)
         inside = [spent for spent in self._spent if began <= spent[0] <= progress[-1][0]]
         if len(inside) < 2:
-            return Measured(rate, self.peak)
+            return Measured(rate, self._memory)
         (first, before), (last, after) = inside[0], inside[-1]
         costs: dict[str, float] = defaultdict(float)
         for (pid, kind), spent in after.items():
             costs[kind] += 1000 * (spent - before.get((pid, kind), 0)) / (rate * (last - first))
-        return Measured(rate, self.peak, costs)
+        return Measured(rate, self._memory, costs)
 
     def _watch(self) -> None:
         while not self._over.wait(_SAMPLE):
             with suppress(psutil.Error):
                 family = [self._root, *self._root.children(recursive=True)]
-                self.peak = max(self.peak, sum(map(_pss, family)))
+                memory: dict[str, int] = defaultdict(int)
                 spent: dict[tuple[int, str], float] = {}
                 for process in family:
-                    with suppress(psutil.Error):
-                        spent[process.pid, _kind(process)] = sum(process.cpu_times()[:2])
+                    with suppress(psutil.Error):  # ended since it was listed
+                        kind = _kind(process)
+                        spent[process.pid, kind] = sum(process.cpu_times()[:2])
+                        memory[kind] += process.memory_full_info().pss
                 self._spent.append((time.time(), spent))
+                self._memory = max(self._memory, memory, key=lambda kinds: sum(kinds.values()))
 
 
 def _kind(process: psutil.Process) -> str:
@@ -241,13 +248,6 @@ def _kind(process: psutil.Process) -> str:
     words = process.cmdline()
     kinds = {"sparkdl.decoder": "decoders", "pyspark.daemon": "Python workers", "console.main": "driver's Python"}
     return next((kind for sign, kind in kinds.items() if sign in words), "loop")
-
-
-def _pss(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.Error:  # ended since it was listed
-        return 0
 
 
 @contextmanager

@@ -82,12 +82,12 @@ def _rates(figures: Figures) -> list[str]:
     agreeing = (
         [f"Of the images that each had, {100 * min(same.values()):.4g}% have the stream's class.", ""] if same else []
     )
-    return [*_table(header, rows), "", *agreeing, *_costs(figures), _machine(figures)]
+    return [*_table(header, rows), "", *agreeing, *_costs(figures), *_memory_of_kinds(figures), _machine(figures)]
 
 
 def _costs(figures: Figures) -> list[str]:
     costs: Mapping[str, Mapping[str, Sequence[float]]] = figures.get("costs_ms", {})
-    kinds = list(dict.fromkeys(kind for of_one in costs.values() for kind in of_one))
+    kinds = _kinds(costs)
     if not kinds:
         return []
     rows = []
@@ -98,6 +98,21 @@ def _costs(figures: Figures) -> list[str]:
         rows.append([name, *("" if ms is None else f"{ms:.2f}" for ms in spent), f"{rest:.2f}", f"{there:.2f}"])
     header = ["processor time an image, ms", *kinds, "idle, or others'", "all cores"]
     return [*_table(header, rows), ""]
+
+
+def _memory_of_kinds(figures: Figures) -> list[str]:
+    memory: Mapping[str, Mapping[str, Sequence[float]]] = figures.get("memory_mib", {})
+    kinds = _kinds(memory)
+    rows = [
+        [name, *(f"{of_one[kind][0]:.0f}" if kind in of_one else "" for kind in kinds)]
+        for name, of_one in memory.items()
+    ]
+    return [*_table(["memory when all have the most, MiB", *kinds], rows), ""] if kinds else []
+
+
+def _kinds(of_each: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
+    """The kinds of processes that any contender has."""
+    return list(dict.fromkeys(kind for of_one in of_each.values() for kind in of_one))
 
 
 def _latency(figures: Figures) -> list[str]:

@@ -149,6 +149,10 @@ def _table(found: Mapping[str, list[Measured]]) -> dict[str, Any]:
             name: {kind: spread(run.costs.get(kind, 0) for run in runs) for kind in runs[0].costs}
             for name, runs in found.items()
         },
+        "memory_mib": {
+            name: {kind: spread(run.memory.get(kind, 0) / 2**20 for run in runs) for kind in runs[0].memory}
+            for name, runs in found.items()
+        },
         "rate": {name: spread(run.rate for run in runs) for name, runs in found.items()},
         "peak_mib": {name: spread(run.peak / 2**20 for run in runs) for name, runs in found.items()},
         "ratio": {

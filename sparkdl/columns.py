@@ -1,0 +1,66 @@
+"""Arrow arrays of numbers, text and bytes, made from their buffers.
+
+`pyarrow.array` makes them too, but first loads pandas, where there is one, to see whether it was given anything of it.
+A stream has several Python workers, and each would keep pandas in its memory for that question alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+_MOST = np.iinfo(np.int32).max  # bytes of text or binary data in one Arrow array
+
+
+def numbers(values: NDArray[Any], valid: NDArray[np.bool_] | None = None, kind: pa.DataType | None = None) -> pa.Array:
+    """An array of N numbers.
+
+    Parameters
+    ----------
+    values
+        Integers or floats [N].
+    valid
+        bool [N], false where the array is null; None if it is nowhere.
+    kind
+        What the bits of `values` mean to Arrow, if it is not the same as to numpy: times are integers.
+    """
+    kind = kind or pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [_bits(valid), pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def optional(values: Sequence[int | None], kind: pa.DataType) -> pa.Array:
+    """An array of a `kind` of 64 bits, from integers or None for null."""
+    valid = np.array([value is not None for value in values], bool)
+    return numbers(np.array([value or 0 for value in values], np.int64), valid, kind)
+
+
+def booleans(values: NDArray[np.bool_]) -> pa.Array:
+    """An array of truth values."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def texts(values: Sequence[str | None]) -> pa.StringArray:
+    """An array of strings, null where one is None."""
+    return _pieces([None if value is None else value.encode() for value in values], pa.string())
+
+
+def payloads(values: Sequence[bytes | None]) -> pa.BinaryArray:
+    """An array of bytes, null where they are None."""
+    return _pieces(values, pa.binary())
+
+
+def _pieces(values: Sequence[bytes | None], kind: pa.DataType) -> pa.Array:
+    ends = np.cumsum([0, *(len(value or b"") for value in values)], dtype=np.int64)
+    if ends[-1] > _MOST:
+        raise OverflowError(f"{len(values)} values of {ends[-1]} bytes: one Arrow array has at most {_MOST}")
+    valid = np.array([value is not None for value in values], bool)
+    data = pa.py_buffer(b"".join(value or b"" for value in values))
+    return pa.Array.from_buffers(kind, len(values), [_bits(valid), pa.py_buffer(ends.astype(np.int32)), data])
+
+
+def _bits(flags: NDArray[np.bool_] | None) -> pa.Buffer | None:
+    return None if flags is None else pa.py_buffer(np.packbits(flags, bitorder="little"))
