@@ -14,14 +14,12 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
-from sparkdl import columns
 from sparkdl.collector import spare_collector
 from sparkdl.files import origin_of, read_beginning
 from streaming.removal import Removal, logs_complete
@@ -29,6 +27,9 @@ from streaming.rows import ENCODED
 from streaming.seen import FILES, Seen, damaged
 from streaming.settling import Settling
 from streaming.watched import WatchedFile, look_at, parent_of, scan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NAME = "sparkdl-directory"
 _BATCH_BYTES = 2 << 20  # encoded bytes an Arrow batch, unless one image has more
@@ -236,6 +237,11 @@ def _moment(nanoseconds: int) -> int | None:
 
 
 def _to_arrow(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    # Here, because one of Spark's processes loads this module only to make a source, and keeps what it has loaded.
+    import pyarrow as pa
+
+    from sparkdl import columns
+
     names, origins, payloads, sizes, parents, times = zip(*rows, strict=True)
     return pa.RecordBatch.from_arrays(
         [
