@@ -44,7 +44,7 @@ def main() -> None:
     for name in chosen.measurements:
         if name not in MEASUREMENTS:
             parser.error(f"no measurement {name!r}: expected some of {', '.join(MEASUREMENTS)}")
-    rounds, images, warm_up = (1, 8192, 3072) if chosen.quick else (chosen.rounds, chosen.images, chosen.warm_up)
+    rounds, images, warm_up = (1, 6144, 3072) if chosen.quick else (chosen.rounds, chosen.images, chosen.warm_up)
     bench = Bench(Path(chosen.home) if chosen.home else None, chosen.python)
     figures = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
     for name in chosen.measurements or MEASUREMENTS:

@@ -242,12 +242,20 @@ class Watch:
                 self._memory = max(self._memory, memory, key=lambda kinds: sum(kinds.values()))
 
 
+_KINDS = {
+    "console.main": "driver's Python",
+    "pyspark.daemon": "Python workers",
+    "pyspark.sql.streaming.python_streaming_source_runner": "planner of a directory",
+    "sparkdl.decoder": "decoders",
+}
+"""A word of a command, and what its process is called."""
+
+
 def _kind(process: psutil.Process) -> str:
     if process.name() == "java":
         return "JVM"
     words = process.cmdline()
-    kinds = {"sparkdl.decoder": "decoders", "pyspark.daemon": "Python workers", "console.main": "driver's Python"}
-    return next((kind for sign, kind in kinds.items() if sign in words), "loop")
+    return next((kind for sign, kind in _KINDS.items() if sign in words), "other Python")
 
 
 @contextmanager

@@ -92,6 +92,8 @@ def _costs(figures: Figures) -> list[str]:
         return []
     rows = []
     for name, of_one in costs.items():
+        if not of_one:
+            continue  # too short to be watched
         spent = [of_one[kind][0] if kind in of_one else None for kind in kinds]
         there = 1000 * figures["machine"]["cores"] / figures["rate"][name][0]
         rest = there - sum(filter(None, spent))
