@@ -161,4 +161,4 @@ def start_spark(
             raise RequestError(f"expected --conf KEY=VALUE, received {setting!r}")
         settings[key] = value
     with working(f"starting Spark{' with ' if packages else ''}{', '.join(packages)}"):
-        return spark_session("sparkdl", settings, packages)
+        return spark_session("sparkdl", settings, packages, other_sources=False)

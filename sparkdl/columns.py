@@ -38,11 +38,6 @@ def optional(values: Sequence[int | None], kind: pa.DataType) -> pa.Array:
     return numbers(np.array([value or 0 for value in values], np.int64), valid, kind)
 
 
-def booleans(values: NDArray[np.bool_]) -> pa.Array:
-    """An array of truth values."""
-    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
-
-
 def texts(values: Sequence[str | None]) -> pa.StringArray:
     """An array of strings, null where one is None."""
     return _pieces([None if value is None else value.encode() for value in values], pa.string())

@@ -92,12 +92,12 @@ def _image_rows(origins: pa.Array, shapes: npt.NDArray[np.int64], pixels: bytes 
             f"{len(shapes)} images hold {offsets[-1]} bytes, more than one Arrow array can: "
             "lower spark.sql.execution.arrow.maxRecordsPerBatch"
         )
-    modes = np.array([_MODES.get(int(count), _UNDEFINED) for count in shapes[:, 2]])
-    height, width, channels, mode = (columns.numbers(each.astype(np.int32)) for each in (*shapes.T, modes))
+    height, width, channels = (pa.array(column.astype(np.int32)) for column in shapes.T)
+    modes = pa.array([_MODES.get(int(count), _UNDEFINED) for count in shapes[:, 2]], pa.int32())
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(pixels)]
     binary = pa.Array.from_buffers(pa.binary(), len(shapes), buffers)
-    fields = [origins, height, width, channels, mode, binary]
-    return pa.StructArray.from_arrays(fields, fields=_ARROW_FIELDS, mask=columns.booleans(shapes[:, 2] == 0))
+    parts = [origins, height, width, channels, modes, binary]
+    return pa.StructArray.from_arrays(parts, fields=_ARROW_FIELDS, mask=pa.array(shapes[:, 2] == 0))
 
 
 def struct_to_arrays(column: pa.StructArray) -> list[Pixels | None]:

@@ -19,7 +19,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from sparkdl import columns
 from sparkdl.collector import spare_collector
 from sparkdl.errors import SparkdlError
 from sparkdl.pixels import to_gray
@@ -114,11 +113,11 @@ def to_vectors(features: NDArray[Any]) -> pa.StructArray:
     at more than twice the cost.
     """
     rows, width = features.shape
-    values = columns.numbers(features.astype(np.float64, copy=False).ravel())
-    offsets = columns.numbers(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
+    values = pa.array(features.astype(np.float64, copy=False).ravel())
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
     return pa.StructArray.from_arrays(
         [
-            columns.numbers(np.ones(rows, np.int8)),  # 1: dense
+            pa.array(np.ones(rows, np.int8)),  # 1: dense
             pa.nulls(rows, pa.int32()),
             pa.nulls(rows, pa.list_(pa.int32())),
             pa.ListArray.from_arrays(offsets, values),

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ _REMEMBERED = 1000  # lines
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 LOOPBACK = "127.0.0.1"
 # The Python with which the JVM looks for data sources that other packages may bring, and does nothing else. Where there
-# is none it does not look, which would take a second of each start and leave two processes.
+# is none it does not look, which would take its time at the start and leave two processes.
 _LOOKED_UP_WITH, _NO_PYTHON = "PYSPARK_DRIVER_PYTHON", "no-python"
 _LONGEST_SOCKET_DIRECTORY = 60  # bytes; the path of a socket has 107, and Spark's names take 42
 _ANOTHER_PLACE = "set TMPDIR to another place"
@@ -69,7 +69,13 @@ LOCAL_DEFAULTS: dict[str, str] = {
 """For a driver that this process starts itself; `spark-submit` brings its own."""
 
 
-def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Sequence[str] = ()) -> SparkSession:
+def spark_session(
+    app: str,
+    conf: Mapping[str, str] | None = None,
+    packages: Sequence[str] = (),
+    *,
+    other_sources: bool = True,
+) -> SparkSession:
     """The session of this process, started if there is none.
 
     Parameters
@@ -81,6 +87,8 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Seq
     packages
         Maven coordinates of jars that are needed, to a session that has been started already no more added. `conf` may
         bring them otherwise: as `spark.jars` or `spark.jars.packages`.
+    other_sources
+        Whether Spark looks for data sources that other packages may bring, as it does by itself.
 
     Raises
     ------
@@ -105,7 +113,7 @@ def spark_session(app: str, conf: Mapping[str, str] | None = None, packages: Seq
         settings["spark.driver.extraJavaOptions"] = f"{settings['spark.driver.extraJavaOptions']} {archive}".strip()
         scratch = str(scratch_directory())
         settings = {"spark.local.dir": scratch, **python_sockets(settings["spark.master"], scratch), **settings}
-        _start_jvm(settings)
+        _start_jvm(settings, other_sources=other_sources)
     builder = SparkSession.builder.appName(app)
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -180,7 +188,7 @@ def python_sockets(master: str, directory: str) -> dict[str, str]:
     return {"spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": directory}
 
 
-def _start_jvm(settings: Mapping[str, str]) -> None:
+def _start_jvm(settings: Mapping[str, str], *, other_sources: bool) -> None:
     """Starts the driver's JVM, if there is none yet, with what it says on stderr passed on but for known noise."""
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkRuntimeError
@@ -194,7 +202,7 @@ def _start_jvm(settings: Mapping[str, str]) -> None:
     listener.start()
     conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
     try:
-        with _environment(_LOOKED_UP_WITH, _NO_PYTHON):
+        with nullcontext() if other_sources else _environment(_LOOKED_UP_WITH, _NO_PYTHON):
             # What the JVM prints is words too: stdout is for the data of the program that this is part of.
             gateway = launch_gateway(conf, {"stdout": writing, "stderr": writing})  # type: ignore[no-untyped-call]
     except PySparkRuntimeError as error:

@@ -50,13 +50,6 @@ def test_every_second_number_of_an_array() -> None:
     assert columns.numbers(np.arange(10)[::2]).to_pylist() == [0, 2, 4, 6, 8]
 
 
-@given(st.lists(st.booleans()))
-def test_booleans(values: list[bool]) -> None:
-    made = columns.booleans(np.array(values, bool))
-    made.validate(full=True)
-    assert made.equals(pa.array(values, pa.bool_()))
-
-
 def test_more_than_an_array_can_have_is_refused() -> None:
     megabyte = bytes(1 << 20)
     with pytest.raises(OverflowError, match="one Arrow array has at most 2147483647"):

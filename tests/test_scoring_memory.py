@@ -47,7 +47,9 @@ while done < images:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what memory is anonymous")
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="reads /proc/self/smaps_rollup, which only Linux has"
+)
 def test_a_worker_has_no_more_memory_after_many_images(model: ModelVersion) -> None:
     command = [sys.executable, "-c", GROW, str(model.pipeline), str(IMAGES), str(LOOKS)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}

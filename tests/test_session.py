@@ -71,19 +71,20 @@ def test_starting_spark_says_nothing() -> None:
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
-def test_a_session_looks_for_no_data_sources_of_other_packages(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_session_looks_for_data_sources_of_other_packages_unless_told_not_to(tmp_path: Path, looks: bool) -> None:
     (tmp_path / "pyspark_other.py").write_text(f"open({str(tmp_path / 'looked')!r}, 'w')")
-    program = """
+    program = f"""
 import os
 from sparkdl.session import spark_session
-spark = spark_session("own sources alone")
+spark = spark_session("looks", other_sources={looks})
 try:
     spark.read.format("nowhere").load()
 except Exception as error:
     print("DATA_SOURCE_NOT_FOUND" in str(error), "PYSPARK_DRIVER_PYTHON" in os.environ)
 """
     done = in_a_new_process(program, PYTHONPATH=os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
-    assert (done.stdout, (tmp_path / "looked").exists()) == ("True False\n", False)
+    assert (done.stdout, (tmp_path / "looked").exists()) == ("True False\n", looks)
 
 
 def test_what_a_killed_process_left_goes_when_the_next_one_starts(tmp_path: Path) -> None:
