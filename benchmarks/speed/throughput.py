@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from bench import WORK, Bench, Measured, interleaved, running, spread, stream, timed
 
 BROKER = WORK / "kafka"
+_LAST_MESSAGE = 5000  # milliseconds without another
 
 
 def to_stream(registry: Path, source: str, sink: str, place: Path) -> list[str]:
@@ -70,34 +72,51 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
     exported = bench.export(registry)
     with Broker(BROKER).running(port=0) as broker:
         topic = fill(broker, bench.images(images))
+        answers: dict[str, Callable[[], dict[str, str]]] = {}
 
-        def streamed(sink: str | None) -> Measured:
+        def to_parquet() -> Measured:
             place = bench.place()
-            sink = sink or f"parquet:{place / 'sink'}"
+            answers["stream to Parquet"] = lambda: _answers(place / "sink" / "predictions")
+            return streamed(f"parquet:{place / 'sink'}", place)
+
+        def to_kafka() -> Measured:
+            target = f"out-{uuid.uuid4().hex[:8]}"
+            answers["stream to Kafka"] = lambda: _answers_on(broker, target)
+            return streamed(f"kafka://{broker}/{target}", bench.place())
+
+        def streamed(sink: str, place: Path) -> Measured:
             return stream(to_stream(registry, f"kafka://{broker}/{topic}", sink, place), place, warm_up)
 
         def twin() -> Measured:
             place = bench.place()
+            answers["kafka-python loop to Parquet"] = lambda: _answers(place / "out")
             command = [*bench.contender("hand_written_kafka.py"), str(exported), f"{broker}/{topic}"]
             shape = ["--processes", "2", "--threads", "1", "--warm-up", str(warm_up)]
             return timed([*command, str(place / "out"), *shape], place, warm_up)
 
         contenders: dict[str, Callable[[], Measured]] = {
-            "stream to Parquet": lambda: streamed(None),
+            "stream to Parquet": to_parquet,
             "kafka-python loop to Parquet": twin,
-            "stream to Kafka": lambda: streamed(f"kafka://{broker}/out-{uuid.uuid4().hex[:8]}"),
+            "stream to Kafka": to_kafka,
         }
         if bench.python is not None:
-            contenders["Quix Streams"] = lambda: quix(bench, exported, broker, topic, images, warm_up)
+
+            def others() -> Measured:
+                target = make_topic(broker, 2)
+                answers["Quix Streams"] = lambda: _by_place(topic, _answers_on(broker, target))
+                return quix(bench, exported, broker, topic, target, images, warm_up)
+
+            contenders["Quix Streams"] = others
         found = interleaved(contenders, rounds, _telling(say))
-    return {"images": images, **_table(found)}
+        ours = answers["stream to Parquet"]()
+        agreement = {name: _agreement(ours, theirs()) for name, theirs in answers.items()}
+    return {"images": images, "agreement": agreement, **_table(found)}
 
 
-def quix(bench: Bench, exported: Path, broker: str, source: str, images: int, warm_up: int) -> Measured:
+def quix(bench: Bench, exported: Path, broker: str, source: str, target: str, images: int, warm_up: int) -> Measured:
     """Its progress is that of the topic that it writes to."""
     from kafka import KafkaConsumer, TopicPartition
 
-    target = make_topic(broker, 2)
     partitions = [TopicPartition(target, number) for number in range(2)]
     consumer = KafkaConsumer(bootstrap_servers=broker)
     progress, deadline = [(0.0, 0)], time.monotonic() + 600
@@ -123,7 +142,7 @@ def make_topic(broker: str, partitions: int) -> str:
 
 
 def fill(broker: str, images: Path, partitions: int = 2) -> str:
-    """A topic with all files of a directory, dealt out to its partitions."""
+    """A topic with all files of a directory, dealt out to its partitions; the key of each is its name."""
     from kafka import KafkaProducer
 
     topic = make_topic(broker, partitions)
@@ -168,11 +187,31 @@ def _table(found: Mapping[str, list[Measured]]) -> dict[str, Any]:
 
 
 def _answers(path: Path) -> dict[str, str]:
-    """The prediction of each image, by its name."""
+    """The prediction of each image, by its `id`, or its name where there is a `path`."""
     table = pq.ParquetDataset(path).read()
-    names = table["id" if "id" in table.column_names else "path"].to_pylist()
-    answers = table["prediction"].to_pylist()
-    return {str(name).rsplit("/", 1)[-1]: str(answer) for name, answer in zip(names, answers, strict=True)}
+    if "id" in table.column_names:
+        names = table["id"].to_pylist()
+    else:
+        names = [path.rsplit("/", 1)[-1] for path in table["path"].to_pylist()]
+    return {name: str(answer) for name, answer in zip(names, table["prediction"].to_pylist(), strict=True)}
+
+
+def _answers_on(broker: str, topic: str) -> dict[str, str]:
+    """The prediction of each image on a topic, by the key of its message."""
+    from kafka import KafkaConsumer
+
+    consumer = KafkaConsumer(
+        topic, bootstrap_servers=broker, auto_offset_reset="earliest", consumer_timeout_ms=_LAST_MESSAGE
+    )
+    answers = {record.key.decode(): str(json.loads(record.value)["prediction"]) for record in consumer}
+    consumer.close()
+    return answers
+
+
+def _by_place(topic: str, answers: Mapping[str, str], partitions: int = 2) -> dict[str, str]:
+    """Answers by `topic/partition/offset`, from those by the name of the file, as `fill` has dealt them out."""
+    numbers = {name: int(name.partition(".")[0]) for name in answers}
+    return {f"{topic}/{n % partitions}/{n // partitions}": answers[name] for name, n in numbers.items()}
 
 
 def _agreement(ours: Mapping[str, str], theirs: Mapping[str, str]) -> float:
