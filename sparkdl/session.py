@@ -37,6 +37,8 @@ LOOPBACK = "127.0.0.1"
 _LOOKED_UP_WITH, _NO_PYTHON = "PYSPARK_DRIVER_PYTHON", "no-python"
 _LONGEST_SOCKET_DIRECTORY = 60  # bytes; the path of a socket has 107, and Spark's names take 42
 _ANOTHER_PLACE = "set TMPDIR to another place"
+SAFE_PATH = ("PYTHONSAFEPATH", "1")
+"""Keeps Python from importing modules of its working directory, which is first on the path of workers (`-m`)."""
 
 JAVA_OPTIONS = f"-Dlog4j2.configurationFile=file:{_LOGGING}"
 """Of every driver that this process starts itself."""
@@ -78,6 +80,9 @@ def spark_session(
 ) -> SparkSession:
     """The session of this process, started if there is none.
 
+    Its Python workers import nothing from the working directory: modules that functions of yours need there are brought
+    by `spark.sparkContext.addPyFile` or `PYTHONPATH`.
+
     Parameters
     ----------
     app
@@ -112,12 +117,21 @@ def spark_session(
     if not submitted:
         settings["spark.driver.extraJavaOptions"] = f"{settings['spark.driver.extraJavaOptions']} {archive}".strip()
         scratch = str(scratch_directory())
-        settings = {"spark.local.dir": scratch, **python_sockets(settings["spark.master"], scratch), **settings}
+        master = settings["spark.master"]
+        settings = {
+            "spark.local.dir": scratch,
+            **python_sockets(master, scratch),
+            **authentication(settings),
+            **settings,
+        }
+        os.environ.setdefault(*SAFE_PATH)  # inherited by the JVM and the Python processes that it starts
         _start_jvm(settings, other_sources=other_sources)
     builder = SparkSession.builder.appName(app)
     for key, value in settings.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    spark.sparkContext.environment.setdefault(*SAFE_PATH)
+    return spark
 
 
 def private_directory(parent: Path) -> Path:
@@ -186,6 +200,23 @@ def python_sockets(master: str, directory: str) -> dict[str, str]:
     if not master.startswith("local") or len(directory) > _LONGEST_SOCKET_DIRECTORY:
         return {}
     return {"spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": directory}
+
+
+def authentication(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings by which a driver whose executors are threads of its own hears nobody else on its ports.
+
+    Spark makes the secret itself, which no other process is given. Without it every user of the machine can read blocks
+    of the block manager, put in others, and send messages to the driver.
+    """
+    master = settings["spark.master"]
+    if "spark.authenticate" in settings or not master.startswith("local") or master.startswith("local-cluster"):
+        return {}
+    return {
+        "spark.authenticate": "true",
+        # In place of DIGEST-MD5; in a driver on its own no byte is ever encrypted.
+        "spark.network.crypto.enabled": "true",
+        "spark.network.crypto.saslFallback": "false",
+    }
 
 
 def _start_jvm(settings: Mapping[str, str], *, other_sources: bool) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from sparkdl.callbacks import require_token
 from sparkdl.errors import SparkdlError
 from sparkdl.predictor import Classifier
 from sparkdl.rejection import Limits
+from sparkdl.session import SAFE_PATH
 from streaming.checkpoint import check_checkpoint, claim_checkpoint, is_claimed
 from streaming.classify import outcomes
 from streaming.client_config import ClientConfig
@@ -96,6 +98,8 @@ class StreamJob:
         self._ended = threading.Event()
         self._raised: SparkdlError | None = None
         self.model = check_request(settings)
+        spark.sparkContext.environment.setdefault(*SAFE_PATH)  # the session may not be one of `spark_session`
+        require_token(spark.sparkContext._gateway)
         self._pace = Pace(settings.max_images_per_trigger)
         self._classifier = self.model.load()
         self._promotions = Promotions(settings.model, self.model)
