@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -157,7 +158,16 @@ def add(path: Path) -> str:
     return "pipeline/extra.py is not part of the model"
 
 
-@pytest.mark.parametrize("harm", [change, remove, add])
+def add_and_state(path: Path) -> str:
+    """A module beside the pipeline, with its digest where the others are."""
+    (path / "traceback.py").write_text("")
+    stated = json.loads((path / "model.json").read_text())
+    stated["files"]["traceback.py"] = hashlib.sha256(b"").hexdigest()
+    (path / "model.json").write_text(json.dumps(stated))
+    return "traceback.py is not part of the model"
+
+
+@pytest.mark.parametrize("harm", [change, remove, add, add_and_state])
 def test_a_file_changed_removed_or_added_is_refused_by_name(
     small: Registry, version: ModelVersion, harm: Callable[[Path], str]
 ) -> None:

@@ -64,9 +64,12 @@ class ModelVersion:
         Raises
         ------
         SparkdlError
-            Naming the first file that differs, is missing, or is not listed; or what `training.stages` refuses.
+            Naming the first file that differs, is missing, is not listed, or lies elsewhere than in the pipeline or the
+            report; or what `training.stages` refuses.
         """
         if self.description:
+            for name in sorted({path.name for path in self.path.iterdir()} - {PIPELINE, MODEL_JSON, REPORT}):
+                raise SparkdlError(f"model {self.name}: {name} is not part of the model")
             stated, present = self.description.get("files"), _digests(self.path)
             if not isinstance(stated, dict):
                 raise SparkdlError(f"model {self.name}: {MODEL_JSON} does not state the digests of its files")
