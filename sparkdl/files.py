@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import stat
 from urllib.parse import quote, unquote_to_bytes
 
 _SCHEME = "file:"
+_EXHAUSTION = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN}
+)
+"""Errors that are not of the one file: too few descriptors, too little memory, a file server that is away."""
 
 
 def origin_of(path: str | os.PathLike[str]) -> str:
@@ -19,9 +26,32 @@ def path_of(origin: str) -> str:
 
 
 def read_beginning(path: str | os.PathLike[str], most: int) -> tuple[bytes | None, int | None]:
-    """At most `most + 1` bytes of a file, and its size in bytes; None for both if there is nothing that can be read."""
+    """At most `most + 1` bytes of a regular file, and its size in bytes; None for both if there is nothing to be read.
+
+    What lies at `path` may have become anything since it was listed: a device, a FIFO that nobody writes to, a link to
+    itself or to a file of the kernel's whose size is 0. None of these is waited for, and no more is read of a file than
+    it has bytes.
+
+    Raises
+    ------
+    OSError
+        If this process or machine lacks what it takes to read any file, so that to try again may help.
+    """
     try:
-        with open(path, "rb") as opened:  # noqa: PTH123 - of a path as text, ten thousand times
-            return opened.read(most + 1), os.fstat(opened.fileno()).st_size
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        with os.fdopen(descriptor, "rb", buffering=0) as opened:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return None, None
+            return _read(opened, min(most + 1, status.st_size)), status.st_size
+    except OSError as error:
+        if error.errno in _EXHAUSTION:
+            raise
         return None, None  # a dead letter: there is nothing that could be tried again
+
+
+def _read(opened: io.FileIO, count: int) -> bytes:
+    content = opened.read(count) or b""
+    while len(content) < count and (more := opened.read(count - len(content))):
+        content += more  # a read of more than 2 GiB, or one that a signal cut short
+    return content
