@@ -62,7 +62,10 @@ class CheckpointLock:
     @staticmethod
     def is_known(checkpoint: Path) -> bool:
         """Whether a stream has had the checkpoint before."""
-        return (checkpoint / _DIRECTORY / _LOCAL).is_file()
+        try:
+            return (checkpoint / _DIRECTORY / _LOCAL).is_file()
+        except PermissionError:
+            return True  # it is another user's
 
     @classmethod
     def acquire(

@@ -116,12 +116,15 @@ class Lease:
         self._number = newest + 1
         self._path = directory / str(self._number)
         try:
-            with os.fdopen(
-                os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o644), "wb"
-            ) as new:
-                new.write(self._record())
+            descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o644)
         except FileExistsError:
             raise HeldError(Holder.parse(_read(self._path))) from None
+        try:
+            with os.fdopen(descriptor, "wb") as new:
+                new.write(self._record())
+        except OSError:
+            self._path.unlink()  # a record that cannot be read would have to be watched
+            raise
         if max(_numbers(directory)) > self._number:  # others came and went while this one watched
             self._path.unlink()
             raise HeldError(Holder.parse(_read(directory / str(max(_numbers(directory))))))

@@ -167,6 +167,18 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_a_full_disk_is_said_and_leaves_nothing_to_wait_for(checkpoint: Path) -> None:
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+    code = f"{limit}; resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n{HOLD}"
+    command = [sys.executable, "-c", code, str(checkpoint), "1"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    failed = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert f"RequestError: --checkpoint: {checkpoint} cannot be written: File too large" in failed.stderr
+    said: list[str] = []
+    CheckpointLock.acquire(checkpoint, tell=said.append).release()
+    assert said == []
+
+
 def test_another_user_can_neither_have_the_lock_nor_hold_it_against_its_owner() -> None:
     with tempfile.TemporaryDirectory() as open_to_all:
         Path(open_to_all).chmod(0o755)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -300,6 +301,19 @@ def test_of_two_checkpoints_that_take_a_new_sink_at_once_one_has_it(spark: Spark
         assert answers.count("") == 1
         owner = "abcd"[answers.index("")]
         assert sum(f"holds batches of another checkpoint ({owner})" in answer for answer in answers) == 3
+
+
+def test_a_sink_without_links_is_taken_exclusively_too(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*paths: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    ParquetSink(spark, str(tmp_path / "sink")).open(OWNER)
+    with pytest.raises(RequestError, match=f"another checkpoint \\({OWNER}\\)"):
+        ParquetSink(spark, str(tmp_path / "sink")).open("other")
+    assert not Files(spark).create(f"{tmp_path}/sink/_checkpoint.json", "third")
 
 
 @pytest.fixture
