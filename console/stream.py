@@ -102,6 +102,13 @@ def stream(
         retries=retries,
         http=http,
     )
+    from streaming.checkpoint_lock import CheckpointLock
+
+    # First of all, so that a second stream is refused before it has loaded anything. Of a checkpoint that is not there
+    # yet later: a request that is refused leaves nothing behind.
+    known = CheckpointLock.is_known(settings.checkpoint)
+    lock = CheckpointLock.acquire(settings.checkpoint, tell=err.print) if known else None
+
     from sparkdl.errors import SparkdlError
     from streaming.connectors import packages_for, stream_conf
     from streaming.failures import with_causes
@@ -113,10 +120,11 @@ def stream(
     check_request(settings)  # what can be refused without Spark is refused before it is started
     if settings.http is not None:
         parse_http(settings.http)
+    lock = lock or CheckpointLock.acquire(settings.checkpoint, tell=err.print)
     addresses = settings.source, settings.sink
     spark = start_spark(conf or (), packages_for(*addresses), stream_conf(*addresses))
     log, metrics = BatchLog(debug=debug), Metrics()
-    job = StreamJob(spark, settings, log, metrics)
+    job = StreamJob(spark, settings, log, metrics, lock=lock)
     stop_on_signals(job)
     with serve(settings.http, job.health, metrics) if settings.http is not None else nullcontext() as http_address:
         job.start()

@@ -28,7 +28,9 @@ CONF = {
     # make fast code does not earn its time. What a micro-batch leaves behind is little.
     "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
     f"-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30{_LAUNCH}",
-    # Spark's choice for a local checkpoint starts `readlink` again and again for each file that it renames.
+    # Spark's choice for a local checkpoint starts `readlink` again and again for each file that it renames. With this
+    # one two drivers that race for a file can both believe to have made it: that there is one driver only is for the
+    # checkpoint's lock to see to (`streaming.checkpoint_lock`).
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),

@@ -16,9 +16,12 @@ _LASTING = (
     "OutOfMemoryError",
     "Incomplete log file",
     "the checkpoint is damaged",
-    "concurrent stream",  # another stream writes to the same checkpoint
+    "concurrent stream",
+    "CONCURRENT_STREAM_LOG_UPDATE",
 )
 """What is the same at the next attempt."""
+
+_CONCURRENT = re.compile(r"concurrent stream|CONCURRENT_STREAM_LOG_UPDATE|CONCURRENT_QUERY")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Failure:
         place = next(filter(is_kafka, (settings.source, settings.sink)), None)
         explained = explain(said, place) if place else None
         lasting = lasts(said) or any(sign in f"{type(error).__name__} {said}" for sign in _LASTING)
+        if _CONCURRENT.search(said):
+            explained = f"another stream writes to checkpoint {settings.checkpoint}: stop one of them"
         return cls(explained or root_cause(said), lasting, said)
 
 

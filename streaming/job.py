@@ -18,6 +18,7 @@ from sparkdl.predictor import Classifier
 from sparkdl.rejection import Limits
 from sparkdl.session import SAFE_PATH
 from streaming.checkpoint import check_checkpoint, claim_checkpoint, is_claimed
+from streaming.checkpoint_lock import CheckpointLock, LostCheckpointError
 from streaming.classify import outcomes
 from streaming.client_config import ClientConfig
 from streaming.events import Batch, Observer
@@ -27,7 +28,7 @@ from streaming.kafka import is_kafka
 from streaming.mending import mend_checkpoint
 from streaming.pace import Pace
 from streaming.promotions import Promotions, RefusedModelError, load_successor
-from streaming.settings import StreamSettings
+from streaming.settings import AfterRead, StreamSettings
 from streaming.sinks import check_sink, open_sink
 from streaming.sources import check_source, close_source, open_source
 from training.confidence import LOWEST
@@ -83,14 +84,18 @@ class StreamJob:
         See `StreamSettings`.
     observers
         Are told of what happens.
+    lock
+        Of the checkpoint, if that has been acquired already. The job releases it when it ends or cannot be made.
 
     Raises
     ------
     RequestError
-        As `check_request` does, and if the sink holds another stream's batches.
+        As `check_request` does, if another stream has the checkpoint, and if the sink holds another one's batches.
     """
 
-    def __init__(self, spark: SparkSession, settings: StreamSettings, *observers: Observer) -> None:
+    def __init__(
+        self, spark: SparkSession, settings: StreamSettings, *observers: Observer, lock: CheckpointLock | None = None
+    ) -> None:
         self.settings = settings
         self._spark = spark
         self._observers = observers
@@ -100,23 +105,38 @@ class StreamJob:
         self.model = check_request(settings)
         spark.sparkContext.environment.setdefault(*SAFE_PATH)  # the session may not be one of `spark_session`
         require_token(spark.sparkContext._gateway)
-        self._pace = Pace(settings.max_images_per_trigger)
-        self._classifier = self.model.load()
-        self._promotions = Promotions(settings.model, self.model)
-        self._sink = open_sink(spark, settings)
-        self._checkpoint_id = claim_checkpoint(settings)
-        self._sink.open(self._checkpoint_id)
-        self._mended = mend_checkpoint(
-            settings.checkpoint, self._sink.is_complete, plans_again=not is_kafka(settings.source)
-        )
+        self._lock = lock or CheckpointLock.acquire(settings.checkpoint)
+        try:
+            self._prepare()
+        except BaseException:
+            self._lock.release()
+            raise
         self._run: _Run | None = None
         self._failures = 0
         self._looked = self._beat = time.monotonic()
         self._waiting_for = ""
 
+    def _prepare(self) -> None:
+        """Opens what belongs to the stream alone."""
+        settings = self.settings
+        self._pace = Pace(settings.max_images_per_trigger)
+        self._classifier = self.model.load()
+        self._promotions = Promotions(settings.model, self.model)
+        self._sink = open_sink(self._spark, settings)
+        self._lock.check()
+        self._checkpoint_id = claim_checkpoint(settings)
+        self._sink.open(self._checkpoint_id, self._check_checkpoint)
+        self._mended = mend_checkpoint(
+            settings.checkpoint, self._sink.is_complete, plans_again=not is_kafka(settings.source)
+        )
+
     def start(self) -> None:
         """Starts the stream in the background."""
-        self._run = self._begin()
+        try:
+            self._run = self._begin()
+        except BaseException:
+            self._lock.release()
+            raise
         for path in self._mended:
             self._tell(lambda observer, path=path: observer.mended(path))  # type: ignore[misc]
         self._tell(lambda observer: observer.started(self.settings, self.model.name))
@@ -153,7 +173,7 @@ class StreamJob:
         return Health(live, not why, why, self.model.name)
 
     def _begin(self) -> _Run:
-        self._check_mark()
+        self._check_checkpoint()
         if self._pace.is_off:
             self._pace.adjust()
         by_origin = self._classifier.fused is not None and not is_kafka(self.settings.source)
@@ -168,10 +188,14 @@ class StreamJob:
                 return below
         return LOWEST
 
-    def _check_mark(self) -> None:
-        """Raises a SparkdlError if the checkpoint is gone: Spark would begin anew in its place, at batch 0."""
+    def _check_checkpoint(self) -> None:
+        """Raises a SparkdlError if the checkpoint is gone, or not this stream's any more.
+
+        Where it is gone, Spark would begin anew in its place, at batch 0.
+        """
         if not is_claimed(self.settings.checkpoint, self._checkpoint_id):
             raise SparkdlError(f"checkpoint {self.settings.checkpoint} is gone: bring it back")
+        self._lock.check()
 
     def _tell(self, event: Callable[[Observer], None]) -> None:
         for observer in self._observers:
@@ -179,7 +203,7 @@ class StreamJob:
 
     def _write(self, rows: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
-        self._check_mark()
+        self._check_checkpoint()
         written = self._sink.write(rows, batch_id)
         self._failures = 0
         if written is not None:
@@ -191,7 +215,9 @@ class StreamJob:
         try:
             while self._go_on():
                 pass
-            close_source(self.settings)
+            if self.settings.after_read is not AfterRead.KEEP:
+                self._lock.check()
+                close_source(self.settings)
             self._tell(lambda observer: observer.ended())
         except SparkdlError as error:
             self._raised = error
@@ -199,6 +225,7 @@ class StreamJob:
             self._raised = SparkdlError(f"the stream failed: {error}")
             self._raised.__cause__ = error
         finally:
+            self._lock.release()
             self._ended.set()
 
     def _go_on(self) -> bool:
@@ -207,6 +234,9 @@ class StreamJob:
         successor: tuple[ModelVersion, Classifier] | None = None
         while self._run.is_active:
             self._beat = time.monotonic()
+            if self._lock.lost is not None:
+                self._run.cut_off()
+                raise self._lock.lost
             self._run.look()
             if successor is None and not self._stopping.is_set():
                 successor = self._successor()
@@ -249,7 +279,9 @@ class StreamJob:
     def _retry(self, error: Exception) -> None:
         """Waits before the next attempt; raises a SparkdlError if there is none to be."""
         try:
-            self._check_mark()
+            self._check_checkpoint()
+        except LostCheckpointError:
+            raise
         except SparkdlError as gone:
             error = gone  # whatever else was missed, it is in there
         failure = Failure.of(error, self.settings)
@@ -320,6 +352,11 @@ class _Run:
         if quiet or self._waits:
             self._left = True
             self._query.stop()
+
+    def cut_off(self) -> None:
+        """Ends the query at once, in the middle of a micro-batch too."""
+        self._left = True
+        self._query.stop()
 
     @property
     def _waits(self) -> bool:

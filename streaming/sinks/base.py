@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -16,12 +17,19 @@ class Written:
     dead_letters: int
 
 
+def always() -> None:
+    """Says that the sink's checkpoint is its stream's: of a sink that nobody else can have."""
+
+
 class Sink(ABC):
     """Takes the outcomes of micro-batches. One sink belongs to one checkpoint."""
 
     @abstractmethod
-    def open(self, checkpoint_id: str) -> None:
+    def open(self, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
         """Prepares the sink for the stream of `checkpoint_id`; called once, before the first `write`.
+
+        `still_ours` raises an error if the stream has lost its checkpoint to another; a sink that promises exactly
+        once asks it directly before a batch is decided.
 
         Raises
         ------

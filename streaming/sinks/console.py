@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from sparkdl.terminal import printable_json
 from streaming.classify import dead_letters, predictions
-from streaming.sinks.base import Sink, Written
+from streaming.sinks.base import Sink, Written, always
 
 
 class ConsoleSink(Sink):
     """Prints each outcome as a JSON object a line on standard output; for looking."""
 
-    def open(self, checkpoint_id: str) -> None:
+    def open(self, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
         pass
 
     def write(self, rows: DataFrame, batch_id: int) -> Written | None:

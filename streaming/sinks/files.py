@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from sparkdl.errors import SparkdlError
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class Files:
@@ -14,7 +22,9 @@ class Files:
 
     def __init__(self, spark: SparkSession) -> None:
         # Asked for by name, a class of the JVM is sought in all its packages, and each time in all of Spark's jars.
-        self._path: Any = spark.sparkContext._jvm.org.apache.hadoop.fs.Path  # type: ignore[union-attr]
+        context: Any = spark.sparkContext
+        self._path: Any = context._jvm.org.apache.hadoop.fs.Path
+        self._context = context
         self._conf = spark._jsc.hadoopConfiguration()
 
     def _open(self, path: str) -> tuple[Any, Any]:
@@ -35,25 +45,60 @@ class Files:
             raise SparkdlError(f"the directory {path} cannot be made")
 
     def rename(self, source: str, target: str) -> None:
+        """Renames a file or a directory that is not empty, to a name that is free; of two who do so one fails.
+
+        Hadoop's own rename does not do for that: it moves `source` into a directory `target` that exists, and on a
+        local disk copies where it cannot rename.
+
+        Raises
+        ------
+        SparkdlError
+            If `source` is gone, `target` exists, or the disk does not let it.
+        """
         system, place = self._open(source)
-        if not system.rename(place, self._path(target)):
-            raise SparkdlError(f"{source} cannot be renamed to {target}")
+        aim = self._path(target)
+        if (local := _local(system, place)) is not None:
+            try:
+                Path(local).rename(str(aim.toUri().getPath()))
+            except OSError as error:
+                raise SparkdlError(f"{source} cannot be renamed to {target}: {error.strerror}") from error
+            return
+        hadoop = self._context._jvm.org.apache.hadoop.fs
+        options = self._context._gateway.new_array(hadoop.Options.Rename, 1)
+        options[0] = hadoop.Options.Rename.NONE
+        try:
+            hadoop.FileContext.getFileContext(system.getUri(), self._conf).rename(place, aim, options)
+        except Py4JJavaError as error:
+            reason = error.java_exception.toString()
+            raise SparkdlError(f"{source} cannot be renamed to {target}: {reason}") from error
 
     def delete(self, path: str) -> None:
         system, place = self._open(path)
         if system.exists(place) and not system.delete(place, True):
             raise SparkdlError(f"{path} cannot be removed")
 
-    def write(self, path: str, text: str) -> None:
-        """A small file, under a temporary name first, so that it is never half there."""
-        partial = f"{path}.partial"
-        system, place = self._open(partial)
-        stream = system.create(place, True)
+    def create(self, path: str, text: str) -> bool:
+        """Makes a small file that is whole as soon as it is there; False if there is one of that name already.
+
+        Of several that do so at once, one makes it.
+        """
+        system, place = self._open(path)
+        if (local := _local(system, place)) is not None:
+            return _create_local(Path(local), text.encode())
+        partial = f"{path}.{uuid4().hex}"
+        stream = system.create(self._path(partial), False)
         try:
             stream.write(text.encode())
         finally:
             stream.close()
-        self.rename(partial, path)
+        try:
+            self.rename(partial, path)
+        except SparkdlError:
+            self.delete(partial)
+            if not self.exists(path):
+                raise
+            return False
+        return True
 
     def read(self, path: str) -> str:
         system, place = self._open(path)
@@ -62,3 +107,29 @@ class Files:
             return bytes(stream.readAllBytes()).decode()
         finally:
             stream.close()
+
+
+def _local(system: Any, place: Any) -> str | None:
+    """The path on this machine's file systems, None if it is on another kind."""
+    return str(place.toUri().getPath()) if system.getUri().getScheme() == "file" else None
+
+
+def _create_local(path: Path, content: bytes) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}-{uuid4().hex}")
+    partial.write_bytes(content)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without links: the name is taken exclusively, and for a moment the file is empty.
+        with suppress(FileExistsError), path.open("xb") as file:
+            file.write(content)
+            return True
+        return False
+    finally:
+        partial.unlink()
+    return True

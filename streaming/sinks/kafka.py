@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -10,7 +12,7 @@ from streaming.client_config import ClientConfig
 from streaming.kafka import KafkaAddress, admin, largest_message, make_topic
 from streaming.message import DEAD_LETTERS_SUFFIX, JSON_TYPE, SCHEMA, Header
 from streaming.rows import PREDICTION
-from streaming.sinks.base import Sink, Written
+from streaming.sinks.base import Sink, Written, always
 
 _OVERHEAD = 64 * 1024  # bytes that the key and headers of a message take at the most
 _LONGEST_DETAIL = 1000  # characters
@@ -42,7 +44,7 @@ class KafkaSink(Sink):
         self._dead_topic = self._topic + DEAD_LETTERS_SUFFIX
         self._largest = max_bytes + _OVERHEAD
 
-    def open(self, checkpoint_id: str) -> None:
+    def open(self, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
         with admin(self._address, self._config) as client:
             make_topic(client, self._topic, {})
             make_topic(client, self._dead_topic, {"max.message.bytes": str(self._largest)})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
+from uuid import uuid4
 
 from py4j.protocol import Py4JJavaError
 from pyspark import StorageLevel
@@ -16,23 +18,27 @@ from sparkdl.errors import RequestError, SparkdlError
 from streaming.classify import dead_letters, predictions
 from streaming.faults import FaultPoint, fault_point
 from streaming.sinks.address import SinkKind, absolute
-from streaming.sinks.base import Sink, Written
+from streaming.sinks.base import Sink, Written, always
 from streaming.sinks.files import Files
 
 PREDICTIONS, DEAD_LETTERS = "predictions", "dead_letters"
 _OWNER = "_checkpoint.json"
 _STAGING = "_staging"
-_READY = "ready="
+_READY, _ATTEMPT = "ready=", "batch="
 
 
 class StagedSink(Sink):
     """A directory whose micro-batches are published from what was staged, and from nothing else.
 
-    A batch is written as Parquet under `DIR/_staging/batch=N`, and becomes decided by one rename, to
+    A batch is written as Parquet under `DIR/_staging/batch=N-ATTEMPT`, and becomes decided by one rename, to
     `DIR/_staging/ready=N`; only then its two parts are brought to their places, dead letters first. A batch that was
     cut off before it was decided is written anew; one that was cut off after is completed from what was staged, at the
     next start or when Spark repeats it. It is never computed again, so that both parts always come from the same
     computation. Needs a file system whose rename of a directory is atomic (a local disk, HDFS).
+
+    No attempt writes where another does. `open` removes what other attempts have staged before it looks for what is
+    decided: after that none of them can decide anything, since what it would rename is gone. What the JVM of a killed
+    driver still writes lies there, in nobody's way, until the next `open`.
 
     `DIR/_checkpoint.json` names the checkpoint whose batch ids are meant.
     """
@@ -46,6 +52,9 @@ class StagedSink(Sink):
         self._root = absolute(root)
         self._staging = f"{self._root}/{_STAGING}"
         self._owner = f"{self._root}/{_OWNER}"
+        self._still_ours: Callable[[], None] = always
+        self._attempt = ""
+        """What was staged last and perhaps not decided."""
         self._decided: dict[int, Written] = {}
         """What was staged here and has not been told of, since publishing failed."""
 
@@ -71,11 +80,15 @@ class StagedSink(Sink):
 
     # --- what all of them do -----------------------------------------------------------------------------------------
 
-    def open(self, checkpoint_id: str) -> None:
+    def open(self, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
         self._checkpoint = checkpoint_id
+        self._still_ours = still_ours
         try:
             self._claim(checkpoint_id)
             self._prepare()
+            for name in self._files.names(self._staging):
+                if name.startswith(_ATTEMPT):
+                    self._files.delete(f"{self._staging}/{name}")
             for name in self._files.names(self._staging):
                 if name.startswith(_READY):
                     self._publish(int(name.removeprefix(_READY)))
@@ -85,19 +98,23 @@ class StagedSink(Sink):
             raise RequestError(f"sink {self._root} cannot be opened: {str(error).splitlines()[0]}") from error
 
     def _claim(self, checkpoint_id: str) -> None:
-        if self._files.exists(self._owner):
-            found = json.loads(self._files.read(self._owner))
-            if found["checkpoint"] != checkpoint_id:
-                raise RequestError(
-                    f"sink {self._root} holds batches of another checkpoint ({found['checkpoint']}); this one is "
-                    f"{checkpoint_id}: use the checkpoint it was written with, or another sink"
-                )
-            if found["kind"] != self.kind:
-                raise RequestError(f"sink {self._root} is {found['kind']}:DIR, not {self.kind}:DIR: use another sink")
-        else:
+        if not self._files.exists(self._owner):
             if self._files.exists(f"{self._root}/{PREDICTIONS}"):
                 raise RequestError(f"sink {self._root} holds predictions that no checkpoint owns: use another sink")
-            self._files.write(self._owner, json.dumps({"checkpoint": checkpoint_id, "kind": self.kind}) + "\n")
+            mark = json.dumps({"checkpoint": checkpoint_id, "kind": self.kind}) + "\n"
+            try:
+                if self._files.create(self._owner, mark):
+                    return
+            except OSError as error:
+                raise RequestError(f"sink {self._root} cannot be opened: {error.strerror}") from error
+        found = json.loads(self._files.read(self._owner))
+        if found["checkpoint"] != checkpoint_id:
+            raise RequestError(
+                f"sink {self._root} holds batches of another checkpoint ({found['checkpoint']}); this one is "
+                f"{checkpoint_id}: use the checkpoint it was written with, or another sink"
+            )
+        if found["kind"] != self.kind:
+            raise RequestError(f"sink {self._root} is {found['kind']}:DIR, not {self.kind}:DIR: use another sink")
 
     def write(self, rows: DataFrame, batch_id: int) -> Written | None:
         if not self._files.exists(self._owner):
@@ -114,8 +131,9 @@ class StagedSink(Sink):
         return f"{self._staging}/{_READY}{batch_id}"
 
     def _stage(self, rows: DataFrame, batch_id: int) -> Written:
-        staged = f"{self._staging}/batch={batch_id}"
-        self._files.delete(staged)
+        if self._attempt:
+            self._files.delete(self._attempt)  # failed
+        staged = self._attempt = f"{self._staging}/{_ATTEMPT}{batch_id}-{uuid4().hex}"
         rows.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated once, by the first of the writes
         counts = Observation()
         try:
@@ -127,13 +145,18 @@ class StagedSink(Sink):
         finally:
             rows.unpersist()
         fault_point(FaultPoint.STAGED)
+        self._still_ours()
         self._files.rename(staged, self._ready(batch_id))
+        self._attempt = ""
         fault_point(FaultPoint.DECIDED)
         return Written(total - failed, failed)
 
     def _publish(self, batch_id: int) -> None:
         """Brings a decided batch to its places; can be cut off and called again at any point."""
         ready = self._ready(batch_id)
+        if self.is_complete(batch_id):
+            self._files.delete(ready)
+            return
         for part, reached in ((DEAD_LETTERS, FaultPoint.HALF_PUBLISHED), (PREDICTIONS, FaultPoint.PUBLISHED)):
             if self._files.exists(f"{ready}/{part}"):
                 self._place(f"{ready}/{part}", part, batch_id)
