@@ -103,7 +103,7 @@ def stream(
         http=http,
     )
     from sparkdl.errors import SparkdlError
-    from streaming.connectors import packages_for, stream_conf
+    from streaming.connectors import connectors_for, stream_conf
     from streaming.failures import with_causes
     from streaming.http import parse_http, serve
     from streaming.job import StreamJob, check_request
@@ -114,7 +114,7 @@ def stream(
     if settings.http is not None:
         parse_http(settings.http)
     addresses = settings.source, settings.sink
-    spark = start_spark(conf or (), packages_for(*addresses), stream_conf(*addresses))
+    spark = start_spark(conf or (), connectors_for(*addresses), stream_conf(*addresses))
     log, metrics = BatchLog(debug=debug), Metrics()
     job = StreamJob(spark, settings, log, metrics)
     stop_on_signals(job)
