@@ -29,9 +29,9 @@ RUN java=$(SPARKDL_CACHE_DIR=/opt/sparkdl/share /opt/sparkdl/bin/python -c \
 # Spark finds among its own jars what it would else fetch at each start. Another repository than Maven Central:
 # --build-arg SPARKDL_MAVEN_REPOSITORY=ADDRESS.
 ARG SPARKDL_MAVEN_REPOSITORY
-COPY locks/spark-jars.lock locks/
-RUN cd / && /opt/sparkdl/bin/python -m console.jars /src/locks/spark-jars.lock \
-    "$(/opt/sparkdl/bin/python -c 'import pyspark; print(*pyspark.__path__)')/jars"
+RUN cd / && /opt/sparkdl/bin/python -m sparkdl.jars \
+    "$(/opt/sparkdl/bin/python -c 'import pyspark; print(*pyspark.__path__)')/jars" \
+    /src/streaming/kafka.lock /src/streaming/delta.lock
 
 # Java maps Spark's classes out of an archive instead of reading each at each start.
 RUN mkdir /opt/cache && { JAVA_HOME=/opt/sparkdl/java SPARKDL_CACHE_DIR=/opt/cache \

@@ -7,7 +7,7 @@ FAULTS := $(BIN)/python benchmarks/faults
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-keras demo test test-slow test-docker faults bench bench-quick lint lock lock-kafka clean
+.PHONY: help install install-keras demo test test-slow test-docker faults bench bench-quick lint lock lock-jars clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,9 +79,10 @@ lock: ## Make the locks anew; needs uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -c locks/core.lock --extra java -o locks/java.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock --group build -o locks/build.lock
 
-lock-kafka: install ## Make the list of Kafka's jars anew
-	$(BIN)/python -m console.jars > locks/.kafka.lock
-	mv locks/.kafka.lock console/kafka.lock
+lock-jars: install ## Make the lists of jars anew: of the local broker, and of Spark's connectors
+	$(BIN)/python -m console.jars broker > locks/.jars.lock && mv locks/.jars.lock console/kafka.lock
+	$(BIN)/python -m console.jars kafka > locks/.jars.lock && mv locks/.jars.lock streaming/kafka.lock
+	$(BIN)/python -m console.jars delta > locks/.jars.lock && mv locks/.jars.lock streaming/delta.lock
 
 clean: ## Remove .venv and what the tools left behind
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis sparkdl-demo spark-warehouse

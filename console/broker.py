@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 import psutil
 
-from console.jars import fetch_jars
+from console.jars import broker_jars
 from console.listeners import CONTROLLER, HOST, choose_ports, listener_settings, ports_in, takes_connections
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.java import ensure_java
@@ -144,7 +144,7 @@ class Broker:
         port
             Of the first listener; 0 for a free one, None for that of last time or else 9092.
         on_progress
-            See `fetch_jars`.
+            See `sparkdl.jars.fetch_jars`.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class Broker:
             ports = choose_ports(self._listeners, port, self._ports())
             settings = {**PROPERTIES, **listener_settings(ports), **self._properties}
             java = ensure_java()
-            jars = fetch_jars(on_progress)
+            jars = broker_jars(on_progress)
             (self.directory / _SETTINGS).write_text("".join(_line(*item) for item in settings.items()), "ascii")
             if not (self.directory / settings["log.dirs"] / "meta.properties").is_file():
                 self._format(_command(java, jars, "kafka.tools.StorageTool"))
@@ -310,7 +310,7 @@ def default_directory() -> Path:
 
 def kafka_tool(name: str, *arguments: str) -> list[str]:
     """The command line of one of Kafka's own programs, such as `org.apache.kafka.tools.TopicCommand`."""
-    return [*_command(ensure_java(), fetch_jars(), name), *arguments]
+    return [*_command(ensure_java(), broker_jars(), name), *arguments]
 
 
 def _command(java: str, jars: Sequence[Path], name: str, heap: str = "256m", more: Sequence[str] = ()) -> list[str]:

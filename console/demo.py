@@ -42,8 +42,9 @@ def demo(
     """Train a model, start a stream, send it 200 unseen images and some broken ones, show what came out."""
     from console.figures import print_figures
     from console.routes import open_route
+    from streaming.connectors import connectors_for
     from streaming.job import StreamJob
-    from streaming.kafka import CONNECTOR
+    from streaming.kafka import SCHEME
     from streaming.settings import StreamSettings
     from training.datasets import open_dataset
     from training.recipes import recipe
@@ -57,7 +58,7 @@ def demo(
     _make_empty(directory)
 
     _step(f"1. Training on {len(known)} of {len(dataset)} images of {len(dataset.classes)} classes from {address}")
-    spark = start_spark(conf or (), (CONNECTOR,) if kafka else ())
+    spark = start_spark(conf or (), connectors_for(SCHEME) if kafka else ())
     with working("training"):
         trained = train(spark, known, recipe("digits", ["copies=0"]), Registry(directory / "models"), seed=seed)
     print_figures(trained.evaluation)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console.output import err, print_json
+from console.output import err, fetching, print_json
 from console.signals import asked_to_end
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ def start(
     The first start fetches Kafka (45 MB) from Maven Central or from SPARKDL_MAVEN_REPOSITORY.
     """
     broker = _broker(directory)
-    with _fetching() as note:
+    with fetching("Kafka") as note:
         if foreground:
             _stay(broker, port, note)
             return
@@ -117,28 +115,3 @@ def _stay(broker: Broker, port: int | None, note: Callable[[int, int], None]) ->
             if broker.status().pid is None:
                 raise SparkdlError(f"the broker has ended: see {broker.log}")
     err.print("Kafka has stopped")
-
-
-@contextmanager
-def _fetching() -> Iterator[Callable[[int, int], None]]:
-    """Shows the download of Kafka, if there is one: a bar at a terminal, one line elsewhere."""
-    columns = (TextColumn("fetching Kafka"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=err, disable=not err.is_terminal)
-    task = bar.add_task("fetching")
-    begun = False
-
-    def note(done: int, total: int) -> None:
-        nonlocal begun
-        if not begun:
-            bar.start()
-            if bar.disable:
-                err.print("fetching Kafka, once")
-        begun = True
-        bar.update(task, completed=done, total=total)
-        if done == total:
-            bar.stop()
-
-    try:
-        yield note
-    finally:
-        bar.stop()

@@ -21,6 +21,8 @@ from sparkdl.terminal import printable, printable_json
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from streaming.connectors import Connector
+
 
 class _HarmlessConsole(Console):
     """A console that shows what a terminal would obey: names come from outside."""
@@ -129,6 +131,33 @@ def progressing() -> Iterator[Callable[[str, int, int], None]]:
         yield tell_bar
 
 
+@contextmanager
+def fetching(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows a download of jars, if there is one: a bar at a terminal, one line elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn(f"fetching {what}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=err, disable=not err.is_terminal)
+    task = bar.add_task("fetching")
+    begun = False
+
+    def note(done: int, total: int) -> None:
+        nonlocal begun
+        if not begun:
+            bar.start()
+            if bar.disable:
+                err.print(f"fetching {what}, once")
+        begun = True
+        bar.update(task, completed=done, total=total)
+        if done == total:
+            bar.stop()
+
+    try:
+        yield note
+    finally:
+        bar.stop()
+
+
 def print_problems(problems: Sequence[str], kind: str = "left out") -> None:
     """Prints the first few lines about images on stderr, and how many there are in all."""
     for problem in problems[:_PROBLEMS]:
@@ -148,11 +177,12 @@ def make_directory(path: Path, flag: str) -> None:
 
 
 def start_spark(
-    conf: Sequence[str] = (), packages: Sequence[str] = (), needed: Mapping[str, str] | None = None
+    conf: Sequence[str] = (), connectors: Sequence[Connector] = (), needed: Mapping[str, str] | None = None
 ) -> SparkSession:
-    """The Spark session of a command, with Maven packages, settings that are needed, and `--conf KEY=VALUE`."""
+    """The Spark session of a command, with connectors, settings that are needed, and `--conf KEY=VALUE`."""
     from sparkdl.errors import RequestError
-    from sparkdl.session import spark_session
+    from sparkdl.jars import session_jars
+    from sparkdl.session import spark_session, takes_jars
 
     settings = dict(needed or {})
     for setting in conf:
@@ -160,5 +190,9 @@ def start_spark(
         if not separator or not key:
             raise RequestError(f"expected --conf KEY=VALUE, received {setting!r}")
         settings[key] = value
-    with working(f"starting Spark{' with ' if packages else ''}{', '.join(packages)}"):
-        return spark_session("sparkdl", settings, packages, other_sources=False)
+    names, locks = [connector.package for connector in connectors], [connector.lock for connector in connectors]
+    if locks and takes_jars(settings):
+        with fetching(", ".join(names)) as note:
+            session_jars(locks, note)
+    with working(f"starting Spark{' with ' if names else ''}{', '.join(names)}"):
+        return spark_session("sparkdl", settings, locks, other_sources=False)

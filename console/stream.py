@@ -110,7 +110,7 @@ def stream(
     lock = CheckpointLock.acquire(settings.checkpoint, tell=err.print) if known else None
 
     from sparkdl.errors import SparkdlError
-    from streaming.connectors import packages_for, stream_conf
+    from streaming.connectors import connectors_for, stream_conf
     from streaming.failures import with_causes
     from streaming.http import parse_http, serve
     from streaming.job import StreamJob, check_request
@@ -122,7 +122,7 @@ def stream(
         parse_http(settings.http)
     lock = lock or CheckpointLock.acquire(settings.checkpoint, tell=err.print)
     addresses = settings.source, settings.sink
-    spark = start_spark(conf or (), packages_for(*addresses), stream_conf(*addresses))
+    spark = start_spark(conf or (), connectors_for(*addresses), stream_conf(*addresses))
     log, metrics = BatchLog(debug=debug), Metrics()
     job = StreamJob(spark, settings, log, metrics, lock=lock)
     stop_on_signals(job)

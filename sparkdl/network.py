@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from sparkdl.backbones import Backbone, backbone
-from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.cache import cache_directory, is_owned, write_atomically
+from sparkdl.errors import RequestError
 from sparkdl.preprocessing import prepend
 from sparkdl.weights import find_weights, sha256
 
@@ -86,29 +84,12 @@ def build_network(spec: NetworkSpec) -> bytes:
     weights = find_weights(network, spec.weights)
     identity = {**asdict(spec), "weights": "published" if weights is None else sha256(weights), "format": _FORMAT}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-    cached = cache_directory() / "networks" / f"{spec.model_name}-{key}.onnx"
-    if cached.is_file():
+    cached = cache_directory("networks") / f"{spec.model_name}-{key}.onnx"
+    if is_owned(cached):
         return cached.read_bytes()
     content: bytes = _compose(network, spec, _body(network, weights, spec)).SerializeToString(deterministic=True)
     write_atomically(cached, content)
     return content
-
-
-def cache_directory() -> Path:
-    """Where made networks are kept: `SPARKDL_CACHE_DIR`, or the user's cache directory."""
-    return Path(os.environ.get("SPARKDL_CACHE_DIR") or platformdirs.user_cache_path("sparkdl-streaming"))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place, so that it can be renamed, and gone if it cannot be.
-        with TemporaryDirectory(dir=path.parent, prefix=".") as directory:
-            partial = Path(directory) / path.name
-            partial.write_bytes(content)
-            partial.replace(path)
-    except OSError as error:
-        raise SparkdlError(f"{path} cannot be written ({error}): set SPARKDL_CACHE_DIR to another directory") from error
 
 
 def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.ModelProto:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkdl.errors import SparkdlError
+from sparkdl.jars import session_jars
 from sparkdl.java import archive_options, ensure_java
-from sparkdl.maven import REPOSITORY_VARIABLE, package_conf, repository
 from sparkdl.terminal import printable
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ LOCAL_DEFAULTS: dict[str, str] = {
 def spark_session(
     app: str,
     conf: Mapping[str, str] | None = None,
-    packages: Sequence[str] = (),
+    locks: Sequence[Path] = (),
     *,
     other_sources: bool = True,
 ) -> SparkSession:
@@ -89,16 +89,16 @@ def spark_session(
         The application's name.
     conf
         Spark settings that override `DEFAULTS` and `LOCAL_DEFAULTS`, `spark.master` among them.
-    packages
-        Maven coordinates of jars that are needed, to a session that has been started already no more added. `conf` may
-        bring them otherwise: as `spark.jars` or `spark.jars.packages`.
+    locks
+        Lists of jars that are needed (`sparkdl.jars`), to a session that has been started already no more added. `conf`
+        may bring them otherwise: as `spark.jars` or `spark.jars.packages`.
     other_sources
         Whether Spark looks for data sources that other packages may bring, as it does by itself.
 
     Raises
     ------
     SparkdlError
-        If there is no Java to run Spark on, or a package cannot be had.
+        If there is no Java to run Spark on, or a jar cannot be had or is another than the list says.
     """
     from pyspark.sql import SparkSession
 
@@ -111,9 +111,8 @@ def spark_session(
         # The one way to tell Spark's UI where to listen, if it is asked for; otherwise on all addresses.
         os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
     conf = conf or {}
-    brought = conf.keys() & {"spark.jars", "spark.jars.packages"}
-    jars = {} if submitted or brought else package_conf(packages)
-    settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **jars, **conf}
+    jars = ",".join(path.as_uri() for path in session_jars(locks)) if locks and takes_jars(conf) else ""
+    settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **({"spark.jars": jars} if jars else {}), **conf}
     if not submitted:
         settings["spark.driver.extraJavaOptions"] = f"{settings['spark.driver.extraJavaOptions']} {archive}".strip()
         scratch = str(scratch_directory())
@@ -132,6 +131,11 @@ def spark_session(
     spark = builder.getOrCreate()
     spark.sparkContext.environment.setdefault(*SAFE_PATH)
     return spark
+
+
+def takes_jars(conf: Mapping[str, str]) -> bool:
+    """Whether a session gets the jars of lists: neither `conf` brings some, nor `spark-submit` does."""
+    return "PYSPARK_GATEWAY_PORT" not in os.environ and conf.keys().isdisjoint({"spark.jars", "spark.jars.packages"})
 
 
 def private_directory(parent: Path) -> Path:
@@ -263,9 +267,8 @@ def _why_not_started(said: list[str], settings: Mapping[str, str]) -> str:
     """The reason in what a JVM said that did not come to be Spark's."""
     if any("unresolved dependency" in line for line in said):
         return (
-            f"{settings.get('spark.jars.packages')} cannot be fetched from {repository()}: without a way there, set "
-            f"{REPOSITORY_VARIABLE} to the address of a mirror, or pass --conf spark.jars=FILE,... with the jars and "
-            "what they need"
+            f"{settings.get('spark.jars.packages')} cannot be fetched: name a repository that has it in "
+            "--conf spark.jars.ivySettings=FILE, or pass --conf spark.jars=FILE,... with the jars and what they need"
         )
     reasons = [line for line in said if "Exception" in line or "Error" in line] or said[-1:]
     return f"Spark did not start: {reasons[0] if reasons else 'its JVM ended at once'}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +21,12 @@ from sparkdl.errors import SparkdlError
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+
+
+LARGEST = 1 << 30
+"""Bytes of a file, and of all tensors that it holds; the weights of EfficientNetLite0 have 19 MB."""
+_DIMENSIONS = 8
+_STEPS = 1_000_000  # of a pickle; the weights of EfficientNetLite0 take 11,327
 
 
 @dataclass(frozen=True)
@@ -37,15 +45,50 @@ class _View:
 
 
 def _view(storage: str, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> _View:
-    return _View(storage, offset, tuple(size), tuple(stride))
+    # What a file says may be nested so deeply that to print it, or to multiply it, would never end.
+    for numbers in ((offset,), size, stride):
+        if type(numbers) is not tuple or len(numbers) > _DIMENSIONS:
+            raise pickle.UnpicklingError("a tensor's sizes are no short list")
+        if any(type(number) is not int or not -(1 << 40) < number < 1 << 40 for number in numbers):
+            raise pickle.UnpicklingError("a tensor's sizes are no numbers that a file has room for")
+    if type(storage) is not str:
+        raise pickle.UnpicklingError("a tensor refers to no storage")
+    return _View(storage, offset, size, stride)
 
 
-class _TensorsOnly(pickle.Unpickler):
-    """An unpickler that knows the four names a state dict is made of and refuses every other."""
+# What PyTorch's legacy format is written with; no step that makes objects of classes, or changes one in place.
+_KNOWN = (
+    *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.POP, pickle.GLOBAL, pickle.REDUCE, pickle.BUILD),
+    *(pickle.BINPERSID, pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET),
+    *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG1),
+    *(pickle.BINUNICODE, pickle.BINFLOAT),
+    *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
+    *(pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS, pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS),
+)
+
+
+class _TensorsOnly(pickle._Unpickler):
+    """An unpickler that knows the four names a state dict is made of and refuses every other.
+
+    It is the one in Python: that in C makes room for as many remembered objects as a number in the file says.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
         self.storages: dict[str, np.dtype[Any]] = {}
+        self._steps = 0
+
+    def _step(self, code: int) -> Callable[[Any], None]:
+        self._steps += 1
+        if self._steps > _STEPS:
+            raise pickle.UnpicklingError(f"it takes more than {_STEPS} steps")
+        if code not in _LOADERS:
+            raise pickle.UnpicklingError(f"{chr(code)!r} is no step of a table of tensors")
+        return _LOADERS[code]
+
+    @property
+    def dispatch(self) -> _Steps:  # type: ignore[override]  # of a table, which is all that it is used as
+        return _Steps(self)
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -54,14 +97,58 @@ class _TensorsOnly(pickle.Unpickler):
             return _view
         if module == "torch" and name in _DTYPES:
             return _StorageType(_DTYPES[name])
-        raise pickle.UnpicklingError(f"{module}.{name} is not part of a table of tensors")
+        raise pickle.UnpicklingError(f"{module[:100]}.{name[:100]} is not part of a table of tensors")
 
     def persistent_load(self, pid: Any) -> str:
         kind, storage_type, key = pid[0], pid[1], pid[2]
-        if kind != "storage" or not isinstance(storage_type, _StorageType):
-            raise pickle.UnpicklingError(f"expected a reference to a storage, received {kind!r}")
+        if type(kind) is not str or kind != "storage" or not isinstance(storage_type, _StorageType):
+            raise pickle.UnpicklingError("expected a reference to a storage")
+        if type(key) is not str:
+            raise pickle.UnpicklingError("expected the key of a storage")
         self.storages[key] = storage_type.dtype
-        return str(key)
+        return key
+
+
+class _Steps:
+    """The table that an unpickler looks a step up in."""
+
+    def __init__(self, unpickler: _TensorsOnly) -> None:
+        self._unpickler = unpickler
+
+    def __getitem__(self, code: int) -> Callable[[Any], None]:
+        return self._unpickler._step(code)
+
+
+def _reduce(unpickler: Any) -> None:
+    """Call one of the two functions; an ordered table comes empty, and is filled by steps of its own."""
+    arguments, function = unpickler.stack.pop(), unpickler.stack[-1]
+    if function is OrderedDict and arguments == ():
+        unpickler.stack[-1] = OrderedDict()
+    elif function is _view and type(arguments) is tuple:
+        unpickler.stack[-1] = _view(*arguments)
+    else:
+        raise pickle.UnpicklingError("it calls what is no function of a table of tensors")
+
+
+def _build(unpickler: Any) -> None:
+    """Leave out the attributes of a table, which PyTorch writes versions to."""
+    unpickler.stack.pop()
+    if type(unpickler.stack[-1]) is not OrderedDict:
+        raise pickle.UnpicklingError("it sets attributes of what is no table")
+
+
+def _set_items(unpickler: Any) -> None:
+    items, table = unpickler.pop_mark(), unpickler.stack[-1]
+    if type(table) not in (dict, OrderedDict):
+        raise pickle.UnpicklingError("it fills what is no table")
+    table.update(zip(items[::2], items[1::2], strict=True))
+
+
+_LOADERS: dict[int, Callable[[Any], None]] = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _KNOWN} | {
+    pickle.REDUCE[0]: _reduce,
+    pickle.BUILD[0]: _build,
+    pickle.SETITEMS[0]: _set_items,
+}
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -73,21 +160,28 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         If the file is missing, is not a legacy checkpoint, or holds anything but tensors.
     """
     try:
-        with path.open("rb") as file:
-            header = [_TensorsOnly(file).load() for _ in range(3)]
-            if header[0] != _MAGIC or header[1] != _PROTOCOL:
-                raise pickle.UnpicklingError("it begins as another format does")
-            unpickler = _TensorsOnly(file)
-            views = unpickler.load()
-            storages = {key: _read_storage(file, unpickler.storages[key]) for key in _TensorsOnly(file).load()}
-        return {name: _tensor(view, storages[view.key]) for name, view in views.items() if isinstance(view, _View)}
+        with path.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST >> 30} GiB")
+        file = io.BytesIO(content)  # which reads no more than there is, whatever a length in it says
+        header = [_TensorsOnly(file).load() for _ in range(3)]
+        if header[:2] != [_MAGIC, _PROTOCOL]:
+            raise pickle.UnpicklingError("it begins as another format does")
+        unpickler = _TensorsOnly(file)
+        views = {name: view for name, view in unpickler.load().items() if isinstance(view, _View)}
+        keys = _TensorsOnly(file).load()
+        storages = {key: _read_storage(file, unpickler.storages[key]) for key in keys}
+        if sum(math.prod(view.size) * storages[view.key].itemsize for view in views.values()) > LARGEST:
+            raise ValueError(f"its tensors have more than {LARGEST >> 30} GiB")
+        return {name: _tensor(view, storages[view.key]) for name, view in views.items()}
     except Exception as error:  # a damaged pickle can raise anything
-        raise SparkdlError(f"{path}: cannot be read as a legacy PyTorch checkpoint: {error}") from error
+        raise SparkdlError(f"{path}: cannot be read as a legacy PyTorch checkpoint: {str(error)[:300]}") from error
 
 
 def _read_storage(file: IO[bytes], dtype: np.dtype[Any]) -> NDArray[Any]:
     count = int.from_bytes(file.read(8), "little", signed=True)
-    content = file.read(max(count, 0) * dtype.itemsize)
+    content = file.read(min(max(count, 0) * dtype.itemsize, LARGEST))
     if len(content) != count * dtype.itemsize:
         raise ValueError(f"expected {count} elements, received {len(content)} bytes, then the end of the file")
     return np.frombuffer(content, dtype)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from uuid import uuid4
 
 from sparkdl.errors import RequestError
+from streaming.entries import FAULTS, parse, read_entry, write_entry
 from streaming.settings import StreamSettings
 from streaming.sinks import sink_identity
 from streaming.sources import source_identity
 
 FORMAT = 1
 _FILE = "sparkdl.json"
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
 _PROGRESS = ("files", "offsets")
 
 
@@ -28,14 +32,16 @@ def check_checkpoint(settings: StreamSettings) -> str | None:
     mark = directory / _FILE
     if directory.exists() and not directory.is_dir():
         raise RequestError(f"--checkpoint: expected a directory, received the file {directory}")
-    if not mark.is_file():
+    if not os.path.lexists(mark):
         if directory.is_dir() and any(not path.name.startswith(".") for path in directory.iterdir()):
             raise RequestError(f"--checkpoint: {directory} holds something else than a checkpoint of this program")
         return None
     try:
-        theirs = json.loads(mark.read_text())
+        theirs = parse(read_entry(mark))
         identity = str(theirs["id"])
-    except (ValueError, KeyError, TypeError) as error:
+        if not _IDENTITY.fullmatch(identity):  # it becomes part of names
+            raise ValueError(f"{identity[:100]!r} is no id of a checkpoint")
+    except FAULTS as error:
         raise RequestError(f"--checkpoint: {mark} cannot be read: {error}") from error
     if not any((directory / name).exists() for name in _PROGRESS):
         return identity  # claimed by a stream that never started, so that it may become another's
@@ -51,11 +57,10 @@ def check_checkpoint(settings: StreamSettings) -> str | None:
 def claim_checkpoint(settings: StreamSettings) -> str:
     """The id of the checkpoint directory, which is made if it is new, and marked as this stream's."""
     identity = check_checkpoint(settings) or uuid4().hex
-    partial = settings.checkpoint / f".{_FILE}-{identity}"
     try:
         settings.checkpoint.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({**_fingerprint(settings), "id": identity}, indent=2) + "\n")
-        partial.replace(settings.checkpoint / _FILE)
+        content = json.dumps({**_fingerprint(settings), "id": identity}, indent=2) + "\n"
+        write_entry(settings.checkpoint / _FILE, content, partial=f".{_FILE}-{identity}")
     except OSError as error:
         raise RequestError(f"--checkpoint: {settings.checkpoint} cannot be written: {error.strerror}") from error
     return identity
@@ -64,8 +69,8 @@ def claim_checkpoint(settings: StreamSettings) -> str:
 def is_claimed(directory: Path, identity: str) -> bool:
     """Whether the checkpoint `identity` is (still) in `directory`."""
     try:
-        return bool(json.loads((directory / _FILE).read_text())["id"] == identity)
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(parse(read_entry(directory / _FILE))["id"] == identity)
+    except FAULTS:
         return False
 
 

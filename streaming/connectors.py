@@ -1,10 +1,15 @@
-"""What a Spark session has to be started with for a stream: jars and settings."""
+"""What a Spark session has to be started with for a stream: jars and settings.
+
+`kafka.lock` and `delta.lock` beside this module list the jars that a connector needs besides Spark's own, with their
+digests; `make lock-jars` makes them.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sparkdl.session import JAVA_OPTIONS
 from streaming import delta, kafka
@@ -12,10 +17,11 @@ from streaming import delta, kafka
 
 @dataclass(frozen=True)
 class Connector:
-    """A Maven package with the Spark settings that it needs, and the addresses that need both."""
+    """A Maven package, the list of its jars, the Spark settings that it needs, and the addresses that need it."""
 
     serves: Callable[[str], bool]
     package: str
+    lock: Path
     conf: dict[str, str] = field(default_factory=dict)
 
 
@@ -44,18 +50,23 @@ CONF = {
 }
 """Of every stream."""
 
-CONNECTORS = (Connector(kafka.is_kafka, kafka.CONNECTOR), Connector(delta.is_delta, delta.PACKAGE, delta.CONF))
+_HERE = Path(__file__).parent
+CONNECTORS = (
+    Connector(kafka.is_kafka, kafka.CONNECTOR, _HERE / "kafka.lock"),
+    Connector(delta.is_delta, delta.PACKAGE, _HERE / "delta.lock", delta.CONF),
+)
 
 
-def packages_for(*addresses: str) -> tuple[str, ...]:
-    """The Maven coordinates of what `addresses` need; none for directories of files."""
-    return tuple(connector.package for connector in _needed(addresses))
+def connectors_for(*addresses: str) -> list[Connector]:
+    """The connectors that `addresses` need; none for directories of files."""
+    return [connector for connector in CONNECTORS if any(map(connector.serves, addresses))]
+
+
+def locks_for(*addresses: str) -> list[Path]:
+    """The lists of the jars that `addresses` need, for `spark_session`."""
+    return [connector.lock for connector in connectors_for(*addresses)]
 
 
 def stream_conf(*addresses: str) -> dict[str, str]:
     """The Spark settings of a stream between `addresses`, static ones among them."""
-    return CONF | {key: value for connector in _needed(addresses) for key, value in connector.conf.items()}
-
-
-def _needed(addresses: tuple[str, ...]) -> list[Connector]:
-    return [connector for connector in CONNECTORS if any(map(connector.serves, addresses))]
+    return CONF | {key: value for connector in connectors_for(*addresses) for key, value in connector.conf.items()}

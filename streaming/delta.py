@@ -14,20 +14,6 @@ CONF: dict[str, str] = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     # The state of a table is put together in so many partitions; the default, 50, suits tables of millions of files.
     "spark.databricks.delta.snapshotPartitions": "2",
-    # What Delta asks for and Spark brings, in other versions: 80 MB that would never be loaded.
-    "spark.jars.excludes": ",".join(
-        f"{group}:*"
-        for group in (
-            "org.apache.hadoop",
-            "org.apache.parquet",
-            "org.apache.logging.log4j",
-            "com.fasterxml.jackson.core",
-            "com.fasterxml.jackson.datatype",
-            "com.google.code.findbugs",
-            "org.roaringbitmap",
-            "org.slf4j",
-        )
-    ),
 }
 
 

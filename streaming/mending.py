@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from sparkdl.errors import RequestError
+from streaming.entries import check_tree, parse, read_entry, write_entry
 
 _OFFSETS, _COMMITS, _METADATA = "offsets", "commits", "metadata"
 
@@ -34,12 +35,14 @@ def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, pla
     Raises
     ------
     RequestError
-        If images could be lost by it.
+        If images could be lost by it, or something in the checkpoint is no entry of a stream.
     """
+    if checkpoint.is_dir():
+        check_tree(checkpoint)
     removed: list[Path] = []
     for log in (_COMMITS, _OFFSETS):
         last = max(_entries(checkpoint / log), default=None)
-        if last is None or _is_whole((checkpoint / log / str(last)).read_bytes()):
+        if last is None or _is_whole(_content(checkpoint / log / str(last))):
             continue
         path = checkpoint / log / str(last)
         committed = (checkpoint / _COMMITS / str(last)).is_file() and checkpoint / _COMMITS / str(last) not in removed
@@ -53,15 +56,23 @@ def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, pla
         path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
         path.unlink()
     metadata = checkpoint / _METADATA
-    if metadata.is_file() and not _is_json(metadata.read_bytes()):
+    if metadata.is_file() and not _is_json(_content(metadata)):
         metadata.with_name(f".{_METADATA}.crc").unlink(missing_ok=True)
-        metadata.write_text(json.dumps({"id": str(uuid4())}))  # of the query; nothing here depends on it
+        # Of the query; nothing here depends on it.
+        write_entry(metadata, json.dumps({"id": str(uuid4())}), partial=f".{_METADATA}.new")
         removed.append(metadata)
     return removed
 
 
 def _entries(log: Path) -> list[int]:
     return [int(path.name) for path in log.glob("[0-9]*") if path.name.isdecimal()] if log.is_dir() else []
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_entry(path)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"--checkpoint: {path} cannot be read: {error}") from error
 
 
 def _is_whole(content: bytes) -> bool:
@@ -72,7 +83,7 @@ def _is_whole(content: bytes) -> bool:
 
 def _is_json(content: bytes) -> bool:
     try:
-        json.loads(content)
+        parse(content)
     except ValueError:
         return False
     return True

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
 
 from sparkdl.errors import RequestError
+from streaming.entries import FAULTS, parse, read_entry
 from streaming.seen import Seen, damaged
 from streaming.watched import WatchedFile
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def check_archive(watched: Path, archive: Path) -> None:
@@ -54,8 +57,8 @@ def logs_complete(checkpoint: Path) -> int:
         return 0
     noted = checkpoint / "offsets" / str(max(complete))
     try:
-        return int(json.loads(noted.read_text().splitlines()[-1])["logs"])
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        return int(parse(read_entry(noted).splitlines()[-1])["logs"])
+    except FAULTS as error:
         raise damaged(noted, str(error)) from error
 
 
@@ -99,19 +102,26 @@ class Removal:
 
     def _remove(self, file: WatchedFile) -> bool:
         """Whether the file stays where it is, as one that was read."""
-        path = self._watched / file.name
+        name = PurePosixPath(file.name)
         try:
-            if not file.is_same(path.stat()):
-                return False
-            if self._archive:
-                move(path, self._archive / file.name, file.modified_ns)
-            elif file.size > self._max_bytes or not os.access(path, os.R_OK):
-                return True  # it was not read as a whole
-            else:
-                path.unlink()
-        except (FileNotFoundError, NotADirectoryError):
-            if os.path.lexists(path):
-                raise
+            with _folder(self._watched, name.parent) as folder:
+                try:
+                    if not file.is_same(os.stat(name.name, dir_fd=folder)):
+                        return False
+                    if self._archive:
+                        with _folder(self._archive, name.parent, make=True) as place:
+                            move(name.name, folder, place, file.modified_ns)
+                    elif file.size > self._max_bytes or not os.access(name.name, os.R_OK, dir_fd=folder):
+                        return True  # it was not read as a whole
+                    else:
+                        os.unlink(name.name, dir_fd=folder)
+                except (FileNotFoundError, NotADirectoryError):
+                    if _is_there(name.name, folder):
+                        raise
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if isinstance(error, _NoFolderError):
+                return False  # the folder that it was in is gone, or a link has taken its place
+            raise
         return False
 
     def _tell(self, error: OSError) -> None:
@@ -122,22 +132,71 @@ class Removal:
             BatchLog().not_removed("archived" if self._archive else "deleted", str(error))
 
 
-def move(source: Path, target: Path, number: int) -> None:
-    """Renames a file on its file system; where the name is taken it gets `number` too, and never replaces a file."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for name in _names(target.name, number):
-        place = target.with_name(name)
+class _NoFolderError(FileNotFoundError):
+    """A folder below the watched directory is none any more."""
+
+
+@contextmanager
+def _folder(root: Path, path: PurePosixPath, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of the folder `path` below `root`, come to without following a link below `root`.
+
+    Who can write to a watched directory could else exchange a folder for a link, and have files elsewhere removed, or
+    put elsewhere.
+    """
+    if make:
+        root.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(root, _FOLDER)
+        for part in path.parts:
+            outer = descriptor
+            try:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=outer)
+                descriptor = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=outer)
+            finally:
+                os.close(outer)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if make:
+            raise OSError(error.errno, f"{root / path} is no directory, or a link is on the way to it") from error
+        raise _NoFolderError(*error.args) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def move(name: str, source: int, target: int, number: int) -> None:
+    """Renames a file from one open folder to another on its file system.
+
+    Where the name is taken it gets `number` too, and never replaces a file.
+    """
+    for other in _names(name, number):
         try:
-            os.link(source, place, follow_symlinks=False)  # unlike a rename, fails where the name is taken
+            # Unlike a rename, fails where the name is taken.
+            os.link(name, other, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
         except FileExistsError:
-            if not os.path.samestat(source.lstat(), place.lstat()):  # else the process died before it removed `source`
+            ours, theirs = (
+                os.stat(entry, dir_fd=folder, follow_symlinks=False)
+                for entry, folder in ((name, source), (other, target))
+            )
+            if not os.path.samestat(ours, theirs):  # else the process died before it removed `name`
                 continue
         except OSError:  # a file system without links, or a file that is not ours
-            if os.path.lexists(place):
+            if _is_there(other, target):
                 continue
-            source.rename(place)
+            os.rename(name, other, src_dir_fd=source, dst_dir_fd=target)
             return
-        source.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=source)
         return
 
 

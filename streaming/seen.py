@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sparkdl.errors import SparkdlError
+from streaming.entries import FAULTS, LARGEST, checked_name, parse, read_entry, write_entry
 from streaming.watched import WatchedFile
 
 RETAINED = 100
@@ -188,13 +189,16 @@ class Seen:
 def _files(value: Any) -> list[WatchedFile]:
     if not isinstance(value, list):
         raise TypeError("expected a list of files")
-    return [WatchedFile(str(name), int(size), int(modified_ns), int(inode)) for name, size, modified_ns, inode in value]
+    return [
+        WatchedFile(checked_name(name), int(size), int(modified_ns), int(inode))
+        for name, size, modified_ns, inode in value
+    ]
 
 
-def _read(path: Path, parse: Callable[[Any], _T]) -> _T:
+def _read(path: Path, make: Callable[[Any], _T]) -> _T:
     try:
-        return parse(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return make(parse(read_entry(path, LARGEST)))
+    except FAULTS as error:
         raise damaged(path, str(error)) from error
 
 
@@ -211,12 +215,7 @@ def _write(path: Path, value: object) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
         _sync(path.parent.parent)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_entry(path, json.dumps(value), partial=f".{path.name}.{os.getpid()}")
     _sync(path.parent)
 
 

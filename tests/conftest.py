@@ -38,7 +38,7 @@ def spark() -> Iterator[SparkSession]:
     ]  # classifiers are fitted
     needed = {key: value for connector in CONNECTORS for key, value in connector.conf.items()}
     try:
-        session = spark_session("tests", needed | settings, [connector.package for connector in CONNECTORS])
+        session = spark_session("tests", needed | settings, [connector.lock for connector in CONNECTORS])
     except SparkdlError as error:
         if os.environ.get("CI") == "true":
             raise  # nothing that can run there is skipped
@@ -61,9 +61,9 @@ def delta_spark(spark: SparkSession) -> SparkSession:
 
 
 def _with(spark: SparkSession, package: str) -> SparkSession:
-    # What the JVM was started with: a session's own settings are changed by whoever asks for the session again.
-    packages = spark.sparkContext.getConf().get("spark.jars.packages", "")
-    need(package in packages, f"{package} could not be fetched: see the warning")
+    _, artifact, version = package.split(":")
+    jars = spark.sparkContext.getConf().get("spark.jars", "")
+    need(f"/{artifact}-{version}.jar" in jars, f"{package} could not be fetched: see the warning")
     return spark
 
 

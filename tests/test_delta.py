@@ -24,7 +24,7 @@ from console.main import run
 from producer.replay import replay_to_directory, sequence
 from sparkdl.rejection import Limits
 from streaming.classify import outcomes
-from streaming.connectors import packages_for, stream_conf
+from streaming.connectors import connectors_for, stream_conf
 from streaming.delta import CONF, PACKAGE
 from streaming.delta_reader import DeltaReader
 from streaming.predictions import ParquetReader
@@ -257,11 +257,11 @@ def test_a_directory_is_of_one_kind(delta_spark: SparkSession, written: Path) ->
 
 
 def test_only_delta_addresses_ask_for_delta() -> None:
-    assert packages_for("in", "delta:out") == (PACKAGE,)
+    assert [connector.package for connector in connectors_for("in", "delta:out")] == [PACKAGE]
     assert CONF.items() <= stream_conf("in", "delta:out").items()
-    assert packages_for("delta", "parquet:delta:") == ()
+    assert connectors_for("delta", "parquet:delta:") == []
     assert CONF.keys().isdisjoint(stream_conf("kafka://h:1/t", "out"))
-    assert len(packages_for("kafka://h:1/t", "delta:out")) == 2
+    assert len(connectors_for("kafka://h:1/t", "delta:out")) == 2
 
 
 def test_a_session_without_delta_is_told_what_to_start_it_with() -> None:

@@ -1,4 +1,4 @@
-"""Promises of `console.jars`: Kafka's jars are fetched once, and none is used that is not the one on the list."""
+"""Promises of `sparkdl.jars`: jars are fetched once, and none is used that is not the one on the list."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from console.jars import KAFKA, fetch_jars, jars_directory, locked_jars
+from console.jars import KAFKA, LOCK, broker_jars, jars_directory
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.maven import REPOSITORY_VARIABLE
+from sparkdl.jars import REPOSITORY_VARIABLE, read_list
 from sparkdl.weights import sha256
 
 
@@ -22,7 +22,7 @@ from sparkdl.weights import sha256
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Maven repository on disk that holds Kafka's jars."""
     root = tmp_path_factory.mktemp("repository")
-    for jar, file in zip(locked_jars(), fetch_jars(), strict=True):
+    for jar, file in zip(read_list(LOCK), broker_jars(), strict=True):
         place = root / jar.path
         place.parent.mkdir(parents=True)
         place.symlink_to(file)
@@ -46,7 +46,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_list_names_each_jar_once_with_a_digest_and_no_address() -> None:
-    jars = locked_jars()
+    jars = read_list(LOCK)
     assert len({jar.name for jar in jars}) == len(jars)
     assert {len(jar.sha256) for jar in jars} == {64}
     assert f"kafka_2.13-{KAFKA}.jar" in {jar.name for jar in jars}
@@ -57,47 +57,47 @@ def test_all_jars_are_fetched_once_and_then_without_any_request(
     repository: Path, empty: Path, nobody: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, int]] = []
-    total = len(locked_jars())
+    total = len(read_list(LOCK))
     handler = partial(SilentHandler, directory=str(repository))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         with monkeypatch.context() as patch:
             patch.setenv(REPOSITORY_VARIABLE, f"http://127.0.0.1:{server.server_port}/")
-            fetched = fetch_jars(lambda done, of: seen.append((done, of)))
+            fetched = broker_jars(lambda done, of: seen.append((done, of)))
         server.shutdown()
 
     assert seen == [(done, total) for done in range(total + 1)]
-    assert [sha256(path) for path in fetched] == [jar.sha256 for jar in locked_jars()]
-    assert {path.name for path in empty.iterdir()} == {jar.name for jar in locked_jars()}
-    assert fetch_jars(lambda done, of: seen.append((done, of))) == fetched  # from the repository that is not there
+    assert [sha256(path) for path in fetched] == [jar.sha256 for jar in read_list(LOCK)]
+    assert {path.name for path in empty.iterdir()} == {jar.name for jar in read_list(LOCK)}
+    assert broker_jars(lambda done, of: seen.append((done, of))) == fetched  # from the repository that is not there
     assert len(seen) == total + 1
 
 
 def test_a_jar_that_differs_from_the_list_is_refused_by_name_and_not_kept(
     repository: Path, empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jar = locked_jars()[5]
+    jar = read_list(LOCK)[5]
     tampered = tmp_path / "tampered"
     shutil.copytree(repository, tampered)
     with (tampered / jar.path).open("ab") as file:
         file.write(b"one byte more")
     monkeypatch.setenv(REPOSITORY_VARIABLE, tampered.as_uri())
     with pytest.raises(SparkdlError, match=rf"^{jar.name} from file://.* is refused: its SHA-256 is .*{jar.sha256}"):
-        fetch_jars()
+        broker_jars()
     assert not (empty / jar.name).exists()
 
     monkeypatch.setenv(REPOSITORY_VARIABLE, repository.as_uri())
-    fetch_jars()
+    broker_jars()
     (empty / jar.name).write_bytes(b"put there by somebody")
     with pytest.raises(SparkdlError, match=rf"{jar.name} is refused: .* delete it, and it is fetched again$"):
-        fetch_jars()
+        broker_jars()
     (empty / jar.name).unlink()
-    assert sha256(fetch_jars()[5]) == jar.sha256
+    assert sha256(broker_jars()[5]) == jar.sha256
 
 
 def test_without_a_network_it_is_said_what_to_do(empty: Path, nobody: None) -> None:
     with pytest.raises(SparkdlError) as error:
-        fetch_jars()
+        broker_jars()
     words = str(error.value)
     assert "Connection refused" in words
     assert f"set {REPOSITORY_VARIABLE} to a Maven repository that can be reached, or put the jars" in words
@@ -108,7 +108,7 @@ def test_without_a_network_it_is_said_what_to_do(empty: Path, nobody: None) -> N
 def test_an_address_that_is_none_is_refused(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(REPOSITORY_VARIABLE, "ftp://mirror")
     with pytest.raises(RequestError, match=r"expected an https, http or file address, received 'ftp://mirror'$"):
-        fetch_jars()
+        broker_jars()
 
 
 class SilentHandler(SimpleHTTPRequestHandler):

@@ -19,8 +19,9 @@ from images import noise
 from pooling import adaptive_mean
 
 from sparkdl.backbones import backbone
+from sparkdl.cache import cache_directory
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.network import NetworkSpec, build_network, cache_directory, pooling_matrix
+from sparkdl.network import NetworkSpec, build_network, pooling_matrix
 from sparkdl.weights import find_weights
 
 SMALL = NetworkSpec("EfficientNetLite0", (32, 32), ("block2",), "average")
@@ -109,9 +110,9 @@ def test_processes_that_make_a_network_at_once_leave_one_whole_file(cache: Path)
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SPARKDL_CACHE_DIR", str(tmp_path / "elsewhere"))
-    assert cache_directory() == tmp_path / "elsewhere"
+    assert cache_directory("x") == tmp_path / "elsewhere" / "x"
     monkeypatch.delenv("SPARKDL_CACHE_DIR")
-    assert cache_directory().name == "sparkdl-streaming"
+    assert cache_directory("x").parent.name == "sparkdl-streaming"
 
 
 def test_a_cache_that_cannot_be_written_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

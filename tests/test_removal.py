@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparkdl.errors import RequestError, SparkdlError
-from streaming.removal import Removal, check_archive, logs_complete, move
+from streaming.removal import Removal, check_archive, logs_complete
 from streaming.seen import Seen
 from streaming.watched import list_files
 
@@ -83,7 +83,8 @@ def test_a_move_that_was_cut_off_in_the_middle_is_ended(watched: Path, archive: 
     source = put(watched / "a.png")
     archive.mkdir()
     (archive / "a.png").hardlink_to(source)
-    move(source, archive / "a.png", 1)
+    seen = read_all(watched)
+    Removal(watched, archive, MAX_BYTES).sweep(seen, 1)
     assert (contents(watched), contents(archive)) == ({}, {"a.png": b"x"})
 
 
@@ -172,6 +173,37 @@ def test_a_file_that_cannot_be_removed_is_told_of_once_and_the_stream_goes_on(
     said = json.loads(line)
     assert (said["level"], said["event"]) == ("warning", "a file could not be archived")
     assert str(archive) in said["why"]
+
+
+# --- who can write to the watched directory ----------------------------------------------------------------------
+
+
+def test_nothing_is_removed_through_a_link_that_took_the_place_of_a_folder(
+    watched: Path, removal: Removal, tmp_path: Path
+) -> None:
+    mine = put(watched / "deep" / "7" / "a.png", b"same")
+    theirs = put(tmp_path / "elsewhere" / "7" / "a.png", b"same")
+    os.utime(theirs, ns=(0, mine.stat().st_mtime_ns))
+    seen = read_all(watched)
+    (watched / "deep").rename(tmp_path / "away")
+    (watched / "deep").symlink_to(tmp_path / "elsewhere")
+    removal.sweep(seen, 1)
+    assert theirs.read_bytes() == b"same"
+    assert "deep/7/a.png" not in seen
+
+
+def test_nothing_is_archived_through_a_link_in_the_archive(
+    watched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(watched / "7" / "a.png")
+    (tmp_path / "elsewhere").mkdir()
+    (watched / ".archive").mkdir()
+    (watched / ".archive" / "7").symlink_to(tmp_path / "elsewhere")
+    seen = read_all(watched)
+    Removal(watched, watched / ".archive", MAX_BYTES).sweep(seen, 1)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (watched / "7" / "a.png").read_bytes() == b"x"
+    assert ".archive/7 is no directory, or a link is on the way to it" in capsys.readouterr().err
 
 
 # --- what is complete --------------------------------------------------------------------------------------------

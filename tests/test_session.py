@@ -126,27 +126,34 @@ def test_workers_elsewhere_or_too_deep_in_directories_are_spoken_to_by_tcp(
 def test_a_package_is_fetched_without_a_word() -> None:
     done = in_a_new_process(
         "from sparkdl.session import spark_session\n"
-        "from streaming.kafka import CONNECTOR\n"
-        "spark = spark_session('quiet', packages=[CONNECTOR])\n"
+        "from streaming.connectors import locks_for\n"
+        "spark = spark_session('quiet', locks=locks_for('kafka://a:1/b'))\n"
         "print(spark.readStream.format('kafka').option('kafka.bootstrap.servers', 'a:1').option('subscribe', 'b')"
         ".load().columns[:2])"
     )
     assert (done.stdout, done.stderr) == ("['key', 'value']\n", "")
 
 
-def test_a_package_that_cannot_be_fetched_gets_a_line_that_says_what_to_do(tmp_path: Path) -> None:
+def test_a_package_of_the_users_that_cannot_be_fetched_gets_a_line_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "ivy.xml").write_text(
+        '<ivysettings><settings defaultResolver="one"/>'
+        '<resolvers><ibiblio name="one" m2compatible="true" root="http://127.0.0.1:1/maven2"/></resolvers></ivysettings>'
+    )
+    conf = {
+        "spark.jars.ivy": str(tmp_path),
+        "spark.jars.ivySettings": str(tmp_path / "ivy.xml"),
+        "spark.jars.packages": "org.example:nothing:1",
+    }
     done = in_a_new_process(
         "from sparkdl.session import spark_session\n"
         "from sparkdl.errors import SparkdlError\n"
         "try:\n"
-        f"    spark_session('offline', {{'spark.jars.ivy': {str(tmp_path)!r}}}, ['org.example:nothing:1'])\n"
+        f"    spark_session('offline', {conf})\n"
         "except SparkdlError as error:\n"
         "    print(error)",
-        SPARKDL_MAVEN_REPOSITORY="http://127.0.0.1:1/maven2",
     )
     assert done.stdout == (
-        "org.example:nothing:1 cannot be fetched from http://127.0.0.1:1/maven2: without a way there, set "
-        "SPARKDL_MAVEN_REPOSITORY to the address of a mirror, or pass --conf spark.jars=FILE,... with the jars and "
-        "what they need\n"
+        "org.example:nothing:1 cannot be fetched: name a repository that has it in --conf spark.jars.ivySettings=FILE, "
+        "or pass --conf spark.jars=FILE,... with the jars and what they need\n"
     )
     assert done.stderr == ""

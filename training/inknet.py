@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sparkdl.cache import cache_directory, make_directory
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.inknet import SIDE
-from sparkdl.network import cache_directory
 
 WEIGHTS = "weights.npz"
 STATE = "state.keras"
@@ -70,8 +70,8 @@ def train_inknet(
     digest = hashlib.sha256(json.dumps(request).encode())
     for array in (squares, labels, held_out):
         digest.update(np.ascontiguousarray(array).data)
-    place = cache_directory() / "training" / digest.hexdigest()[:32]
-    place.mkdir(parents=True, exist_ok=True)
+    place = cache_directory("training") / digest.hexdigest()[:32]
+    make_directory(place)
     weights = place / WEIGHTS
     if not weights.is_file():
         np.save(place / "squares.npy", squares)

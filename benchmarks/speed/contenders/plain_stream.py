@@ -12,13 +12,13 @@ import argparse
 def with_defaults(chosen: argparse.Namespace) -> None:
     from pyspark.sql import SparkSession
 
-    from sparkdl.maven import package_conf
-    from streaming.kafka import CONNECTOR
+    from sparkdl.jars import session_jars
+    from streaming.connectors import locks_for
+    from streaming.kafka import SCHEME
 
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    for key, value in package_conf([CONNECTOR]).items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    jars = session_jars(locks_for(SCHEME))
+    spark = builder.config("spark.jars", ",".join(path.as_uri() for path in jars)).getOrCreate()
     records = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", chosen.broker)
@@ -42,7 +42,7 @@ def with_ours(chosen: argparse.Namespace) -> None:
 
     from sparkdl.session import spark_session
     from streaming.client_config import ClientConfig
-    from streaming.connectors import packages_for, stream_conf
+    from streaming.connectors import locks_for, stream_conf
     from streaming.kafka import KafkaAddress
     from streaming.settings import StreamSettings
     from streaming.sinks.kafka import KafkaSink
@@ -50,7 +50,7 @@ def with_ours(chosen: argparse.Namespace) -> None:
 
     source, sink = f"kafka://{chosen.broker}/{chosen.source}", f"kafka://{chosen.broker}/{chosen.target}"
     settings = StreamSettings.read(source=source, sink=sink, checkpoint=chosen.checkpoint)
-    spark = spark_session("plain", stream_conf(source, sink), packages_for(source, sink))
+    spark = spark_session("plain", stream_conf(source, sink), locks_for(source, sink))
     rows = open_source(spark, settings, 1024).select(
         "id",
         "origin",

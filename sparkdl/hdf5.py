@@ -1,0 +1,116 @@
+"""Files of Keras weights from anywhere: what they may hold, looked at before Keras opens them."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+LARGEST = 2 << 30
+"""Bytes that all arrays of a file may have, unpacked; the largest network, with its top, has 0.6 GB."""
+_MOST = 100_000  # objects in a file; Xception has 300
+_INSIDE = "model.weights.h5"
+_FILTERS = {1, 2, 3}  # of HDF5 itself: deflate, shuffle, checksum; others are libraries that it would load
+# Where HDF5 looks for such libraries, and that it does not.
+ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_PLUGIN_PATH": os.devnull}
+
+
+def weights_only(path: Path, directory: Path) -> Path:
+    """Return a file of nothing but arrays: `path`, or what a `.keras` archive holds, unpacked into `directory`.
+
+    Raises
+    ------
+    ValueError
+        If it holds what reaches outside of it, runs something, or takes more memory than any network needs.
+    OSError
+        If it cannot be read.
+    zipfile.BadZipFile
+        If it is named as an archive, and is none.
+    """
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            if _INSIDE not in archive.namelist():
+                raise ValueError(f"the archive has no {_INSIDE}")
+            inside = archive.getinfo(_INSIDE)
+            if inside.file_size > LARGEST:
+                raise ValueError(f"{_INSIDE} is larger than {LARGEST >> 30} GiB")
+            path = directory / _INSIDE
+            with archive.open(inside) as packed, path.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
+    check(path)
+    return path
+
+
+def check(path: Path) -> None:
+    """Ask whether a file of HDF5 holds arrays of numbers and names of bounded size, and nothing outside of it.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    OSError
+        If it is no such file.
+    """
+    import h5py
+
+    seen = set[Any]()
+    size = 0
+    with h5py.File(path, "r") as file:
+        groups = [file]
+        while groups:
+            group = groups.pop()
+            _check_attributes(group)
+            for name in group:
+                link = group.get(name, getlink=True)
+                if not isinstance(link, h5py.HardLink):
+                    raise ValueError(f"{_short(name)} is a link")
+                thing = group[name]
+                place = h5py.h5o.get_info(thing.id).addr
+                if place in seen:
+                    continue
+                seen.add(place)
+                if len(seen) > _MOST:
+                    raise ValueError(f"it has more than {_MOST} parts")
+                if isinstance(thing, h5py.Group):
+                    groups.append(thing)
+                elif isinstance(thing, h5py.Dataset):
+                    _check_array(thing)
+                    size += math.prod(thing.shape or ()) * thing.dtype.itemsize
+                    if size > LARGEST:
+                        raise ValueError(f"its arrays have more than {LARGEST >> 30} GiB")
+                else:
+                    raise ValueError(f"{_short(name)} is no array")
+
+
+def _check_array(array: Any) -> None:
+    name = _short(array.name)
+    if array.external:
+        raise ValueError(f"{name} lies in another file")
+    if array.is_virtual:
+        raise ValueError(f"{name} is put together of others")
+    if array.dtype.kind not in "fiub" or array.dtype.metadata:
+        raise ValueError(f"{name} is no array of numbers")
+    settings = array.id.get_create_plist()
+    used = {settings.get_filter(index)[0] for index in range(settings.get_nfilters())}
+    if used - _FILTERS:
+        raise ValueError(f"{name} is packed in a way that HDF5 does not know itself")
+    _check_attributes(array)
+
+
+def _check_attributes(thing: Any) -> None:
+    """Refuse attributes that refer to something, or that are longer than any list of names."""
+    import h5py
+
+    for name in thing.attrs:
+        attribute = h5py.h5a.open(thing.id, name.encode())
+        if attribute.dtype.kind == "O" and h5py.check_string_dtype(attribute.dtype) is None:
+            raise ValueError(f"the attribute {_short(name)} is neither numbers nor text")
+        if math.prod(attribute.shape) * attribute.dtype.itemsize > LARGEST >> 5:
+            raise ValueError(f"the attribute {_short(name)} is too long")
+
+
+def _short(name: str | None) -> str:
+    return repr((name or "")[:100])
