@@ -44,6 +44,7 @@ _REASONS = (
 )
 """What a decoder may say of an image; the other reasons are for others to give."""
 _IMAGE = -1  # what an outcome has instead of the number of a reason
+_NOTHING = -2  # what it has where nothing is written yet
 _NULL = -1  # the length of a payload that is null
 
 _COUNT, _BEGUN, _DONE, _GRAY = range(4)
@@ -160,13 +161,15 @@ class Exchange:
             count = min(len(payloads), MOST_IMAGES)
         self._counters[_COUNT], self._counters[_BEGUN], self._counters[_DONE] = count, 0, 0
         self._counters[_GRAY] = gray
+        np.frombuffer(self._memory, np.int64, 4 * count, _OUTCOMES_AT)[::4] = _NOTHING
         self._count, self._gray = count, gray
         return count
 
     def read(self) -> Answer:
-        """What is done of the request."""
+        """What is done of the request; nothing where the counts make no sense."""
         said = self.progress()
-        done, begun = min(max(said.done, 0), self._count), min(max(said.begun, 0), self._count)
+        makes_sense = Progress().may_become(said, self._count)
+        done = said.done if makes_sense else 0
         outcomes = np.frombuffer(self._memory, np.int64, 4 * done, _OUTCOMES_AT).reshape(-1, 4).copy()
         kinds, shapes = outcomes[:, 0], outcomes[:, 1:]
         is_image = kinds == _IMAGE
@@ -185,8 +188,8 @@ class Exchange:
             shapes[:count],
             self._pixels[: int(ends[count - 1]) if count else 0],
             rejected,
-            in_image=begun > count,
-            is_sound=count == done and Progress().may_become(said, self._count),
+            in_image=makes_sense and said.begun > count,
+            is_sound=makes_sense and count == done,
         )
 
     def _rejected(self, index: int, kind: int, length: int) -> Rejected:
