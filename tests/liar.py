@@ -6,6 +6,7 @@ system that knows none of that. As a program: `liar.py LIE CONFINED` and the arg
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import subprocess
@@ -166,6 +167,10 @@ def _cuts_the_memory(exchange: Exchange, _: int, __: str) -> None:
     _hang()
 
 
+def _crashes(*_: object) -> None:
+    ctypes.string_at(0)
+
+
 def _imports(*_: object) -> None:
     import mailbox
 
@@ -205,6 +210,7 @@ LIES: dict[str, Callable[[Exchange, int, str], None]] = {
     "opens": _opens,
     "writes": _writes,
     "cuts_the_memory": _cuts_the_memory,
+    "crashes": _crashes,
     "imports": _imports,
     "always_ends": _leave,
 }
