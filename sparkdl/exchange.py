@@ -4,21 +4,27 @@
 
 All parts have fixed sizes and places. The memory is a file without a name; its pages are taken when they are written,
 so a batch of small images touches little of it.
+
+The decoder may have been taken over by an image, and can write what it likes into all of it at any time. So the worker
+keeps to itself what it asked for, reads each value once, and checks the copy that it then uses.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
+import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
-from sparkdl.pixels import MOST_PIXELS, Pixels
+from sparkdl.pixels import MOST_PIXELS, MOST_SIDE, Pixels
 from sparkdl.rejection import MAX_DETAIL, Reason, Rejected
 
 MOST_IMAGES = 1024
@@ -28,8 +34,17 @@ PIXEL_BYTES = 64 * 2**20
 _LEAST_PAYLOAD_BYTES = 16 * 2**20
 _MOST_PICTURE = 3 * MOST_PIXELS
 _DETAIL_BYTES = 4 * MAX_DETAIL  # in UTF-8
-_REASONS = tuple(Reason)
+_REASONS = (
+    Reason.EMPTY,
+    Reason.TOO_MANY_BYTES,
+    Reason.TOO_MANY_PIXELS,
+    Reason.UNSUPPORTED_FORMAT,
+    Reason.TRUNCATED,
+    Reason.CORRUPT,
+)
+"""What a decoder may say of an image; the other reasons are for others to give."""
 _IMAGE = -1  # what an outcome has instead of the number of a reason
+_NOTHING = -2  # what it has where nothing is written yet
 _NULL = -1  # the length of a payload that is null
 
 _COUNT, _BEGUN, _DONE, _GRAY = range(4)
@@ -45,17 +60,59 @@ _PAYLOADS_AT = _DETAILS_AT + MOST_IMAGES * _DETAIL_BYTES
 def make_file(max_bytes: int) -> IO[bytes]:
     """An unnamed file for exchanges of payloads of up to `max_bytes`."""
     file: IO[bytes]
-    if hasattr(os, "memfd_create"):
-        file = os.fdopen(os.memfd_create("sparkdl-decoder"), "r+b")
+    size = _PAYLOADS_AT + _payload_room(max_bytes) + PIXEL_BYTES
+    if sys.platform == "linux":
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        file = os.fdopen(os.memfd_create("sparkdl-decoder", flags), "r+b")
+        file.truncate(size)
+        # Of a file that was cut, the pages behind its end kill whoever reads them.
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     else:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as its decoder
-    file.truncate(_PAYLOADS_AT + _payload_room(max_bytes) + PIXEL_BYTES)
+        file.truncate(size)
     return file
 
 
 def _payload_room(max_bytes: int) -> int:
     # One byte more than admitted, so that the decoder sees that a payload is too long.
     return max(max_bytes + 1, _LEAST_PAYLOAD_BYTES)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the decoder says it has come with a request: images whose outcome is there, images that it has begun."""
+
+    done: int = 0
+    begun: int = 0
+
+    def may_become(self, later: Progress, count: int) -> bool:
+        """Whether an honest decoder of `count` images can say `later` after this."""
+        return self.done <= later.done and self.begun <= later.begun and later.done <= later.begun <= count
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is there of a request.
+
+    Attributes
+    ----------
+    shapes
+        int64 [N, 3]: height, width, channels of each of the first N images; 0, 0, 0 of one that was refused.
+    pixels
+        Those of all N, one after the other.
+    rejected
+        Why images were refused, by their index.
+    in_image
+        Whether the decoder says that it has begun one more.
+    is_sound
+        Whether all that the decoder has said makes sense; else N ends where it does not.
+    """
+
+    shapes: npt.NDArray[np.int64]
+    pixels: memoryview
+    rejected: dict[int, Rejected]
+    in_image: bool
+    is_sound: bool
 
 
 class Exchange:
@@ -74,18 +131,19 @@ class Exchange:
         self._payloads = self._view[_PAYLOADS_AT : _PAYLOADS_AT + self._payload_room]
         self._pixels = self._view[_PAYLOADS_AT + self._payload_room :]
         self._used = 0
-
-    @property
-    def begun(self) -> int:
-        """Images of the request that the decoder has begun."""
-        return self._counters[_BEGUN]
-
-    @property
-    def done(self) -> int:
-        """Images of the request whose outcome is there."""
-        return self._counters[_DONE]
+        self._count, self._gray = 0, False
 
     # The worker's part.
+
+    @property
+    def count(self) -> int:
+        """Images of the request."""
+        return self._count
+
+    def progress(self) -> Progress:
+        """What the decoder says at this moment."""
+        done = self._counters[_DONE]  # first: the other one is never behind it
+        return Progress(done, self._counters[_BEGUN])
 
     def fill(self, payloads: Sequence[memoryview | None], *, gray: bool = False) -> int:
         """A request of as many of `payloads` as there is room for, at least one, in gray or not; how many they are."""
@@ -103,28 +161,38 @@ class Exchange:
             count = min(len(payloads), MOST_IMAGES)
         self._counters[_COUNT], self._counters[_BEGUN], self._counters[_DONE] = count, 0, 0
         self._counters[_GRAY] = gray
+        np.frombuffer(self._memory, np.int64, 4 * count, _OUTCOMES_AT)[::4] = _NOTHING
+        self._count, self._gray = count, gray
         return count
 
-    def read(self) -> tuple[npt.NDArray[np.int64], memoryview, dict[int, Rejected]]:
-        """What is done: a shape [height, width, channels] an image, all their pixels in a row, and what was refused.
-
-        Of a decoder whose memory was overwritten it ends before the first outcome that makes no sense.
-        """
-        outcomes = np.frombuffer(self._memory, np.int64, 4 * self._counters[_COUNT], _OUTCOMES_AT).reshape(-1, 4)
-        outcomes = outcomes[: max(self.done, 0)]
-        kinds, shapes = outcomes[:, 0], outcomes[:, 1:].copy()
+    def read(self) -> Answer:
+        """What is done of the request; nothing where the counts make no sense."""
+        said = self.progress()
+        makes_sense = Progress().may_become(said, self._count)
+        done = said.done if makes_sense else 0
+        outcomes = np.frombuffer(self._memory, np.int64, 4 * done, _OUTCOMES_AT).reshape(-1, 4).copy()
+        kinds, shapes = outcomes[:, 0], outcomes[:, 1:]
         is_image = kinds == _IMAGE
-        images = ((shapes > 0) & (shapes <= MOST_PIXELS)).all(axis=1) & np.isin(shapes[:, 2], (1, 3))
-        refusals = (kinds >= 0) & (kinds < len(_REASONS)) & (shapes[:, 0] >= 0) & (shapes[:, 0] <= _DETAIL_BYTES)
+        heights, widths, channels = shapes.T
+        images = (heights > 0) & (widths > 0) & (np.maximum(heights, widths) <= MOST_SIDE)
+        images &= (channels == 1) | ((channels == 3) & (not self._gray))
+        images[images] &= heights[images] * widths[images] <= MOST_PIXELS
+        refusals = (kinds >= 0) & (kinds < len(_REASONS)) & (heights >= 0) & (heights <= _DETAIL_BYTES)
         ends = np.cumsum(np.where(is_image & images, shapes.prod(axis=1), 0))
         sound = np.where(is_image, images, refusals) & (ends <= PIXEL_BYTES)
         count = len(sound) if sound.all() else int(np.argmin(sound))
-        refused = {int(index): self._rejected(int(index)) for index in np.flatnonzero(~is_image[:count])}
+        refused = np.flatnonzero(~is_image[:count]).tolist()
+        rejected = {index: self._rejected(index, int(kinds[index]), int(heights[index])) for index in refused}
         shapes[~is_image] = 0
-        return shapes[:count], self._pixels[: int(ends[count - 1]) if count else 0], refused
+        return Answer(
+            shapes[:count],
+            self._pixels[: int(ends[count - 1]) if count else 0],
+            rejected,
+            in_image=makes_sense and said.begun > count,
+            is_sound=makes_sense and count == done,
+        )
 
-    def _rejected(self, index: int) -> Rejected:
-        kind, length, _, _ = _OUTCOME.unpack_from(self._memory, _OUTCOMES_AT + index * _OUTCOME.size)
+    def _rejected(self, index: int, kind: int, length: int) -> Rejected:
         start = _DETAILS_AT + index * _DETAIL_BYTES
         return Rejected(_REASONS[kind], bytes(self._view[start : start + length]).decode("utf-8", "replace"))
 

@@ -1,9 +1,12 @@
 """The worker's side of the decoder process: one process a worker, so that an image that kills it costs one image.
 
-A Spark worker starts its decoder (`sparkdl.decoder`) at its first image and keeps it. A batch goes there and back in
-shared memory (`sparkdl.exchange`) with one small message each way. A decoder that dies is replaced; the image that it
-was in is tried once more alone, because whoever killed it may have meant another. A decoder that is in one image for
-longer than `Limits.timeout` is killed.
+A Spark worker starts a template at its first image, forks its decoder from it (`sparkdl.decoder`) and keeps both. A
+batch goes there and back in shared memory (`sparkdl.exchange`) with one small message each way. A decoder that dies is
+replaced; the image that it was in is tried once more alone, because whoever killed it may have meant another. A decoder
+that is in one image for longer than `sparkdl.patience` allows is killed.
+
+A decoder that was taken over by an image may say anything. What contradicts itself ends it, as a crash in the image
+that it was in; it can hold its worker no longer than an image can that is slow, and neither end nor raise in it.
 
 Memory: a decoder has about 35 MB, and while it decodes at most `memory_for(limits)` more, which is enforced; the
 shared memory is at most `sparkdl.exchange.PIXEL_BYTES` and one longest payload. With the default limits that is 1.6 GB
@@ -18,31 +21,29 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from sparkdl.decoder import ASK, DONE, FAILED, MOST_SAID
+from sparkdl.decoder_process import PROGRAM, DecoderProcess
 from sparkdl.errors import SparkdlError
-from sparkdl.exchange import Exchange, make_file
+from sparkdl.exchange import Answer, Exchange, Progress, make_file
+from sparkdl.patience import Patience
 from sparkdl.pixels import Pixels
 from sparkdl.rejection import Limits, Reason, Rejected
 
-_START_SECONDS = 60.0
-_LEAVE_SECONDS = 5.0
-_MOST_ENDS = 3
-"""Decoders in a row that may end without being in an image."""
-# A decoder works on one image at a time; numpy would make room for a thread a core.
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_TRIES = 3
+"""Decoders in a row that may fail to decode what needs no decoding, before it is this machine that is to blame."""
 _BYTES_A_PIXEL = 24
 _MEMORY_BESIDE = 128 * 2**20
 _LOOKS = 20  # at the decoder's progress, until it is too late
 _LONGEST_LOOK = 0.5  # seconds
+_NONSENSE = FAILED + b"what it says of its progress makes no sense"
 
 
 def memory_for(limits: Limits) -> int:
@@ -71,6 +72,12 @@ class Decoded:
     pixels: bytearray
     rejected: dict[int, Rejected]
 
+    def take(self, row: int, answer: Answer) -> None:
+        """Notes the outcomes of the images from `row` on."""
+        self.shapes[row : row + len(answer.shapes)] = answer.shapes
+        self.pixels += answer.pixels
+        self.rejected.update({row + index: why for index, why in answer.rejected.items()})
+
     def images(self) -> list[Pixels]:
         """The images that were not refused, in order, as views of `pixels`."""
         flat = np.frombuffer(self.pixels, np.uint8)
@@ -97,29 +104,44 @@ class Decoder:
         As for `sparkdl.decoding.decode`; and `timeout`, how long one image may take.
     memory
         Bytes that the process may take beyond what it has at its start. Default: `memory_for(limits)`.
+    program
+        Of the template; for tests, see `sparkdl.decoder_process.PROGRAM`.
     """
 
-    def __init__(self, limits: Limits, memory: int | None = None) -> None:
+    def __init__(self, limits: Limits, memory: int | None = None, program: Sequence[str] = PROGRAM) -> None:
         self.limits = limits
-        self.starts = 0
-        """Processes that were started."""
         self.owner = os.getpid()
         self._memory = memory_for(limits) if memory is None else memory
-        self._file = make_file(limits.max_bytes)
-        self._exchange = Exchange(self._file.fileno(), limits.max_bytes)
+        self._program = program
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._patience = Patience(limits.timeout, limits.shrinks)
+        self._share_memory()
+
+    def _share_memory(self) -> None:
+        self._file = make_file(self.limits.max_bytes)
+        self._exchange = Exchange(self._file.fileno(), self.limits.max_bytes)
+        numbers = (self.limits.max_bytes, self.limits.max_pixels, self._memory)
+        self._process = DecoderProcess(self._file.fileno(), numbers, self._program)
+
+    @property
+    def starts(self) -> int:
+        """Decoders that were forked."""
+        return self._process.forks
 
     @property
     def pid(self) -> int | None:
         """The process that decodes, if there is one."""
-        return self._process.pid if self._process else None
+        return self._process.pid
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether the system calls of the process that decodes are filtered."""
+        return self._process.is_filtered
 
     @property
     def begun(self) -> int:
         """How many images the process has begun, of those that it was asked for last."""
-        return self._exchange.begun
+        return self._exchange.progress().begun
 
     def decode(self, payloads: Sequence[memoryview | None], *, gray: bool = False) -> Decoded:
         """The outcome of each payload, as of `sparkdl.decoding.decode` with `reduce` and `gray`.
@@ -127,7 +149,7 @@ class Decoder:
         Raises
         ------
         SparkdlError
-            If no decoder can be started, or each ends before it begins an image.
+            If no decoder can be started, or none decodes anything.
         """
         with self._lock:
             return self._decode(payloads, gray)
@@ -135,119 +157,118 @@ class Decoder:
     def close(self) -> None:
         """Ends the process; another call of `decode` starts one again."""
         with self._lock:
-            if self._process:
-                self._end(_End(Reason.DECODER_CRASHED, "closed"))
+            self._process.close()
 
     def _decode(self, payloads: Sequence[memoryview | None], gray: bool) -> Decoded:
         decoded = Decoded(np.zeros((len(payloads), 3), np.int64), bytearray(), {})
-        row, blameless = 0, 0
-        first: _End | None = None  # how the decoder ended when it was in image `row` for the first time
+        row, one_by_one = 0, False
+        first: _End | None = None  # how the decoder ended that had image `row` for the first time
         while row < len(payloads):
-            end = self._ask(payloads[row : row + 1 if first else None], gray)
-            shapes, pixels, rejected = self._exchange.read()
-            decoded.shapes[row : row + len(shapes)] = shapes
-            decoded.pixels += pixels
-            decoded.rejected.update({row + index: why for index, why in rejected.items()})
-            row += len(shapes)
-            if len(shapes):
-                first, blameless = None, 0
-            if end is None and not 0 < len(shapes) == self._exchange.done:
+            end = self._ask(payloads[row : row + 1 if first or one_by_one else None], gray)
+            answer = self._exchange.read()
+            decoded.take(row, answer)
+            row += len(answer.shapes)
+            if len(answer.shapes):
+                first = None
+            if end is None and not (len(answer.shapes) and answer.is_sound and not answer.in_image):
                 end = self._end(_End(Reason.DECODER_CRASHED, "the decoder's answer makes no sense"))
-            if end is None:
+            if end is None or row == len(payloads):
                 continue
-            if self._exchange.begun == len(shapes):
-                blameless += 1
-                if blameless == _MOST_ENDS:
-                    raise SparkdlError(f"the decoder process ends before it decodes anything: {end.words}")
-            elif end.reason is Reason.DECODER_CRASHED and first is None:
-                first = end
+            if first:
+                if not answer.in_image:
+                    self._check_that_it_works()
+                decoded.rejected[row] = Rejected(end.reason, f"{first.words}, alone again: {end.words}")
+            elif answer.in_image and end.reason is Reason.DECODER_TIMEOUT:
+                decoded.rejected[row] = Rejected(end.reason, end.words)
             else:
-                words = f"{first.words}, alone again: {end.words}" if first else end.words
-                decoded.rejected[row] = Rejected(end.reason, words)
-                row, first = row + 1, None
+                # If it was in no image, or says so, any of those that follow may have brought it down.
+                first, one_by_one = end, one_by_one or not answer.in_image
+                continue
+            row, first = row + 1, None
         return decoded
+
+    def _check_that_it_works(self) -> None:
+        """Raises a SparkdlError if a decoder cannot even say that nothing is no image."""
+        words = ""
+        for _ in range(_TRIES):
+            end = self._ask([None], gray=False)
+            if end is None and self._exchange.read().rejected:
+                return
+            end = end or self._end(_End(Reason.DECODER_CRASHED, "the decoder's answer makes no sense"))
+            words = end.words
+        raise SparkdlError(f"the decoder process ends before it decodes anything: {words}")
 
     def _ask(self, payloads: Sequence[memoryview | None], gray: bool) -> _End | None:
         """Has the decoder work on as many of `payloads` as there is room for; how it ended, if it did."""
-        control = self._control or self._start()
-        self._exchange.fill(payloads, gray=gray)
         try:
-            control.send(b".")
-            return None if self._answers(control) else self._end()
-        except ConnectionError:
-            return self._end()
-        except TimeoutError:
-            return self._end(_End(Reason.DECODER_TIMEOUT, f"not decoded within {self.limits.timeout:g} s"))
+            link = self._process.link or self._process.fork()
+            self._exchange.fill(payloads, gray=gray)
+            try:
+                link.sendall(ASK)
+                said = self._hear(link)
+            except ConnectionError:
+                return self._end()
+            except TimeoutError as error:
+                return self._end(_End(Reason.DECODER_TIMEOUT, str(error)))
         except BaseException:
             # It would go on with these images and answer to the next ones.
-            self._end(_End(Reason.DECODER_CRASHED, "interrupted"))
+            self._process.close()
             raise
+        if said == DONE:
+            return None
+        return self._end(None if not said else _End(Reason.DECODER_CRASHED, _words_of(said)))
 
-    def _answers(self, control: socket.socket) -> bool:
-        """Whether the decoder answered, and not ended; a TimeoutError if it is too long in one image."""
+    def _hear(self, link: socket.socket) -> bytes:
+        """What the decoder said, nothing if it ended; a TimeoutError if it is too long in an image."""
         # What counts are looks that saw no progress, not a clock: a machine that was asleep is no decoder that hangs.
-        look = min(self.limits.timeout / _LOOKS, _LONGEST_LOOK)
-        looks, progress = 0, (0, 0)
+        limit, held, progress = self._patience.limit(time.monotonic()), 0.0, Progress()
         poll = select.poll()
-        poll.register(control, select.POLLIN)
-        while not poll.poll(1000 * look):
-            now = (self._exchange.begun, self._exchange.done)
-            looks, progress = (looks + 1 if now == progress else 0), now
-            if looks * look >= self.limits.timeout:
-                raise TimeoutError
-        return bool(control.recv(1))
-
-    def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        numbers = (self._file.fileno(), os.getpid(), self.limits.max_bytes, self.limits.max_pixels, self._memory)
-        with theirs:
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "sparkdl.decoder", *map(str, numbers)],
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    pass_fds=(self._file.fileno(),),
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ONE_THREAD},
-                    start_new_session=True,  # Ctrl-C at the terminal is the driver's business
-                )
-            except OSError as error:
-                ours.close()
-                raise SparkdlError(f"the decoder process cannot be started: {error}") from error
-        self._control = ours
-        self.starts += 1
-        ours.settimeout(_START_SECONDS)
+        poll.register(link, select.POLLIN)
         try:
-            ready = bool(ours.recv(1))
-        except (ConnectionError, TimeoutError):
-            ready = False
-        ours.settimeout(None)
-        if not ready:
-            raise SparkdlError(f"the decoder process did not start: {self._end().words}")
-        return ours
+            while not poll.poll(1000 * (look := min(limit / _LOOKS, _LONGEST_LOOK))):
+                now = self._exchange.progress()
+                if now == progress:
+                    held += look
+                    if held >= limit:
+                        raise TimeoutError(self._lateness(limit))
+                    continue
+                if not progress.may_become(now, self._exchange.count):
+                    return _NONSENSE
+                self._note(held, limit)
+                limit, held, progress = self._patience.limit(time.monotonic()), 0.0, now
+            return link.recv(MOST_SAID)
+        finally:
+            self._note(held, limit)
+
+    def _note(self, held: float, limit: float) -> None:
+        self._patience = self._patience.after(held, limit, time.monotonic())
+
+    def _lateness(self, limit: float) -> str:
+        if limit >= self.limits.timeout:
+            return f"not decoded within {limit:g} s"
+        return (
+            f"not decoded within {limit:.2g} s, instead of {self.limits.timeout:g} s, since images before it were slow"
+        )
 
     def _end(self, end: _End | None = None) -> _End:
-        """Ends the process, if it has not ended; `end`, or how it did end."""
-        process, control = self._process, self._control
-        assert process  # started
-        assert control
-        assert process.stderr
-        self._process = self._control = None
-        control.close()
-        if end is None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_LEAVE_SECONDS)
-        process.kill()
-        said = process.stderr.read().decode("utf-8", "replace")
-        process.stderr.close()
-        code = process.wait()
-        if said:
-            sys.stderr.write(said)
+        """Ends the decoder, if it has not ended; `end`, or how it did end."""
+        code = self._process.end(at_once=end is not None)
+        if code is None:
+            # Whatever still runs keeps the old memory.
+            starts = self._process.forks
+            self._share_memory()
+            self._process.forks = starts
         if end is not None:
             return end
-        how = _signal_name(-code) if code < 0 else f"exit code {code}"
-        last = said.strip().splitlines()[-1:]
-        return _End(Reason.DECODER_CRASHED, ": ".join([f"the decoder ended by {how}", *last]))
+        how = _signal_name(-code) if code is not None and code < 0 else f"exit code {code}"
+        return _End(Reason.DECODER_CRASHED, f"the decoder ended by {how}")
+
+
+def _words_of(said: bytes) -> str:
+    """What a decoder said that is no answer, as the beginning of a detail."""
+    if not said.startswith(FAILED):
+        return "the decoder's answer makes no sense"
+    return f"the decoder failed: {said[1:].decode('utf-8', 'replace')}"
 
 
 def _signal_name(number: int) -> str:

@@ -33,8 +33,8 @@ MEANINGS = MappingProxyType(
         Reason.UNSUPPORTED_FORMAT: "not PNG, JPEG, BMP, GIF, TIFF or WebP, or a variant that cannot be decoded",
         Reason.TRUNCATED: "a valid start whose own structure says that more bytes should follow",
         Reason.CORRUPT: "complete, but a checksum, the structure or the pixel data contradicts itself",
-        Reason.DECODER_CRASHED: "the process that decoded the image died while doing so",
-        Reason.DECODER_TIMEOUT: "decoding took longer than it was allowed",
+        Reason.DECODER_CRASHED: "the process that decoded the image died or made no sense while doing so",
+        Reason.DECODER_TIMEOUT: "decoding took longer than it was allowed; the detail has the limit that held",
         Reason.MODEL_ERROR: "the image was decoded, but the model failed on it",
     }
 )
@@ -59,6 +59,8 @@ class Limits:
     """
     timeout: float = 30.0
     """Longest time that one image may take, in seconds, where it is decoded in a process of its own."""
+    shrinks: bool = False
+    """Whether images that are slow shorten the time of those that follow; see `sparkdl.patience`."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels"):

@@ -37,6 +37,7 @@ from training.registry import ModelVersion, resolve_model
 _POLL = 0.1  # seconds between two looks at the query
 _LOOK = 1.0  # seconds between two looks at the registry
 _SILENCE = 60.0  # seconds after which a source that does not answer makes the stream unready
+_LONG = 60.0  # seconds after which a micro-batch that has not ended makes the stream unready
 _HEARTBEAT = 120.0  # seconds in which the stream must have been looked after; another model may take some to load
 _LEAVE = 10.0  # seconds that a query which does not write is given to end its trigger
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds before a stream that failed is started again; doubled each time
@@ -178,7 +179,7 @@ class StreamJob:
             self._pace.adjust()
         by_origin = self._classifier.fused is not None and not is_kafka(self.settings.source)
         encoded = open_source(self._spark, self.settings, self._pace.size, contents=not by_origin)
-        limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout)
+        limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout, shrinks=True)
         rows = outcomes(encoded, self._classifier, self.model.name, self._review_below(), limits, by_origin=by_origin)
         return _Run(rows, self.settings, self._write)
 
@@ -305,6 +306,7 @@ class _Run:
         self._leaving_since: float | None = None
         self._left = False
         self._writing, self._quiet_since = False, time.monotonic()
+        self._writing_since: float | None = None
         self._well_at: float | None = None
         # Python keeps what the JVM may call, and the JVM the query that calls it: were the query to be reached from
         # there, neither would ever let go of the other, nor of the networks that the query has broadcast.
@@ -374,6 +376,8 @@ class _Run:
         """Why the query does not come along; empty if it does."""
         if self._well_at is None:
             return "its source has not been read yet"
+        if (since := self._writing_since) is not None and (taken := time.monotonic() - since) > _LONG:
+            return f"its micro-batch has taken {taken:.0f} s so far: see whether images are slow or crash their decoder"
         silence = time.monotonic() - self._well_at
         return "" if silence < _SILENCE else f"its source has given no answer for {silence:.0f} s"
 
@@ -383,11 +387,11 @@ class _Run:
             # same one again when the stream goes on. An error is the one way to leave it from within.
             self._left = True
             raise _Left
-        self._writing = True
+        self._writing, self._writing_since = True, time.monotonic()
         try:
             self._write(rows, batch_id)
         finally:
-            self._writing, self._quiet_since = False, time.monotonic()
+            self._writing, self._writing_since, self._quiet_since = False, None, time.monotonic()
 
 
 class _Left(Exception):  # noqa: N818 - ends a micro-batch that was not begun; nobody sees it

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-FIRST = 1024
-"""Images a micro-batch, until more is known."""
+FIRST = 256
+"""Images a micro-batch, until more is known: they may all be slow, or crash their decoder."""
 _SECONDS = 8.0  # that a full micro-batch is to take: long against its fixed costs, short for who waits for its end
 _LEAST, _MOST = 32, 16384
 _CHANGE = 1.5  # a factor that is worth a new query, which costs as much as some hundred images

@@ -190,7 +190,7 @@ def test_a_backlog_is_read_in_micro_batches_that_grow(spark: SparkSession, place
         (place.watched / f"{number}.png").write_bytes(image.read())
     place.run_to_the_end(spark)
     images = [batch.images for batch in place.batches]
-    assert images[:2] == [1024, 1024]
+    assert images[:2] == [256, 256]
     assert max(images) > 1536 or sum(batch.seconds for batch in place.batches) > 6000 / 192, images
     assert len(place.ids()) == len(set(place.ids())) == 6000
 

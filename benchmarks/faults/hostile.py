@@ -83,10 +83,13 @@ class Watch:
         while not self._ended.wait(PERIOD):
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):  # ended since it was listed
-                    if "sparkdl.decoder" in process.cmdline():
-                        worker = psutil.Process(process.ppid())
+                    if "sparkdl.decoder" in process.cmdline() and (template := process.parent()):
+                        if "sparkdl.decoder" not in template.cmdline():
+                            continue  # it is the template itself
+                        worker = psutil.Process(template.ppid())
                         self.decoders[worker.pid].add(process.pid)
-                        self.peak = max(self.peak, process.memory_info().rss + worker.memory_info().rss)
+                        family = (process, template, worker)
+                        self.peak = max(self.peak, sum(member.memory_info().rss for member in family))
 
 
 def encoded(spark: SparkSession, sent: Iterable[Hostile], directory: Path) -> tuple[DataFrame, list[Hostile]]:

@@ -1,0 +1,133 @@
+"""Good images among such as crash their decoder and such as keep it busy; counts what comes out, and when.
+
+python benchmarks/faults/slow_images.py [--good N] [--crashing N] [--slow N] [--decode-timeout SECONDS]
+python benchmarks/faults/slow_images.py --good 10000 --crashing 10000 --slow 1000 --decode-timeout 30 --ratio 10
+
+No image that is known crashes the codecs in use, so a fault is planted into them (`planted/sitecustomize.py`): a real
+read of address 0, and 30 s of real work an image. The good images go through a stream alone, then in a mixed order with
+the others through a new one; the time of each is from its start, when the JVM runs, to the last good image in the sink.
+Then a stream that gets slow images alone is told by SIGTERM to end. Checked, besides the sums:
+
+- with the others the good ones take at most what is stated: see `bound`; with `--ratio`, so many times as alone;
+- SIGTERM ends the stream within the bound of its micro-batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from harness import BROKEN_LABEL, ROOT, WORK, Expected, Trial, drawn_images, drop, trained_models, verdict, wait_until
+from planted.sitecustomize import CRASH, SECONDS, SLOW
+
+from sparkdl.patience import Patience
+from training.datasets import LabelledImage
+
+SLOTS = 2
+PLANTED = f"{ROOT / 'benchmarks' / 'faults' / 'planted'}:{ROOT}"
+_CRASH_SECONDS = 0.1
+_BESIDE = 15.0  # seconds that starting workers and a loaded machine may take more
+
+
+def bound(timeout: float, slow: int, crashing: int) -> float:
+    """Seconds for which so many images hold the good ones in a stream, at most, as docs/decoding.md states it."""
+    least = Patience(timeout).least
+    return 1.5 * timeout + (slow * least * 1.2 + crashing * _CRASH_SECONDS) / SLOTS + _BESIDE
+
+
+def planted(images: Sequence[LabelledImage], fault: bytes, prefix: str) -> list[LabelledImage]:
+    """The images with a fault, under other names."""
+    return [
+        replace(image, name=f"{prefix}-{image.name}", label=BROKEN_LABEL, payload=image.read() + fault)
+        for image in images
+    ]
+
+
+def events(trial: Trial) -> Iterator[tuple[float, dict[str, int]]]:
+    """What the stream told of, with the time in seconds."""
+    for line in trial.log.read_text().splitlines():
+        if line.startswith("{"):
+            told = json.loads(line)
+            yield datetime.fromisoformat(told["timestamp"]).timestamp(), told
+
+
+def seconds_until(trial: Trial, good: int) -> float:
+    """From the start of the stream until so many predictions were in the sink."""
+    began, predictions = 0.0, 0
+    for at, told in events(trial):
+        if told["event"] == "stream started":
+            began = at
+        if told["event"] == "batch":
+            predictions += told["predictions"]
+            if predictions >= good:
+                return at - began
+    return float("inf")
+
+
+def answered(models: Path, title: str, images: Sequence[LabelledImage], timeout: float) -> tuple[Trial, Expected]:
+    """A stream of these images, once it has ended."""
+    trial = Trial(WORK / f"slow-images-{title}", models)
+    expected = drop(images, trial.watched)
+    flags = ("--available-now", "--settle", "0s", "--decode-timeout", f"{timeout:g}s")
+    trial.run(*flags, seconds=3600, PYTHONPATH=PLANTED)
+    return trial, expected
+
+
+def stopped(models: Path, images: Sequence[LabelledImage], timeout: float) -> tuple[float, int]:
+    """How long a stream of these images takes to end that is told to in its first micro-batch, and its exit code."""
+    trial = Trial(WORK / "slow-images-stopped", models)
+    drop(images, trial.watched)
+    flags = ("--settle", "0s", "--decode-timeout", f"{timeout:g}s", "--max-images-per-trigger", str(len(images)))
+    with trial.stream(*flags, PYTHONPATH=PLANTED) as process:
+        wait_until(lambda: any((trial.checkpoint / "offsets").glob("[0-9]*")) or process.poll() is not None, 120)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(3600)
+        return time.monotonic() - began, code
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--good", type=int, default=300)
+    parser.add_argument("--crashing", type=int, default=100)
+    parser.add_argument("--slow", type=int, default=20)
+    parser.add_argument("--stopped", type=int, default=40, help="slow images of the stream that is told to end")
+    parser.add_argument("--decode-timeout", type=float, default=2.0)
+    parser.add_argument("--ratio", type=float, help="how many times as long as alone the good ones may take")
+    chosen = parser.parse_args()
+    models, timeout = trained_models(), chosen.decode_timeout
+    good = drawn_images(chosen.good, broken=0)
+    crashing = planted(drawn_images(chosen.crashing, broken=0, seed=2), CRASH, "crash")
+    slow = planted(drawn_images(chosen.slow, broken=0, seed=3), SLOW, "slow")
+    broken = 0
+
+    trial, expected = answered(models, "alone", good, timeout)
+    alone = seconds_until(trial, len(good))
+    broken |= verdict("alone", trial, expected, {"seconds": round(alone, 1)})
+
+    trial, expected = answered(models, "mixed", [*good, *crashing, *slow], timeout)
+    mixed = seconds_until(trial, len(good))
+    most = alone + bound(timeout, len(slow), len(crashing))
+    if chosen.ratio:
+        most = min(most, chosen.ratio * alone)
+    facts = {"seconds": round(mixed, 1), "times alone": round(mixed / alone, 1), "at most": round(most, 1)}
+    broken |= verdict("mixed", trial, expected, facts) | (mixed > most)
+
+    seconds, code = stopped(models, planted(drawn_images(chosen.stopped, broken=0, seed=4), SLOW, "slow"), timeout)
+    most = bound(timeout, chosen.stopped, 0)
+    kept = seconds <= most and code == 0
+    told = {"SIGTERM to end, seconds": round(seconds, 1), "at most": round(most, 1), "exit code": code}
+    print(f"stopped in a micro-batch of slow images: {'kept' if kept else 'BROKEN'} {json.dumps(told)}")
+    print(f"slow images keep a decoder busy for {SECONDS:g} s each; {timeout:g} s were allowed")
+    return 1 if broken or not kept else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""What a decoder process gives up before it sees the first byte from outside.
+
+Everywhere: core files, new descriptors, new processes and files that grow, by limits of resources, and memory beyond
+what one picture needs. On Linux also privileges that a program could gain (`no_new_privs`), and by a seccomp filter all
+system calls but those that memory, the clock and open descriptors need.
+
+Of the calls that are not allowed, those that no codec has a use for (network, programs, processes, signals to others,
+reading others' memory) kill the process: a decoder that tries one was taken over, and is to have no second try. All
+others fail with EPERM. Nobody gains by being told no, and a library that asks for something harmless in a rare case,
+such as the number of processors, goes on without.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import resource
+import struct
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
+_SET_MODE_FILTER, _SPEC_ALLOW = 1, 4  # without the flag older kernels slow the whole process down
+_RET_KILL_PROCESS, _RET_ERRNO, _RET_ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
+_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of classic BPF, on words
+_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data
+_PROT_EXEC = 4
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """The numbers of system calls on one architecture.
+
+    Attributes
+    ----------
+    audit
+        The architecture as the kernel calls it.
+    other_abi
+        Numbers from here on are another ABI's (x32), 0 if there is none.
+    seccomp, to_thread, maps
+        `seccomp`, `tgkill`, and `mmap` and `mprotect`.
+    allowed
+        read, write, writev, close, fstat, lseek; munmap, mremap, madvise, brk; futex, sched_yield, rseq; rt_sigaction,
+        rt_sigprocmask, rt_sigreturn, sigaltstack; clock_gettime, clock_getres, gettimeofday, times, getrusage; getpid,
+        gettid, sched_getaffinity, sysinfo, getrandom; restart_syscall, exit, exit_group.
+    deadly
+        socket, connect, accept, accept4, bind, listen, socketpair, sendto, sendmsg, sendmmsg, recvmsg; clone, clone3,
+        fork, vfork, execve, execveat; kill, tkill, pidfd_open, pidfd_send_signal, pidfd_getfd; ptrace,
+        process_vm_readv, process_vm_writev; unshare, setns, mount; bpf, perf_event_open, userfaultfd, io_uring_setup,
+        keyctl, add_key, request_key, memfd_create, open_by_handle_at, init_module, finit_module.
+    """
+
+    audit: int
+    other_abi: int
+    seccomp: int
+    to_thread: int
+    maps: tuple[int, int]
+    allowed: tuple[int, ...]
+    deadly: tuple[int, ...]
+
+
+# fmt: off
+_MACHINES = {
+    "x86_64": _Machine(
+        0xC000003E, 0x40000000, 317, 234, (9, 10),
+        (0, 1, 20, 3, 5, 8, 11, 25, 28, 12, 202, 24, 334, 13, 14, 15, 131, 228, 229, 96, 100, 98, 39, 186, 204, 99, 318,
+         219, 60, 231),
+        (41, 42, 43, 288, 49, 50, 53, 44, 46, 307, 47, 56, 435, 57, 58, 59, 322, 62, 200, 434, 424, 438, 101, 310, 311,
+         272, 308, 165, 321, 298, 323, 425, 250, 248, 249, 319, 304, 175, 313),
+    ),
+    "aarch64": _Machine(
+        0xC00000B7, 0, 277, 131, (222, 226),
+        (63, 64, 66, 57, 80, 62, 215, 216, 233, 214, 98, 124, 293, 134, 135, 139, 132, 113, 114, 169, 153, 165, 172,
+         178, 123, 179, 278, 128, 93, 94),
+        (198, 203, 202, 242, 200, 201, 199, 206, 211, 269, 212, 220, 435, 221, 281, 129, 130, 434, 424, 438, 117, 270,
+         271, 97, 268, 40, 280, 241, 282, 425, 219, 217, 218, 279, 265, 105, 273),
+    ),
+}
+# fmt: on
+
+
+def is_filter_known() -> bool:
+    """Whether this machine's system calls are known here."""
+    return sys.platform == "linux" and sys.maxsize > 2**32 and platform.machine() in _MACHINES
+
+
+def end_with_parent(parent: int) -> None:
+    """Has the kernel kill this process when its parent ends; ends it if that has happened already."""
+    # An idle decoder sees its input end. One that hangs in a codec sees nothing: there the kernel has to.
+    if sys.platform == "linux":
+        _prctl(_PR_SET_PDEATHSIG, 9)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of descendants that lose theirs, where the system knows that."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def confine(memory: int, *, filtered: bool) -> None:
+    """Takes from this process, for good, what it does not need to decode.
+
+    Parameters
+    ----------
+    memory
+        Bytes that it may have beyond what it has.
+    filtered
+        Whether system calls are filtered too.
+
+    Raises
+    ------
+    OSError
+        If the filter is asked for and refused.
+    """
+    _bound_memory(memory)
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (0, 0))
+    if sys.platform == "linux":
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    if filtered:
+        _filter_calls()
+
+
+def _bound_memory(memory: int) -> None:
+    with suppress(OSError):  # no /proc
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        bound = mapped + memory if hard == resource.RLIM_INFINITY else min(mapped + memory, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+class _Program(ctypes.Structure):
+    """The kernel's struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def _filter_calls() -> None:
+    machine = _MACHINES[platform.machine()]
+    instructions = _instructions(machine, os.getpid())
+    program = _Program(len(instructions) // 8, instructions)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(machine.seccomp, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(program)):
+        code = ctypes.get_errno()
+        raise OSError(code, f"seccomp: {os.strerror(code)}")
+
+
+def _instructions(machine: _Machine, process: int) -> bytes:
+    def step(code: int, operand: int, yes: int = 0, no: int = 0) -> bytes:
+        return struct.pack("=HBBI", code, yes, no, operand)
+
+    allow, kill = step(_RETURN, _RET_ALLOW), step(_RETURN, _RET_KILL_PROCESS)
+    refuse = step(_RETURN, _RET_ERRNO | errno.EPERM)
+    low_word = 0 if sys.byteorder == "little" else 4
+
+    def argument(index: int) -> bytes:
+        return step(_LOAD, _ARGUMENTS_AT + 8 * index + low_word)
+
+    program = step(_LOAD, _ARCHITECTURE_AT) + step(_IF_EQUAL, machine.audit, 1) + kill + step(_LOAD, _NUMBER_AT)
+    if machine.other_abi:
+        program += step(_IF_AT_LEAST, machine.other_abi, 0, 1) + kill
+    for number in machine.allowed:
+        program += step(_IF_EQUAL, number, 0, 1) + allow
+    for number in machine.maps:
+        program += step(_IF_EQUAL, number, 0, 4) + argument(2) + step(_IF_ANY_BIT, _PROT_EXEC, 0, 1) + refuse + allow
+    # What `abort` does.
+    program += step(_IF_EQUAL, machine.to_thread, 0, 4) + argument(0) + step(_IF_EQUAL, process, 0, 1) + allow + kill
+    for number in machine.deadly:
+        program += step(_IF_EQUAL, number, 0, 1) + kill
+    return program + refuse

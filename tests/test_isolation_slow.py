@@ -1,0 +1,93 @@
+"""Promises of `sparkdl.isolation` about slow and crashing images: they hold the good ones for a stated time."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+from isolated import DIGITS, SLOW_SIDE, assert_digits, outcomes_of, views
+from liar import TAKEN, liar
+from PIL import Image
+
+from sparkdl.isolation import Decoder
+from sparkdl.pixels import Pixels
+from sparkdl.rejection import Limits, Reason, Rejected
+
+TIMEOUT = 2.0
+
+
+def many_scans() -> bytes:
+    """A JPEG of 199 KB and 100 scans, each of which goes over 49 million pixels."""
+    target = io.BytesIO()
+    Image.new("L", (SLOW_SIDE, SLOW_SIDE), 128).save(target, "JPEG", progressive=True)
+    image = target.getvalue()
+    scan = image[image.rindex(b"\xff\xda") : -2]
+    return image[:-2] + scan * (100 - image.count(b"\xff\xda")) + image[-2:]
+
+
+def short_runs(side: int = 3000) -> bytes:
+    """A run-length encoded bitmap each of whose pixels is a run of its own."""
+    pixels = b"\x01\x07" * (side * side) + b"\0\1"
+    palette = bytes(range(256)) * 4
+    header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(pixels), 2835, 2835, 256, 0)
+    start = 14 + len(header) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + header + palette + pixels
+
+
+@pytest.fixture
+def streaming() -> Iterator[Decoder]:
+    made = Decoder(Limits(timeout=TIMEOUT, shrinks=True))
+    yield made
+    made.close()
+
+
+def mixed(bad: Sequence[bytes]) -> list[bytes]:
+    """Each of `bad` before a good one."""
+    return [payload for index, image in enumerate(bad) for payload in (image, DIGITS[index % 10])]
+
+
+def rejected(results: Sequence[Pixels | Rejected]) -> list[Rejected]:
+    return [result for result in results if isinstance(result, Rejected)]
+
+
+@pytest.mark.parametrize("make", [many_scans, short_runs])
+def test_slow_images_hold_the_good_ones_for_a_stated_time(streaming: Decoder, make: object) -> None:
+    assert callable(make)
+    payloads = mixed([make()] * 20)
+    streaming.decode(views(DIGITS))
+    began = time.monotonic()
+    results = outcomes_of(streaming.decode(views(payloads)))
+    assert time.monotonic() - began < 1.5 * TIMEOUT + 20 * 0.25 + 5
+    assert_digits(results[1::2], payloads[1::2])
+    late = rejected(results)
+    assert len(late) == 20
+    assert {refusal.reason for refusal in late} == {Reason.DECODER_TIMEOUT}
+    assert late[0].detail == "not decoded within 2 s"
+    assert late[-1].detail == "not decoded within 0.25 s, instead of 2 s, since images before it were slow"
+
+
+def test_in_a_batch_each_image_has_all_of_its_time() -> None:
+    patient = Decoder(Limits(timeout=0.4))
+    try:
+        results = outcomes_of(patient.decode(views([many_scans()] * 4)))
+    finally:
+        patient.close()
+    assert [refusal.detail for refusal in rejected(results)] == ["not decoded within 0.4 s"] * 4
+
+
+def test_an_image_that_crashes_its_decoder_costs_milliseconds() -> None:
+    decoder = Decoder(Limits(), program=liar("crashes", confined=True))
+    payloads = mixed([TAKEN] * 50)
+    try:
+        decoder.decode(views(DIGITS))
+        began = time.monotonic()
+        results = outcomes_of(decoder.decode(views(payloads)))
+        assert time.monotonic() - began < 50 * 0.15
+    finally:
+        decoder.close()
+    assert_digits(results[1::2], payloads[1::2])
+    words = "the decoder ended by SIGSEGV, alone again: the decoder ended by SIGSEGV"
+    assert rejected(results) == [Rejected(Reason.DECODER_CRASHED, words)] * 50
