@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sparkdl.errors import RequestError, SparkdlError
-from streaming.predictions import BatchReader
+from sparkdl.errors import RequestError
+from streaming.predictions import BatchReader, is_own, reading
 from streaming.sinks.address import directory_of
 from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS
 
@@ -43,25 +44,43 @@ class DeltaReader(BatchReader):
         for part in (PREDICTIONS, DEAD_LETTERS):
             if not DeltaTable.is_deltatable(str(self.root / part)):
                 raise RequestError(f"{address} is not a Delta sink: expected a table {self.root.name}/{part}")
-        self._opened = {dead: DeltaTable(str(self._part(dead=dead))) for dead in (False, True)}
+        self._opened = {}
+        for dead in (False, True):
+            with self._reading(dead=dead):
+                self._opened[dead] = DeltaTable(str(self._part(dead=dead)))
 
     def _tables(self, seen: set[int], *, dead: bool, names: list[str] | None = None) -> Iterator[pa.Table]:
-        from deltalake.exceptions import DeltaError
-
         after = max(seen, default=-1)
         columns = None if names is None else list({*names, _BATCH})
-        try:
+        part = self._part(dead=dead)
+        with self._reading(dead=dead):
             table = self._opened[dead]
             table.update_incremental()
             data = table.to_pyarrow_dataset(file_pruning_predicate=[(_BATCH, ">", after)])
             ranges = _ranges(pa.table(table.get_add_actions(flatten=True)))
+            for path, (_, last) in ranges.items():
+                if last > after and not is_own(part / path, part):  # deltalake would leave some of these out
+                    raise ValueError(f"its log names {path[:200]!r}, which is no file of its own")
             for files in _in_order(data.get_fragments(), ranges):
                 parts = [file.to_table(data.schema, columns=columns, filter=pc.field(_BATCH) > after) for file in files]
                 rows = pa.concat_tables(parts).sort_by(_BATCH)
                 seen.update(rows[_BATCH][-1:].to_pylist())
                 yield rows if names is None else rows.select(names)
-        except (DeltaError, OSError) as error:
-            raise SparkdlError(f"{self._part(dead=dead)} cannot be read: {str(error).splitlines()[0]}") from error
+
+    @contextmanager
+    def _reading(self, *, dead: bool) -> Iterator[None]:
+        from deltalake.exceptions import DeltaError
+
+        place = self._part(dead=dead)
+        with reading(place):
+            try:
+                yield
+            except DeltaError as error:
+                raise ValueError(str(error)) from error
+            except BaseException as error:
+                if type(error).__name__ != "PanicException":  # of Rust, which has no better base
+                    raise
+                raise ValueError(str(error)) from error
 
 
 def _ranges(files: pa.Table) -> dict[str, tuple[int, int]]:

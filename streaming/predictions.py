@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import stat
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sparkdl.errors import RequestError
+from sparkdl.errors import RequestError, SparkdlError
 from streaming.sinks.address import directory_of
 from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS
 
+_LONGEST = 300  # characters of what a library says
 _POLL = 0.5  # seconds between two looks for new batches
 
 
@@ -67,6 +70,30 @@ class Reader(ABC):
         }
 
 
+@contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Turns what reading raises, where somebody else has written than a stream, into one line.
+
+    Raises
+    ------
+    SparkdlError
+        Naming `place`.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError, ArithmeticError, ValueError, TypeError, LookupError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise SparkdlError(f"{place} cannot be read: {lines[0][:_LONGEST]}") from error
+
+
+def is_own(file: Path, directory: Path) -> bool:
+    """Whether a file is a regular one below `directory`, not a link that leads elsewhere, or a pipe."""
+    try:
+        return stat.S_ISREG(file.lstat().st_mode) and file.resolve().is_relative_to(directory.resolve())
+    except OSError:
+        return False
+
+
 class BatchReader(Reader):
     """The rows of a sink that is a directory, batch by batch in the order of the batches."""
 
@@ -82,18 +109,20 @@ class BatchReader(Reader):
     def rows(self, *, dead: bool = False, follow: bool = False) -> Iterator[dict[str, Any]]:
         seen: set[int] = set()
         while True:
-            for table in self._tables(seen, dead=dead):
-                for row in table.to_pylist():
-                    if not dead:
-                        row["probabilities"] = dict(row["probabilities"])
-                    yield row
+            with reading(self._part(dead=dead)):
+                for table in self._tables(seen, dead=dead):
+                    for row in table.to_pylist():
+                        if not dead:
+                            row["probabilities"] = dict(row["probabilities"])
+                        yield row
             if not follow:
                 return
             time.sleep(_POLL)
 
     def columns(self, names: Sequence[str], *, dead: bool = False) -> Iterator[dict[str, list[Any]]]:
-        for table in self._tables(set(), dead=dead, names=list(names)):
-            yield table.to_pydict()
+        with reading(self._part(dead=dead)):
+            for table in self._tables(set(), dead=dead, names=list(names)):
+                yield table.select(names).to_pydict()
 
     def _part(self, *, dead: bool) -> Path:
         return self.root / (DEAD_LETTERS if dead else PREDICTIONS)
@@ -121,9 +150,11 @@ class ParquetReader(BatchReader):
         batches = {int(path.name.split("=")[1]): path for path in self._part(dead=dead).glob("batch=*")}
         for number in sorted(batches.keys() - seen):
             seen.add(number)
-            yield pa.concat_tables(
-                [pq.ParquetFile(path).read(names) for path in sorted(batches[number].glob("*.parquet"))]
-            )
+            files = sorted(batches[number].glob("*.parquet"))
+            for path in files:
+                if not is_own(path, self.root):
+                    raise ValueError(f"{path} is no file of its own")
+            yield pa.concat_tables([pq.ParquetFile(path).read(names) for path in files])
 
 
 def to_json_value(value: Any) -> Any:
