@@ -13,6 +13,7 @@ import typer
 
 from console.output import Format, err, out, print_rows, start_spark, working
 from console.predictions import print_summary
+from console.settings import print_taken
 from console.train import Conf
 from streaming.events import Batch, Observer
 
@@ -69,6 +70,7 @@ def demo(
         settings = StreamSettings.read(
             model=str(directory / "models"), checkpoint=directory / "checkpoint", trigger="500ms", **route.settings
         )
+        print_taken(settings)
         _step(f"2. Streaming from {settings.source} to {settings.sink}")
         seen = _Tally()
         job = StreamJob(spark, settings, seen)

@@ -58,15 +58,15 @@ def read(
 
 
 def _export(reader: Reader, directory: Path) -> None:
-    from streaming.export import check_directory, export_dead_letters
+    from streaming.export import export_dead_letters, export_directory
 
-    check_directory(directory)
     files = 0
-    for row in export_dead_letters(reader, directory):
-        files += row["file"] is not None
-        if row["file"] is None:
-            said = f"no bytes of {row['id']} were kept ({row['reason']}): see {row['origin']}"
-            err.print(printable(said), soft_wrap=True)
+    with export_directory(directory) as opened:
+        for row in export_dead_letters(reader, opened):
+            files += row["file"] is not None
+            if row["file"] is None:
+                said = f"no bytes of {row['id']} were kept ({row['reason']}): see {row['origin']}"
+                err.print(printable(said), soft_wrap=True)
     err.print(
         f"{files} dead letters in {directory}; sparkdl produce --data {directory} sends them again", soft_wrap=True
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.output import KafkaConfig, err, start_spark
+from console.settings import print_taken
 from console.train import Conf
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def stream(
         retries=retries,
         http=http,
     )
+    print_taken(settings)
     from streaming.checkpoint_lock import CheckpointLock
 
     # First of all, so that a second stream is refused before it has loaded anything. Of a checkpoint that is not there
@@ -112,24 +114,28 @@ def stream(
     from sparkdl.errors import SparkdlError
     from streaming.connectors import connectors_for, stream_conf
     from streaming.failures import with_causes
-    from streaming.http import parse_http, serve
-    from streaming.job import StreamJob, check_request
+    from streaming.http import serve
+    from streaming.job import STARTING, Health, StreamJob, check_request
     from streaming.metrics import Metrics
     from streaming.progress import BatchLog
 
-    check_request(settings)  # what can be refused without Spark is refused before it is started
-    if settings.http is not None:
-        parse_http(settings.http)
+    model_version = check_request(settings)  # what can be refused without Spark is refused before it is started
     lock = lock or CheckpointLock.acquire(settings.checkpoint, tell=err.print)
     addresses = settings.source, settings.sink
-    spark = start_spark(conf or (), connectors_for(*addresses), stream_conf(*addresses))
     log, metrics = BatchLog(debug=debug), Metrics()
-    job = StreamJob(spark, settings, log, metrics, lock=lock)
-    stop_on_signals(job)
-    with serve(settings.http, job.health, metrics) if settings.http is not None else nullcontext() as http_address:
-        job.start()
+    job: StreamJob | None = None
+
+    def health() -> Health:
+        return Health(True, False, STARTING, model_version.name) if job is None else job.health()
+
+    # Who asks is answered from the beginning: a start may take longer than a probe waits.
+    with serve(settings.http, health, metrics) if settings.http is not None else nullcontext() as http_address:
         if http_address is not None:
             log.answers(http_address)
+        spark = start_spark(conf or (), connectors_for(*addresses), stream_conf(*addresses))
+        job = StreamJob(spark, settings, log, metrics, lock=lock)
+        stop_on_signals(job)
+        job.start()
         try:
             job.wait()
         except SparkdlError as error:

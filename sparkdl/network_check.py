@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from sparkdl.errors import SparkdlError
+from sparkdl.wire import Bounds, ExceededError, check_size
 
 MOST_BYTES = 1 << 30
 """The largest network, bytes. The largest that is known by name, VGG19 with its classifier, has 0.6 GB."""
 MOST_PARTS = 200_000
-"""Nodes, attributes, tensors and shapes in a network; InceptionV3 has 2,000."""
+"""Nodes, attributes, tensors, shapes and names in a network; EfficientNetLite0 has 1,400."""
 
+_BOUNDS = Bounds(parts=MOST_PARTS, numbers=1 << 24, fields=10 * MOST_PARTS)
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _ORT_FORMAT = b"ORTM"  # of ONNX Runtime's own format, which it tells by these bytes 4 to 7
 
@@ -42,8 +44,11 @@ def check_network(content: bytes, name: str) -> None:
         raise SparkdlError(f"{name}: expected at most {MOST_BYTES} bytes, received {len(content)}")
     model = onnx.ModelProto()
     try:
+        check_size(content, model.DESCRIPTOR, _BOUNDS)  # an empty node has 2 bytes, and takes 160 of memory when parsed
         model.ParseFromString(content)
-    except DecodeError as error:
+    except ExceededError as error:
+        raise SparkdlError(f"{name}: expected a network of at most {MOST_PARTS} parts, received more") from error
+    except (DecodeError, ValueError) as error:
         raise SparkdlError(f"{name} is no ONNX file, or cut: {error}") from error
     if content[4:8] == _ORT_FORMAT or not model.graph.node:
         raise SparkdlError(f"{name} is no ONNX file: expected a graph with nodes in it")
@@ -61,12 +66,8 @@ def _check_parts(model: Any, name: str) -> None:
     from google.protobuf.message import Message
 
     waiting: list[Any] = [model]
-    parts = 0
     while waiting:
         part = waiting.pop()
-        parts += 1
-        if parts + len(waiting) > MOST_PARTS:
-            raise SparkdlError(f"{name}: expected a network of at most {MOST_PARTS} parts, received more")
         kind = part.DESCRIPTOR.name
         if kind == "TensorProto" and (part.data_location or part.external_data):
             path = next((entry.value for entry in part.external_data if entry.key == "location"), "")

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
-import threading
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
-from streaming.job import Health
+from streaming.http_server import DEADLINE, BoundedServer
 from streaming.metrics import CONTENT_TYPE, Metrics
 
+if TYPE_CHECKING:
+    from streaming.job import Health
+
 LOOPBACK = "127.0.0.1"
+LONGEST_PATH = 2048
+"""Bytes of a request's path; a longer one is answered with 414."""
 
 
 def parse_http(address: str) -> tuple[str, int]:
@@ -25,14 +32,27 @@ def parse_http(address: str) -> tuple[str, int]:
         If it has another form.
     """
     host, _, port = address.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise RequestError(f"expected --http as PORT or HOST:PORT, received {address!r}")
     return host.strip("[]") or LOOPBACK, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 @contextmanager
 def serve(address: str, health: Callable[[], Health], metrics: Metrics) -> Iterator[str]:
     """Answers GET of /livez, /readyz (200 or 503, with JSON that says why) and /metrics as long as the block runs.
+
+    A server on a loopback address answers only requests that are addressed to this machine. A web page can have its own
+    name resolve to 127.0.0.1 and read what its visitor's machine serves (DNS rebinding); the `Host` header then holds
+    that name, and gets 421. By which names other machines call a server is not known, so one on another address
+    answers to any.
 
     Yields
     ------
@@ -43,13 +63,19 @@ def serve(address: str, health: Callable[[], Health], metrics: Metrics) -> Itera
     RequestError
         If that cannot be.
     """
+    host, port = parse_http(address)
+    any_name = not is_loopback(host)
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+        timeout = DEADLINE
         server_version, sys_version = "sparkdl", ""
 
         def do_GET(self) -> None:
-            if self.path == "/metrics":
+            if len(self.path) > LONGEST_PATH:
+                self._answer(414, "text/plain", f"expected a path of at most {LONGEST_PATH} bytes\n".encode())
+            elif not any_name and not all(map(_is_here, self.headers.get_all("Host", ()))):
+                self._answer(421, "text/plain", b"expected a Host header that names this machine\n")
+            elif self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE, metrics.text())
             elif self.path in ("/livez", "/readyz"):
                 now = health()
@@ -68,15 +94,19 @@ def serve(address: str, health: Callable[[], Health], metrics: Metrics) -> Itera
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is called in the base
             """Says nothing: probes come every few seconds."""
 
-    host, port = parse_http(address)
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = BoundedServer(host, port, Handler)
     except OSError as error:
         raise RequestError(f"--http: cannot listen on {host}:{port}: {error.strerror}") from error
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    server.start()
     try:
-        yield f"http://{host}:{server.server_port}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _is_here(header: str) -> bool:
+    """Whether a `Host` header, `HOST[:PORT]`, holds a name or an address that leads nowhere but to this machine."""
+    match = re.fullmatch(r"\s*(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:]+))(?::\d*)?\s*", header)
+    return match is not None and is_loopback((match[1] or match[2]).removesuffix("."))

@@ -34,6 +34,9 @@ from streaming.sources import check_source, close_source, open_source
 from training.confidence import LOWEST
 from training.registry import ModelVersion, resolve_model
 
+STARTING = "it is starting"
+"""Why a stream is not ready that has not been started yet; it is alive."""
+
 _POLL = 0.1  # seconds between two looks at the query
 _LOOK = 1.0  # seconds between two looks at the registry
 _SILENCE = 60.0  # seconds after which a source that does not answer makes the stream unready
@@ -166,11 +169,14 @@ class StreamJob:
 
     def health(self) -> Health:
         """How the stream is at this moment."""
-        live = self.is_active and time.monotonic() - self._beat < _HEARTBEAT
+        started = self._run is not None
+        live = not self._ended.is_set() and (not started or time.monotonic() - self._beat < _HEARTBEAT)
         if not live:
-            why = "it is not looked after any more" if self.is_active else "it has ended"
+            why = "it has ended" if self._ended.is_set() else "it is not looked after any more"
+        elif self._run is None:
+            why = STARTING
         else:
-            why = self._waiting_for or (self._run.hindrance if self._run is not None else "")
+            why = self._waiting_for or self._run.hindrance
         return Health(live, not why, why, self.model.name)
 
     def _begin(self) -> _Run:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from sparkdl.errors import RequestError
 from sparkdl.rejection import DEFAULT_LIMITS
+from streaming.settings_file import TOML, check_place, read_settings_file
 
-TOML = "sparkdl.toml"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -49,11 +48,11 @@ def _to_seconds(value: object) -> object:
 class StreamSettings(BaseSettings):
     """One stream: from where, by which model, to where.
 
-    Each field is taken from the keyword argument, else from the environment (`SPARKDL_` and its name), else from
+    `read` takes each field from the keyword argument, else from the environment (`SPARKDL_` and its name), else from
     `sparkdl.toml` in the working directory, else it has its default.
     """
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="SPARKDL_", toml_file=TOML, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, env_prefix="SPARKDL_", extra="ignore")
 
     source: str = Field(description="a directory to watch, or kafka://HOST:PORT/TOPIC")
     model: str = Field("models", description="a registry, a version, or a saved PipelineModel")
@@ -86,6 +85,13 @@ class StreamSettings(BaseSettings):
     retries: int = Field(5, ge=0, description="times in a row that a stream that failed is started again")
     http: str | None = Field(None, description="[HOST:]PORT of /livez, /readyz and /metrics")
 
+    _from_file: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def from_file(self) -> dict[str, Any]:
+        """The settings that were taken from `sparkdl.toml`, as they stand there."""
+        return self._from_file
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -95,7 +101,7 @@ class StreamSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings
 
     @classmethod
     def read(cls, **given: Any) -> StreamSettings:
@@ -104,16 +110,23 @@ class StreamSettings(BaseSettings):
         Raises
         ------
         RequestError
-            In one line: which setting is missing or out of range.
+            In one line: which setting is missing or out of range, or why `sparkdl.toml` is not read.
         """
+        given = {name: value for name, value in given.items() if value is not None}
+        set_already = given.keys() | EnvSettingsSource(cls)().keys()
+        file = read_settings_file()
+        taken = {name: file[name] for name in cls.model_fields if name in file and name not in set_already}
         try:
-            return cls(**{name: value for name, value in given.items() if value is not None})
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RequestError(f"{TOML}: {error}") from error
+            settings = cls(**given, **taken)
         except ValidationError as error:
             first = error.errors()[0]
-            flag = "--" + str(first["loc"][0]).replace("_", "-")
+            name = str(first["loc"][0])
+            flag = f"{TOML}: {name}" if name in taken else "--" + name.replace("_", "-")
             if first["type"] == "missing":
                 raise RequestError(f"{flag} is missing") from error
             message = first["msg"].removeprefix("Value error, ").lower()
             raise RequestError(f"{flag}: {message}, received {first['input']!r}") from error
+        if taken:
+            settings._from_file.update(taken)
+            check_place(None if "://" in settings.source else Path(settings.source), Path(settings.model))
+        return settings

@@ -172,6 +172,12 @@ class Place(Observer):
 
     def job(self, spark: SparkSession, observers: tuple[Observer, ...] = (), **given: Any) -> StreamJob:
         """A stream that is started and whose batches are counted."""
+        job = StreamJob(spark, self.settings(**given), self, *observers)
+        job.start()
+        return job
+
+    def settings(self, **given: Any) -> StreamSettings:
+        """Those of a stream here, with no waiting."""
         arguments = {
             "source": str(self.watched),
             "model": str(self.registry.path),
@@ -181,9 +187,7 @@ class Place(Observer):
             "retries": 0,
             "settle": "100ms",
         }
-        job = StreamJob(spark, StreamSettings.read(**(arguments | given)), self, *observers)
-        job.start()
-        return job
+        return StreamSettings.read(**(arguments | given))
 
     def run_to_the_end(self, spark: SparkSession, **given: Any) -> None:
         self.job(spark, available_now=True, **given).wait()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from sparkdl.image import decode
 from training.arrays import read_arrays
 from training.datasets import Dataset, open_dataset
 
+ROOT = Path(__file__).parent.parent
 GRAY = noise(1, 3, 5, 4)  # three images of 5 x 4
 
 
@@ -157,6 +160,43 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path: Path, shape: str) -> No
     address = write_members(tmp_path / "bomb.npz", x=npy(shape) + bytes(2**20), y=npy("(1,)") + b"\0")
     with refused("bomb.npz", "at most 1000000 images and 1073741824 bytes"):
         open_dataset(address)
+
+
+def test_all_arrays_count_for_the_gigabyte(tmp_path: Path) -> None:
+    longest = npy("(1000000,)", "'<U256'")
+    address = write_members(tmp_path / "bomb.npz", x=npy("(1000000, 1, 1)") + bytes(10**6), y=longest, set=longest)
+    with refused("bomb.npz", "at most 1073741824 bytes", "its arrays x, y, set declare 2049000000"):
+        open_dataset(address)
+
+
+def test_labels_take_little_more_memory_than_they_declare(tmp_path: Path) -> None:
+    count = 100_000
+    y = np.full(count, "\U0001f600" * 256)  # 102 MB
+    np.savez_compressed(tmp_path / "digits.npz", x=np.zeros((count, 1, 1), np.uint8), y=y)
+    program = (
+        "import resource, sys; from training.arrays import _read; import zipfile\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "assert len(_read(zipfile.ZipFile(sys.argv[1]))[1]) == 100_000\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "digits.npz")]
+    taken = int(subprocess.run(command, capture_output=True, check=True, cwd=ROOT).stdout)
+    assert taken < 100_000  # kB; 211,000 where the array and a string an entry are held
+
+
+def test_an_archive_of_countless_members_is_refused_before_they_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "digits.npz"
+    np.savez(path, x=GRAY, y=[1, 2, 3])
+    with zipfile.ZipFile(path, "a") as archive:
+        for number in range(30_000):
+            archive.writestr(str(number), b"")
+    with refused("digits.npz", "expected an archive of a few arrays"):
+        open_dataset(str(path))
+    with zipfile.ZipFile(path, "a") as archive:  # with an end for archives that are larger still
+        for number in range(40_000):
+            archive.writestr(f"more {number}", b"")
+    with refused("digits.npz", "expected an archive of a few arrays"):
+        open_dataset(str(path))
 
 
 @pytest.mark.parametrize(

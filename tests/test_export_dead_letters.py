@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from another_user import as_another_user, shared_directory
 from refusals import refused
 
 from console.main import run
-from streaming.export import check_directory, export_dead_letters
+from sparkdl.errors import SparkdlError
+from streaming.export import export_dead_letters, export_directory
 from streaming.predictions import ParquetReader
 from training.datasets import EXPORT_LIST, open_dataset
 
@@ -55,8 +60,8 @@ def sink(tmp_path: Path) -> Path:
 
 
 def exported(sink: Path, directory: Path) -> list[dict[str, Any]]:
-    check_directory(directory)
-    return list(export_dead_letters(ParquetReader(str(sink)), directory))
+    with export_directory(directory) as opened:
+        return list(export_dead_letters(ParquetReader(str(sink)), opened))
 
 
 def test_every_payload_is_a_file_directly_in_the_directory(sink: Path, tmp_path: Path) -> None:
@@ -127,9 +132,109 @@ def test_a_list_cannot_name_links_nor_nonsense(tmp_path: Path) -> None:
 
 def test_a_directory_that_holds_something_is_refused(sink: Path, tmp_path: Path) -> None:
     with refused("is not empty: name a new directory"):
-        check_directory(sink)
+        exported(sink, sink)
     with refused("cannot be a directory to write to"):
-        check_directory(sink / "dead_letters" / "batch=0" / "part.parquet")
+        exported(sink, sink / "dead_letters" / "batch=0" / "part.parquet")
+
+
+# --- another user of the machine ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory in which every user may make files, as `/tmp`."""
+    with shared_directory() as directory:
+        yield directory
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[Path]:
+    """A file of this user; whatever is done, it holds the same afterwards."""
+    path = tmp_path / "victim"
+    path.write_text("mine")
+    yield path
+    assert path.read_text() == "mine"
+
+
+def names(sink: Path, directory: Path) -> list[str]:
+    """The files of an export, which anybody can predict."""
+    return [row["file"] for row in exported(sink, directory) if row["file"]]
+
+
+@pytest.mark.parametrize("mode", ["700", "755", "777"])
+def test_a_directory_of_another_user_is_refused(sink: Path, shared: Path, tmp_path: Path, mode: str) -> None:
+    as_another_user('mkdir "$1/out" && chmod "$2" "$1/out"', shared, mode)
+    with refused("out belongs to another user (uid 65534): name a new directory"):
+        exported(sink, shared / "out")
+    assert not list((shared / "out").iterdir())
+
+
+def test_links_that_another_user_planted_are_not_written_through(
+    sink: Path, shared: Path, victim: Path, tmp_path: Path
+) -> None:
+    expected = names(sink, tmp_path / "first")
+    (shared / "out").mkdir()
+    (shared / "out").chmod(0o1777)
+    with refused("out can be written by other users"):
+        exported(sink, shared / "out")
+    for name in (f".{EXPORT_LIST}", *expected):
+        as_another_user('ln -s "$1" "$2"', victim, shared / "out" / name)
+    with refused("out can be written by other users"):
+        exported(sink, shared / "out")
+
+
+@pytest.mark.parametrize("planted", ["link", "file", "fifo"])
+@pytest.mark.timeout(60)
+def test_what_is_planted_after_the_check_is_not_written_to(
+    sink: Path, victim: Path, tmp_path: Path, planted: str
+) -> None:
+    expected = names(sink, tmp_path / "first")
+    out = tmp_path / "out"
+    for name in (f".{EXPORT_LIST}", expected[-1]):
+        with export_directory(out) as opened:
+            if planted == "link":
+                (out / name).symlink_to(victim)
+            elif planted == "file":
+                (out / name).hardlink_to(victim)
+            else:
+                os.mkfifo(out / name)
+            with pytest.raises(SparkdlError, match="the export failed: File exists"):
+                list(export_dead_letters(ParquetReader(str(sink)), opened))
+        assert not (out / EXPORT_LIST).exists()
+        shutil.rmtree(out)
+
+
+def test_a_directory_that_is_exchanged_after_the_check_is_still_the_one_written_to(sink: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    with export_directory(out) as opened:
+        out.rename(tmp_path / "moved")
+        out.symlink_to(other)
+        list(export_dead_letters(ParquetReader(str(sink)), opened))
+    assert not list(other.iterdir())
+    assert (tmp_path / "moved" / EXPORT_LIST).is_file()
+
+
+def test_links_to_directories_are_not_followed(sink: Path, shared: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "out").mkdir(parents=True)
+    as_another_user(
+        'ln -s "$2" "$1/out" && ln -s "$3" "$1/way"', shared, tmp_path / "empty" / "out", tmp_path / "empty"
+    )
+    with refused("out is a link, which is not followed"):
+        exported(sink, shared / "out")
+    with refused("way is a link of another user, which is not followed"):
+        exported(sink, shared / "way" / "out")
+    assert not list((tmp_path / "empty" / "out").iterdir())
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o000])
+def test_a_new_directory_can_be_written_by_this_user_alone(sink: Path, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        exported(sink, tmp_path / "new" / "out")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new" / "out").stat().st_mode & 0o022 == 0
 
 
 def test_export_is_for_dead_letters(sink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
@@ -20,7 +23,9 @@ from sparkdl import DeepImageFeaturizer
 from sparkdl.errors import SparkdlError
 from sparkdl.network import NetworkSpec, build_network
 from sparkdl.network_check import MOST_PARTS, check_network
+from sparkdl.wire import Bounds, check_size
 
+ROOT = Path(__file__).parent.parent
 SECRET = "/etc/passwd"
 
 
@@ -153,6 +158,66 @@ def test_what_might_not_end_or_is_not_onnx_is_refused(put: Callable[[ModelProto]
     put(model)
     with pytest.raises(SparkdlError, match=rf"n\.onnx: .*{words}"):
         check_network(model.SerializeToString(), "n.onnx")
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field that holds a message, text, or numbers one after the other."""
+    length, size = len(content), b""
+    while length >= 0x80:
+        size, length = size + bytes([length & 0x7F | 0x80]), length >> 7
+    return bytes([number << 3 | 2]) + size + bytes([length]) + content
+
+
+GRAPH, NODE, INITIALIZER, INPUT, ATTRIBUTE = 7, 1, 5, 1, 5
+DENSE = {
+    "nodes": field(GRAPH, field(NODE, b"") * 10_000_000),
+    "names": field(GRAPH, field(NODE, field(INPUT, b"") * 10_000_000)),
+    "texts": field(GRAPH, field(INITIALIZER, field(6, b"") * 10_000_000)),
+    "packed numbers": field(GRAPH, field(INITIALIZER, field(7, b"\1" * 100_000_000))),
+    "packed where the format has them apart": field(
+        GRAPH, field(NODE, field(ATTRIBUTE, field(8, b"\1" * 100_000_000)))
+    ),
+    "numbers": field(GRAPH, field(INITIALIZER, b"\x08\1" * 10_000_000)),
+    "graphs in graphs": field(GRAPH, field(NODE, field(ATTRIBUTE, field(11, b"") * 10_000_000))),
+}
+
+
+@pytest.mark.parametrize("content", DENSE.values(), ids=DENSE)
+def test_what_would_fill_memory_when_parsed_is_counted_before(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "n.onnx").write_bytes(content)
+    program = (
+        "import pathlib, resource, sys, onnx\n"
+        "from sparkdl.errors import SparkdlError\n"
+        "from sparkdl.network_check import check_network\n"
+        "content = pathlib.Path(sys.argv[1]).read_bytes()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n"
+        "    check_network(content, 'n.onnx')\n"
+        "except SparkdlError as error:\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "n.onnx")]
+    said = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT, timeout=60).stdout
+    taken, words = said.split(maxsplit=1)
+    assert words == f"n.onnx: expected a network of at most {MOST_PARTS} parts, received more\n"
+    assert int(taken) < 100_000  # kB
+
+
+def test_a_large_tensor_costs_no_time() -> None:
+    model = network(constant(value_float=1.0))
+    model.graph.initializer.append(TensorProto(raw_data=bytes(200_000_000), data_type=TensorProto.UINT8))
+    started = time.process_time()
+    check_size(model.SerializeToString(), model.DESCRIPTOR, Bounds(100, 0, 1000))
+    assert time.process_time() - started < 1  # its serialization is most of it
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_network_or_are_refused_in_words(content: bytes) -> None:
+    try:
+        check_network(content, "n.onnx")
+    except SparkdlError as error:
+        assert str(error).startswith("n.onnx")  # noqa: PT017 - or it is a network
 
 
 def in_onnx_runtimes_own_format(content: bytes) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,11 +16,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 from streams import Place, digits, drop, id_of, wait_until
+from test_job import ROOT
 
 from console.main import run
 from sparkdl.errors import RequestError, SparkdlError
 from streaming.failures import Failure
 from streaming.http import parse_http, serve
+from streaming.job import StreamJob
 from streaming.metrics import Metrics
 from streaming.settings import StreamSettings
 from training.datasets import Dataset
@@ -178,6 +182,31 @@ def test_a_stream_answers_how_it_is_and_what_it_has_done(spark: SparkSession, pl
             serve(address.removeprefix("http://"), job.health, metrics),
         ):
             pass
+
+
+def test_a_stream_that_is_starting_is_alive_and_not_ready(spark: SparkSession, place: Place) -> None:
+    metrics = Metrics()
+    job = StreamJob(spark, place.settings())
+    with serve("0", job.health, metrics) as address:
+        for path, expected in (("livez", 200), ("readyz", 503)):
+            status, said = get(f"{address}/{path}")
+            assert (status, json.loads(said)["why"]) == (expected, "it is starting")
+
+
+def test_the_command_answers_before_it_starts_spark(place: Place) -> None:
+    command = [sys.executable, "-m", "console.main", "stream", "--source", place.watched, "--sink", place.sink]
+    command += ["--model", place.registry.path, "--checkpoint", place.checkpoint, "--http", "0"]
+    with subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True, cwd=ROOT) as stream:
+        try:
+            assert stream.stderr is not None
+            answering = json.loads(stream.stderr.readline())
+            assert answering["event"] == "answering"
+            assert stream.stderr.readline().startswith("starting Spark")
+            assert get(answering["livez"])[0] == 200
+            status, said = get(answering["readyz"])
+            assert (status, json.loads(said)["why"]) == (503, "it is starting")
+        finally:
+            stream.kill()
 
 
 def test_an_address_to_answer_on_is_a_port_with_or_without_a_host() -> None:

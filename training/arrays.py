@@ -1,20 +1,22 @@
 """Labelled images out of a `.npz` file of NumPy's: pixels in `x`, classes in `y`, perhaps a part's name in `set`.
 
-A file comes from anywhere, so nothing in it is unpickled, and what an array declares is looked at before it is read:
-no more than `MOST_BYTES` of pixels and `MOST_IMAGES` images are.
+A file comes from anywhere, so nothing in it is unpickled, and what it declares is looked at before it is read: no more
+than `MOST_BYTES` of all arrays together and `MOST_IMAGES` images are.
 """
 
 from __future__ import annotations
 
+import io
 import lzma
 import re
 import struct
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -26,8 +28,10 @@ from training.labelled import LONGEST_LABEL, NO_LABEL, Dataset, LabelledImage
 
 SUFFIX = ".npz"
 MOST_BYTES = 2**30
-"""Of pixels, decompressed."""
+"""Of pixels, labels and names of parts together, decompressed."""
 MOST_IMAGES = 1_000_000
+_MOST_LISTED = 2**20  # bytes of the list of the archive's members, each of which costs memory as it is opened
+_CHUNK = 2**22  # bytes of text that are read at a time
 _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, LookupError, ValueError, NotImplementedError, RuntimeError),
@@ -37,6 +41,9 @@ _PART = re.compile(r"\w[\w.-]*")
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 """PNG's, by the number of channels: gray, RGB, RGBA."""
 _STORED_BLOCK = 0xFFFF
+_END, _END_MARK = struct.Struct("<4s4H2LH"), b"PK\5\6"
+"""The end of an archive's list of members; its sixth number is how long that is."""
+_LOCATOR = b"PK\6\7"  # of another such end, for archives of more than 65,535 members or 2 GiB
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class _Header:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fortran_order: bool
+    stored: int
+    """Bytes that follow the header, by what the archive says."""
 
     @property
     def images(self) -> int:
@@ -75,8 +84,10 @@ def read_arrays(address: str, path: Path, *, labelled: bool) -> Dataset:
         If this is no .npz file, an array is missing, or is not of the right type, shape or size.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            x, y, parts = _read(archive)
+        with path.open("rb") as file:
+            _check_list(file)
+            with zipfile.ZipFile(file) as archive:
+                x, y, parts = _read(archive)
     except RequestError as error:
         raise RequestError(f"{address}: {error}") from error
     except OSError as error:
@@ -95,6 +106,24 @@ def read_arrays(address: str, path: Path, *, labelled: bool) -> Dataset:
     return Dataset(address, tuple(images), tuple(problems))
 
 
+def _check_list(file: BinaryIO) -> None:
+    """Refuse an archive whose list of members is long, as `zipfile` will find it, before it makes objects of it."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 0xFFFF - len(_LOCATOR) - _END.size - 16))
+    tail = file.read()
+    file.seek(0)
+    at = len(tail) - _END.size
+    if at < 0 or not (tail.startswith(_END_MARK, at) and tail.endswith(b"\0\0")):
+        at = tail.rfind(_END_MARK)
+    if at < 0 or len(tail) - at < _END.size:
+        return  # no archive, as will be said
+    listed = _END.unpack_from(tail, at)[5]
+    if listed > _MOST_LISTED or tail[max(0, at - 20) : at].startswith(_LOCATOR):
+        raise RequestError(
+            f"expected an archive of a few arrays, received one with a list of more than {_MOST_LISTED} bytes"
+        )
+
+
 def _read(archive: zipfile.ZipFile) -> tuple[NDArray[np.uint8], list[str], list[str]]:
     """uint8 [n, height, width, channels], n labels, and n names of parts or none."""
     names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
@@ -106,6 +135,14 @@ def _read(archive: zipfile.ZipFile) -> tuple[NDArray[np.uint8], list[str], list[
     _check_pixels(headers["x"])
     for name in headers.keys() - {"x"}:
         _check_words(name, headers[name], headers["x"])
+    declared = sum(header.size for header in headers.values())
+    if declared > MOST_BYTES:
+        raise RequestError(
+            f"at most {MOST_BYTES} bytes are read from one file, its arrays {', '.join(headers)} declare {declared}"
+        )
+    for name, header in headers.items():
+        if header.stored != header.size:
+            raise _contradiction(name, header)
     x = _array(archive, "x", headers["x"])
     return (
         x.reshape(*x.shape[:3], -1),
@@ -120,11 +157,12 @@ def _header(archive: zipfile.ZipFile, name: str) -> _Header:
             if npy.read_magic(member) != (1, 0):  # later ones have headers of any length, for arrays of records
                 raise ValueError("its header is of another version")
             shape, fortran_order, dtype = npy.read_array_header_1_0(member)
+            begin = member.tell()
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
             raise RequestError(f"array {name} has no header that NumPy writes for plain arrays") from error
     if dtype.hasobject or any(side < 0 for side in shape):
         raise RequestError(f"array {name} holds Python objects, which are not read: they could run code")
-    return _Header(shape, dtype, fortran_order)
+    return _Header(shape, dtype, fortran_order, archive.getinfo(f"{name}.npy").file_size - begin)
 
 
 def _check_pixels(x: _Header) -> None:
@@ -153,22 +191,41 @@ def _check_words(name: str, words: _Header, x: _Header) -> None:
 
 
 def _array(archive: zipfile.ZipFile, name: str, header: _Header) -> NDArray[Any]:
-    with archive.open(f"{name}.npy") as member:
-        npy.read_magic(member)
-        npy.read_array_header_1_0(member)
-        content = member.read(header.size)
-        # The byte more makes the archive compare its checksum.
-        if len(content) != header.size or member.read(1):
-            raise RequestError(f"array {name}: it declares {header}, and has more or fewer bytes than that")
-    flat = np.frombuffer(content, header.dtype)
+    (flat,) = _pieces(archive, name, header, max(1, header.size))
     return flat.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
+def _pieces(archive: zipfile.ZipFile, name: str, header: _Header, most: int) -> Iterator[NDArray[Any]]:
+    """An array's entries in pieces of at most `most` bytes, or of one entry."""
+    most = max(1, most // header.dtype.itemsize) * header.dtype.itemsize
+    with archive.open(f"{name}.npy") as member:
+        npy.read_magic(member)
+        npy.read_array_header_1_0(member)
+        left = header.size
+        while left:
+            content = member.read(min(most, left))
+            if not content or len(content) % header.dtype.itemsize:
+                raise _contradiction(name, header)
+            left -= len(content)
+            # The byte more makes the archive compare its checksum.
+            if not left and member.read(1):
+                raise _contradiction(name, header)
+            yield np.frombuffer(content, header.dtype)
+
+
+def _contradiction(name: str, header: _Header) -> RequestError:
+    return RequestError(f"array {name}: it declares {header}, and has more or fewer bytes than that")
+
+
 def _words(archive: zipfile.ZipFile, name: str, header: _Header) -> list[str]:
-    words = _array(archive, name, header)
-    if header.dtype.kind == "U" and words.view(header.dtype.byteorder + "u4").max() > sys.maxunicode:
-        raise RequestError(f"array {name}: expected strings, received what is no Unicode")
-    return [str(word) for word in words.tolist()]
+    """The entries as text; those that are equal are one object."""
+    found: list[str] = []
+    known: dict[str, str] = {}
+    for piece in _pieces(archive, name, header, _CHUNK):
+        if header.dtype.kind == "U" and piece.view(header.dtype.byteorder + "u4").max() > sys.maxunicode:
+            raise RequestError(f"array {name}: expected strings, received what is no Unicode")
+        found += (known.setdefault(word, word) for word in map(str, piece.tolist()))
+    return found
 
 
 def _parts(parts: list[str]) -> list[str]:

@@ -1,0 +1,47 @@
+"""What is said of the settings that a stream took from `sparkdl.toml`: no such file is obeyed without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.output import err
+from sparkdl.terminal import printable
+
+if TYPE_CHECKING:
+    from streaming.settings import StreamSettings
+
+
+def print_taken(settings: StreamSettings) -> None:
+    """Print the settings that came from the file, and in words what deletes files or uses the network."""
+    from streaming.settings_file import TOML
+
+    if not settings.from_file:
+        return
+    taken = ", ".join(f"{name} = {value!r}" for name, value in settings.from_file.items())
+    err.print(printable(f"settings from {Path.cwd() / TOML}: {taken}"), soft_wrap=True)
+    for consequence in _consequences(settings):
+        err.print(printable(f"  by {TOML}, {consequence}"), soft_wrap=True)
+
+
+def _consequences(settings: StreamSettings) -> Iterator[str]:
+    from streaming.http import is_loopback, parse_http
+    from streaming.kafka import is_kafka
+    from streaming.settings import AfterRead
+
+    taken = settings.from_file.keys()
+    if settings.after_read is AfterRead.DELETE and taken & {"after_read", "source"}:
+        yield f"files below {settings.source} are deleted once they are read (after_read)"
+    if settings.after_read is AfterRead.ARCHIVE and taken & {"after_read", "source", "archive_dir"}:
+        yield f"files below {settings.source} are moved to {settings.archive_dir} once they are read (after_read)"
+    if "source" in taken and is_kafka(settings.source):
+        yield f"images are read over the network from {settings.source} (source)"
+    if "sink" in taken and is_kafka(settings.sink):
+        yield f"predictions and unreadable images are sent over the network to {settings.sink} (sink)"
+    if "kafka_config" in taken:
+        yield f"Kafka's clients log in as {settings.kafka_config} says (kafka_config)"
+    if "http" in taken and settings.http is not None:
+        host, port = parse_http(settings.http)
+        who = "this machine" if is_loopback(host) else "any machine that reaches it"
+        yield f"health and metrics are served to {who} on {host}, port {port} (http)"
