@@ -164,7 +164,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     chance = random.Random(chosen.seed)
-    trial = Trial(WORK / f"double-start-{chosen.sink}", trained_models(), SinkKind(chosen.sink))
+    trial = Trial(WORK / f"double-start-{chosen.sink}-{chosen.seed}", trained_models(), SinkKind(chosen.sink))
     rounds = chosen.starts + chosen.kills
     images = drawn_images(rounds * chosen.images, seed=chosen.seed)
     chance.shuffle(images)
