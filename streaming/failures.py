@@ -64,6 +64,6 @@ def root_cause(message: str) -> str:
     """The line of a Spark error that says what happened: the innermost Python exception, else the last Java cause."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     # What py4j says is where an error crossed between Java and Python, not what it was; ": " begins what it was.
-    python = [line for line in lines if re.match(r"(?!py4j\.)[\w.]*Error: ", line)]
+    python = [line for line in lines if re.match(r"(?!py4j\.)(?:[\w.]*Error|pyspark\.[\w.]*Exception): ", line)]
     java = [cause[1] for line in lines if (cause := re.match(r"(?:Caused by)?: ((?!py4j\.).+)", line))]
     return (python or java or lines[:1])[-1][:500]

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -232,6 +233,9 @@ class StreamJob:
             self._raised = SparkdlError(f"the stream failed: {error}")
             self._raised.__cause__ = error
         finally:
+            with suppress(Exception):  # of a JVM that has ended
+                if self._run is not None and self._run.is_active:
+                    self._run.cut_off()  # nothing of it goes on without the lock
             self._lock.release()
             self._ended.set()
 

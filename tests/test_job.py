@@ -276,6 +276,11 @@ def test_a_sink_that_was_refused_leaves_the_new_checkpoint_free(
             "OSError: disk full",
         ),
         (
+            "An exception was raised by the Python Proxy. Return Message: Traceback (most recent call last):\n"
+            '  File "a.py", line 1\npyspark.errors.exceptions.captured.SparkRuntimeException: disk full',
+            "pyspark.errors.exceptions.captured.SparkRuntimeException: disk full",
+        ),
+        (
             "py4j.protocol.Py4JJavaError: An error occurred while calling o7.save.\n: java.io.IOException: disk full\n"
             "\tat a.b\nCaused by: py4j.Py4JException: An exception was raised by the Python Proxy.",
             None,

@@ -45,6 +45,7 @@ _REFUSED = re.compile(
     r"sparkdl: checkpoint \S+ is in use by another stream \(process \d+ on \S+, since \S+\): stop .*\n"
 )
 _LONGEST = 1.0  # seconds after SIGKILL in which the lock is to be free
+_EARLY, _BEGINNING = 0.3, 2.0  # share of the kills in these seconds, in which it is not yet clear who is refused
 _PATIENCE = 240.0  # seconds for a stream to end
 
 
@@ -164,7 +165,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     chance = random.Random(chosen.seed)
-    trial = Trial(WORK / f"double-start-{chosen.sink}", trained_models(), SinkKind(chosen.sink))
+    trial = Trial(WORK / f"double-start-{chosen.sink}-{chosen.seed}", trained_models(), SinkKind(chosen.sink))
     rounds = chosen.starts + chosen.kills
     images = drawn_images(rounds * chosen.images, seed=chosen.seed)
     chance.shuffle(images)
@@ -174,7 +175,7 @@ def main() -> int:
         if number < chosen.starts:
             usual = Pair(trial, facts).run(chance, None)
         else:
-            Pair(trial, facts).run(chance, chance.uniform(0, usual))
+            Pair(trial, facts).run(chance, chance.uniform(0, _BEGINNING if chance.random() < _EARLY else usual))
         if facts.wrong or faults(trial, expected_of(images[: (number + 1) * chosen.images])):
             print(f"after round {number + 1}:", *facts.wrong, sep="\n  ")
             break
