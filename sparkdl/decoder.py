@@ -11,7 +11,6 @@ import gc
 import importlib
 import io
 import os
-import resource
 import signal
 import socket
 import struct
@@ -28,7 +27,7 @@ from sparkdl.decoding import decode
 from sparkdl.exchange import Exchange
 from sparkdl.pixels import Pixels
 from sparkdl.rejection import Limits, Reason, Rejected
-from sparkdl.sandbox import adopt_orphans, confine, end_with_parent, is_filter_known, mapped_memory
+from sparkdl.sandbox import adopt_orphans, confine, end_with_parent, is_filter_known, leave_no_core, mapped_memory
 
 FORK, KILL, WAIT = b"f", b"k", b"w"
 """What a worker asks its template for: a decoder, whose link comes along; the end of the decoder that there is; and the
@@ -258,9 +257,9 @@ def main() -> None:
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM):  # the worker's business: it may want to end its batch
         signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # no /proc, or a container that lets nobody write there
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+    leave_no_core()
     exchange = Exchange(descriptor, max_bytes)
     os.close(descriptor)
     load_all()

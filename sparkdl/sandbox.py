@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _SET_MODE_FILTER, _SPEC_ALLOW = 1, 4  # without the flag older kernels slow the whole process down
 _RET_KILL_PROCESS, _RET_ERRNO, _RET_ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of classic BPF, on words
@@ -105,6 +105,15 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def leave_no_core() -> None:
+    """Has crashes of this process and of its forks write no core file, nor start a program that takes it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        if Path("/proc/sys/kernel/core_pattern").read_bytes().startswith(b"|"):
+            # It is started whatever the limit is, and takes longer each time than decoding a hundred images.
+            _prctl(_PR_SET_DUMPABLE, 0)
+
+
 def mapped_memory() -> int | None:
     """Bytes of address space that this process has; None where the system does not tell."""
     try:
@@ -133,7 +142,7 @@ def confine(most: int | None, *, filtered: bool) -> None:
     if most is not None:
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
+    for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (0, 0))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
