@@ -52,6 +52,7 @@ faults: install ## Break streams on purpose, a little in each way; benchmarks/fa
 	@$(FAULTS)/points.py --kills 1 --images 40
 	@$(FAULTS)/double_start.py --starts 1 --kills 1
 	@$(FAULTS)/storage.py --images 50 full-sink
+	@$(FAULTS)/slow_images.py --good 200 --crashing 60 --slow 12 --stopped 20
 	@$(FAULTS)/steady.py --minutes 0.5 --warm-up 0.1 --rate 20
 
 .venv-bench/.installed: locks/bench.lock

@@ -11,7 +11,6 @@ import gc
 import importlib
 import io
 import os
-import resource
 import signal
 import socket
 import struct
@@ -28,7 +27,7 @@ from sparkdl.decoding import decode
 from sparkdl.exchange import Exchange
 from sparkdl.pixels import Pixels
 from sparkdl.rejection import Limits, Reason, Rejected
-from sparkdl.sandbox import adopt_orphans, confine, end_with_parent, is_filter_known
+from sparkdl.sandbox import adopt_orphans, confine, end_with_parent, is_filter_known, leave_no_core, mapped_memory
 
 FORK, KILL, WAIT = b"f", b"k", b"w"
 """What a worker asks its template for: a decoder, whose link comes along; the end of the decoder that there is; and the
@@ -46,6 +45,7 @@ MOST_SAID = 1000
 
 _CONTROL = 0
 _GRACE = 0.05  # seconds in which a decoder that let go of its link may end by itself, so that it is known by what
+_MOST_DESCRIPTORS = 64  # a template has ten
 _OOM_SCORE = "500"  # of -1000 to 1000: where memory runs out, this process is to go, not its worker
 _NEEDED_LATE = (
     "PIL.ImageCms",
@@ -96,20 +96,17 @@ class _NoImports:
         raise SystemExit(f"module {name} was not loaded before the decoder was confined")
 
 
-def _run(work: Callable[[], None], link: int, template: int, memory: int, *, filtered: bool) -> None:
+def _run(work: Callable[[], None], link: int, template: int, most: int | None, *, filtered: bool) -> None:
     """Does `work` in a process that was just forked, confined, with `link` as its descriptor 0; never returns."""
     code = 1
     try:
         end_with_parent(template)
         os.setsid()
         os.dup2(link, _CONTROL)
-        # What codecs print, they print from C.
-        nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, 1)
-        os.dup2(nothing, 2)
-        os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        os.dup2(1, 2)  # the null device; what codecs print, they print from C
+        os.closerange(3, _MOST_DESCRIPTORS)
         sys.meta_path.insert(0, _NoImports())
-        confine(memory, filtered=filtered)
+        confine(most, filtered=filtered)
         with suppress(ConnectionError):
             work()
         code = 0
@@ -137,7 +134,8 @@ class Template:
     def __init__(self, exchange: Exchange, limits: Limits, memory: int) -> None:
         self._exchange = exchange
         self._limits = limits
-        self._memory = memory
+        mapped = mapped_memory()
+        self._most = None if mapped is None else mapped + memory
         self._decoder: int | None = None
         self._filtered = is_filter_known() and self._tries_the_filter()
 
@@ -165,7 +163,7 @@ class Template:
         template = os.getpid()
         decoder = os.fork()
         if not decoder:
-            _run(work, link, template, self._memory, filtered=filtered)
+            _run(work, link, template, self._most, filtered=filtered)
         return decoder
 
     def _tries_the_filter(self) -> bool:
@@ -259,9 +257,9 @@ def main() -> None:
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM):  # the worker's business: it may want to end its batch
         signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # no /proc, or a container that lets nobody write there
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+    leave_no_core()
     exchange = Exchange(descriptor, max_bytes)
     os.close(descriptor)
     load_all()

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _SET_MODE_FILTER, _SPEC_ALLOW = 1, 4  # without the flag older kernels slow the whole process down
 _RET_KILL_PROCESS, _RET_ERRNO, _RET_ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of classic BPF, on words
@@ -83,33 +83,54 @@ _MACHINES = {
 # fmt: on
 
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_machine = _MACHINES.get(platform.machine()) if sys.platform == "linux" and sys.maxsize > 2**32 else None
+
+
 def is_filter_known() -> bool:
     """Whether this machine's system calls are known here."""
-    return sys.platform == "linux" and sys.maxsize > 2**32 and platform.machine() in _MACHINES
+    return _machine is not None
 
 
 def end_with_parent(parent: int) -> None:
     """Has the kernel kill this process when its parent ends; ends it if that has happened already."""
     # An idle decoder sees its input end. One that hangs in a codec sees nothing: there the kernel has to.
-    if sys.platform == "linux":
-        _prctl(_PR_SET_PDEATHSIG, 9)
+    _prctl(_PR_SET_PDEATHSIG, 9)
     if os.getppid() != parent:
         os._exit(0)
 
 
 def adopt_orphans() -> None:
     """Makes this process the parent of descendants that lose theirs, where the system knows that."""
-    if sys.platform == "linux":
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def confine(memory: int, *, filtered: bool) -> None:
+def leave_no_core() -> None:
+    """Has crashes of this process and of its forks write no core file, nor start a program that takes it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        if Path("/proc/sys/kernel/core_pattern").read_bytes().startswith(b"|"):
+            # It is started whatever the limit is, and takes longer each time than decoding a hundred images.
+            _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def mapped_memory() -> int | None:
+    """Bytes of address space that this process has; None where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return None
+
+
+def confine(most: int | None, *, filtered: bool) -> None:
     """Takes from this process, for good, what it does not need to decode.
+
+    Written to touch little memory: a process that was just forked has to copy each page that it writes to.
 
     Parameters
     ----------
-    memory
-        Bytes that it may have beyond what it has.
+    most
+        Bytes of address space that it may have; None for no bound.
     filtered
         Whether system calls are filtered too.
 
@@ -118,26 +139,20 @@ def confine(memory: int, *, filtered: bool) -> None:
     OSError
         If the filter is asked for and refused.
     """
-    _bound_memory(memory)
-    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
+    if most is not None:
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (0, 0))
-    if sys.platform == "linux":
-        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if filtered:
         _filter_calls()
 
 
-def _bound_memory(memory: int) -> None:
-    with suppress(OSError):  # no /proc
-        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        bound = mapped + memory if hard == resource.RLIM_INFINITY else min(mapped + memory, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
-
-
 def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
+    if sys.platform == "linux":
+        _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0)
 
 
 class _Program(ctypes.Structure):
@@ -147,35 +162,40 @@ class _Program(ctypes.Structure):
 
 
 def _filter_calls() -> None:
-    machine = _MACHINES[platform.machine()]
-    instructions = _instructions(machine, os.getpid())
+    assert _machine is not None
+    instructions = _FILTER.replace(_step(_IF_EQUAL, _SELF, 0, 1), _step(_IF_EQUAL, os.getpid(), 0, 1))
     program = _Program(len(instructions) // 8, instructions)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(machine.seccomp, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(program)):
+    if _libc.syscall(_machine.seccomp, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(program)):
         code = ctypes.get_errno()
         raise OSError(code, f"seccomp: {os.strerror(code)}")
 
 
-def _instructions(machine: _Machine, process: int) -> bytes:
-    def step(code: int, operand: int, yes: int = 0, no: int = 0) -> bytes:
-        return struct.pack("=HBBI", code, yes, no, operand)
+def _step(code: int, operand: int, yes: int = 0, no: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, yes, no, operand)
 
-    allow, kill = step(_RETURN, _RET_ALLOW), step(_RETURN, _RET_KILL_PROCESS)
-    refuse = step(_RETURN, _RET_ERRNO | errno.EPERM)
+
+def _instructions(machine: _Machine) -> bytes:
+    """The filter, with `_SELF` in place of the number of the process."""
+    allow, kill = _step(_RETURN, _RET_ALLOW), _step(_RETURN, _RET_KILL_PROCESS)
+    refuse = _step(_RETURN, _RET_ERRNO | errno.EPERM)
     low_word = 0 if sys.byteorder == "little" else 4
 
     def argument(index: int) -> bytes:
-        return step(_LOAD, _ARGUMENTS_AT + 8 * index + low_word)
+        return _step(_LOAD, _ARGUMENTS_AT + 8 * index + low_word)
 
-    program = step(_LOAD, _ARCHITECTURE_AT) + step(_IF_EQUAL, machine.audit, 1) + kill + step(_LOAD, _NUMBER_AT)
+    program = _step(_LOAD, _ARCHITECTURE_AT) + _step(_IF_EQUAL, machine.audit, 1) + kill + _step(_LOAD, _NUMBER_AT)
     if machine.other_abi:
-        program += step(_IF_AT_LEAST, machine.other_abi, 0, 1) + kill
+        program += _step(_IF_AT_LEAST, machine.other_abi, 0, 1) + kill
     for number in machine.allowed:
-        program += step(_IF_EQUAL, number, 0, 1) + allow
+        program += _step(_IF_EQUAL, number, 0, 1) + allow
     for number in machine.maps:
-        program += step(_IF_EQUAL, number, 0, 4) + argument(2) + step(_IF_ANY_BIT, _PROT_EXEC, 0, 1) + refuse + allow
+        program += _step(_IF_EQUAL, number, 0, 4) + argument(2) + _step(_IF_ANY_BIT, _PROT_EXEC, 0, 1) + refuse + allow
     # What `abort` does.
-    program += step(_IF_EQUAL, machine.to_thread, 0, 4) + argument(0) + step(_IF_EQUAL, process, 0, 1) + allow + kill
+    program += _step(_IF_EQUAL, machine.to_thread, 0, 4) + argument(0) + _step(_IF_EQUAL, _SELF, 0, 1) + allow + kill
     for number in machine.deadly:
-        program += step(_IF_EQUAL, number, 0, 1) + kill
+        program += _step(_IF_EQUAL, number, 0, 1) + kill
     return program + refuse
+
+
+_SELF = 0xFFFFFFFF  # no process has this number
+_FILTER = _instructions(_machine) if _machine else b""

@@ -230,7 +230,7 @@ def main() -> None:
         decoder.serve = _leave
     if not confined:
         decoder.is_filter_known = lambda: False
-        decoder.confine = lambda memory, *, filtered: None
+        decoder.confine = lambda most, *, filtered: None
     decoder.main()
 
 

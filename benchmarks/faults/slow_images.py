@@ -20,11 +20,25 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from harness import BROKEN_LABEL, ROOT, WORK, Expected, Trial, drawn_images, drop, trained_models, verdict, wait_until
+import psutil
+from harness import (
+    BROKEN_LABEL,
+    ROOT,
+    WORK,
+    Expected,
+    Trial,
+    drawn_images,
+    drop,
+    processes_of,
+    trained_models,
+    verdict,
+    wait_until,
+)
 from planted.sitecustomize import CRASH, SECONDS, SLOW
 
 from sparkdl.patience import Patience
@@ -86,11 +100,19 @@ def stopped(models: Path, images: Sequence[LabelledImage], timeout: float) -> tu
     drop(images, trial.watched)
     flags = ("--settle", "0s", "--decode-timeout", f"{timeout:g}s", "--max-images-per-trigger", str(len(images)))
     with trial.stream(*flags, PYTHONPATH=PLANTED) as process:
-        wait_until(lambda: any((trial.checkpoint / "offsets").glob("[0-9]*")) or process.poll() is not None, 120)
+        wait_until(lambda: _decodes(process.pid) or process.poll() is not None, 120)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         code = process.wait(3600)
         return time.monotonic() - began, code
+
+
+def _decodes(driver: int) -> bool:
+    for process in processes_of(driver):
+        with suppress(psutil.Error):
+            if "sparkdl.decoder" in process.cmdline():
+                return True
+    return False
 
 
 def main() -> int:
