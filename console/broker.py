@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import platformdirs
 import psutil
@@ -161,6 +162,7 @@ class Broker:
             settings = {**PROPERTIES, **listener_settings(ports), **self._properties}
             java = ensure_java()
             jars = broker_jars(on_progress)
+            self.directory.chmod(0o700)  # settings may hold passwords, the data holds images
             (self.directory / _SETTINGS).write_text("".join(_line(*item) for item in settings.items()), "ascii")
             if not (self.directory / settings["log.dirs"] / "meta.properties").is_file():
                 self._format(_command(java, jars, "kafka.tools.StorageTool"))
@@ -248,10 +250,28 @@ class Broker:
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
         ]
         # An id must not look like an option.
-        command = [*tool, "format", f"--cluster-id={cluster}", f"--config={_SETTINGS}", *users]
-        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, errors="replace")
+        arguments = ["format", f"--cluster-id={cluster}", f"--config={_SETTINGS}", *users]
+        done = self._run_unseen(tool, arguments)
         if done.returncode:
             raise SparkdlError(f"the broker cannot prepare {self.directory}: {_reason(done.stdout + done.stderr)}")
+
+    def _run_unseen(self, tool: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run a Java program whose arguments hold passwords: Java reads them, and the class, from a file.
+
+        A command line is shown to every user of the machine by `ps`.
+        """
+        *command, name = tool
+        with NamedTemporaryFile("w", dir=self.directory, prefix=".arguments-", encoding="ascii") as file:  # mode 0600
+            file.writelines(f'"{argument}"\n' for argument in (name, *arguments))
+            file.flush()
+            return subprocess.run(
+                [*command, f"@{Path(file.name).name}"],
+                cwd=self.directory,
+                umask=0o077,
+                capture_output=True,
+                text=True,
+                errors="replace",
+            )
 
     def _launch(self, command: list[str]) -> None:
         with self.log.open("ab") as log:
@@ -265,6 +285,7 @@ class Broker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=0o077,  # other users read neither images nor topics' names
             )
         try:
             partial = self.directory / f"{_PID}-{process.pid}"

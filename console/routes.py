@@ -72,13 +72,13 @@ class KafkaRoute(Route):
 
     def __init__(self, servers: str) -> None:
         from streaming.client_config import ClientConfig
-        from streaming.kafka import KafkaAddress, admin, make_topic
+        from streaming.kafka import BROKERS_TIME, KafkaAddress, admin, make_topic
 
         self._config = ClientConfig()
         self._images = KafkaAddress(servers, _IMAGES)
         self._predictions = KafkaAddress(servers, _PREDICTIONS)
         with admin(self._images, self._config) as client:
-            make_topic(client, _IMAGES, {})
+            make_topic(client, _IMAGES, BROKERS_TIME)
         self.settings = {"source": str(self._images), "sink": str(self._predictions)}
 
     def produce(self, images: Dataset, rate: float, seed: int) -> int:

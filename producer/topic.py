@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 from producer.replay import paced
 from sparkdl.errors import SparkdlError
 from streaming.client_config import ClientConfig
-from streaming.kafka import KafkaAddress, admin, largest_message, make_topic
+from streaming.kafka import BROKERS_TIME, KafkaAddress, admin, largest_message, make_topic
 from streaming.message import image_headers
 from training.datasets import LabelledImage
 
@@ -77,7 +77,7 @@ def replay_to_topic(
     topic = address.single_topic
     images = paced(images, rate, is_over)
     with admin(address, config) as client:
-        make_topic(client, topic, {})
+        make_topic(client, topic, BROKERS_TIME)
         limit = largest_message(client, topic)
     defaults = {"linger_ms": 5, "batch_size": min(_BATCH, limit)}
     producer = KafkaProducer(

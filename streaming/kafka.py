@@ -149,6 +149,10 @@ def check_topics(address: KafkaAddress, config: ClientConfig) -> None:
         raise RequestError(f"no topic {' and no topic '.join(missing)} at {address.servers}: make it first")
 
 
+BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""A topic of images: producers may set a record's time to what Spark cannot hold, which ends every stream of it."""
+
+
 def make_topic(client: KafkaAdminClient, name: str, configs: Mapping[str, str]) -> None:
     """Makes a topic, with the brokers' own number of partitions and replicas, if there is none of that name."""
     if client.describe_topics([name])[0]["error_code"] == 0:
@@ -173,6 +177,8 @@ _LASTING = {
     "UnknownTopicOrPartitionException": _GONE,
     "UnknownTopicIdException": _GONE,
     "OffsetOutOfRangeException": _EXPIRED,
+    "overflows when converting to Spark's microsecond": "a message of {place} has a record time that Spark cannot "
+    "hold: delete it (kafka-delete-records), and set the topic's message.timestamp.type to LogAppendTime",
     "KAFKA_DATA_LOSS": _EXPIRED,
     "RecordTooLargeException": "a row is larger than the topic of {place} takes: raise its max.message.bytes",
     "SaslAuthenticationException": "the brokers of {place} refuse the credentials of --kafka-config",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -37,6 +38,9 @@ _PREDICTION: dict[str, Any] = {
     "batch_id": int,
 }
 """What JSON has for each column of `streaming.rows.PREDICTION`: whoever may write to the topic may write anything."""
+
+_ANOTHER_YEAR = re.compile(r"(0000|-\d{4,}|\+?\d{5,})-\d\d-\d\d")
+"""How Spark and Java write the years that Python has no time for."""
 
 
 class Header(StrEnum):
@@ -97,8 +101,7 @@ def prediction_row(value: bytes) -> dict[str, Any]:
         raise ValueError("not a prediction, but JSON without end") from error
     if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in _PREDICTION.items()):
         raise ValueError("not a prediction")
-    for name in ("produced_at", "predicted_at"):
-        row[name] = _time(row[name])
+    row["produced_at"], row["predicted_at"] = _stated_time(row["produced_at"]), _time(row["predicted_at"])
     return row
 
 
@@ -121,7 +124,7 @@ def dead_letter_row(key: bytes | None, value: bytes | None, headers: Iterable[tu
             "size": int(named[Header.SIZE]),
             "sha256": named.get(Header.SHA256),
             "label": named.get(Header.LABEL),
-            "produced_at": _time(named.get(Header.PRODUCED_AT)),
+            "produced_at": _stated_time(named.get(Header.PRODUCED_AT)),
             "failed_at": _time(named[Header.FAILED_AT]),
             "batch_id": int(named[Header.BATCH_ID]),
         }
@@ -131,3 +134,8 @@ def dead_letter_row(key: bytes | None, value: bytes | None, headers: Iterable[tu
 
 def _time(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
+
+
+def _stated_time(value: str | None) -> datetime | None:
+    """A time that somebody else stated; None where its year is not one of 1 to 9999."""
+    return None if value is not None and _ANOTHER_YEAR.match(value) else _time(value)

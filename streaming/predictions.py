@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sparkdl.errors import RequestError, SparkdlError
@@ -21,6 +22,8 @@ from streaming.sinks.address import directory_of
 from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS
 
 _LONGEST = 300  # characters of what a library says
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # a second
+_FIRST, _LAST = -62_135_510_400, 253_402_214_400  # seconds: 0001-01-02 and 9999-12-31, in any time zone
 _POLL = 0.5  # seconds between two looks for new batches
 
 
@@ -111,7 +114,7 @@ class BatchReader(Reader):
         while True:
             with reading(self._part(dead=dead)):
                 for table in self._tables(seen, dead=dead):
-                    for row in table.to_pylist():
+                    for row in _with_readable_times(table).to_pylist():
                         if not dead:
                             row["probabilities"] = dict(row["probabilities"])
                         yield row
@@ -155,6 +158,21 @@ class ParquetReader(BatchReader):
                 if not is_own(path, self.root):
                     raise ValueError(f"{path} is no file of its own")
             yield pa.concat_tables([pq.ParquetFile(path).read(names) for path in files])
+
+
+def _with_readable_times(table: pa.Table) -> pa.Table:
+    """`table` with null for times that Python cannot hold, as rows of another writer may have."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            column, ticks = table.column(number), _TICKS[field.type.unit]
+            moments = column.cast(pa.int64())
+            readable = pc.and_(
+                pc.greater_equal(moments, max(_FIRST * ticks, -(2**63))),
+                pc.less_equal(moments, min(_LAST * ticks, 2**63 - 1)),
+            )
+            if not pc.all(pc.fill_null(readable, True)).as_py():
+                table = table.set_column(number, field, pc.if_else(readable, column, pa.scalar(None, field.type)))
+    return table
 
 
 def to_json_value(value: Any) -> Any:

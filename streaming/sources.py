@@ -130,7 +130,8 @@ def encoded_messages(records: DataFrame) -> DataFrame:
     """Kafka records with their headers, as rows of `streaming.rows.ENCODED`.
 
     Whatever a header holds, the row is made: a label that is not UTF-8 is mended, one that is too long is cut, and for
-    a time that is none the broker's time of the record stands.
+    a time that is none the broker's time of the record stands. A producer may set that, too: outside the years that
+    readers can hold there is no time.
     """
     place = F.concat_ws("/", "topic", "partition", "offset")
     stated = F.try_to_timestamp(_header(Header.PRODUCED_AT))
@@ -140,10 +141,13 @@ def encoded_messages(records: DataFrame) -> DataFrame:
         F.col("value").alias("payload"),
         F.coalesce(F.length("value"), F.lit(0)).cast("long").alias("size"),
         F.substring(_header(Header.LABEL), 1, _LONGEST_LABEL).alias("label"),
-        F.when(stated.between(*(F.lit(time).cast("timestamp") for time in _TIMES)), stated)
-        .otherwise(F.col("timestamp"))
-        .alias("produced_at"),
+        F.coalesce(_bounded(stated), _bounded(F.col("timestamp"))).alias("produced_at"),
     )
+
+
+def _bounded(time: Column) -> Column:
+    """`time` where it is in `_TIMES`, else null."""
+    return F.when(time.between(*(F.lit(bound).cast("timestamp") for bound in _TIMES)), time)
 
 
 def _header(name: Header) -> Column:

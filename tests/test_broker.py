@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from another_user import as_another_user, shared_directory
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
@@ -286,3 +289,37 @@ def test_a_password_that_the_tool_would_misread_is_refused(tmp_path: Path) -> No
 
 def test_a_free_port_is_none_that_an_outgoing_connection_would_get() -> None:
     assert 20_000 <= free_port() < 32_768
+
+
+def test_another_user_sees_neither_passwords_nor_messages() -> None:
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    seen.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+
+    with shared_directory() as shared:
+        (shared / "kafka").mkdir(mode=0o755)
+        broker = Broker(shared / "kafka", scram={"alice": "her-password"})
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            with broker.running(port=0) as address:
+                produce(address, "secrets", b"her image")
+                ended.set()
+                looking.join()
+                for name in ("server.properties", "data/secrets-0/00000000000000000000.log"):
+                    assert (broker.directory / name).is_file()
+                    done = as_another_user('cat "$1"', broker.directory / name, check=False)
+                    assert (done.returncode, done.stdout) != (0, "")
+                    assert "Permission denied" in done.stderr
+                assert (broker.directory / name).stat().st_mode & 0o077 == 0
+                assert not list(broker.directory.glob(".arguments-*"))
+        finally:
+            ended.set()
+    assert any("kafka.Kafka" in line for line in seen)
+    assert any("@.arguments-" in line for line in seen)
+    assert not any("her-password" in line for line in seen)

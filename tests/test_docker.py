@@ -38,3 +38,15 @@ def test_each_image_can_be_replaced() -> None:
 def test_ports_are_open_to_this_machine_only() -> None:
     ports = re.findall(r"^ +ports: (.+)", COMPOSE, re.MULTILINE)
     assert ports == ['["127.0.0.1:${KAFKA_PORT:-9092}:9092"]']
+
+
+def test_every_service_is_confined_and_has_a_limit_of_memory() -> None:
+    listed = COMPOSE.split("\nservices:\n")[1].split("\nvolumes:\n")[0] + "\n"
+    services = re.findall(r"^  (\w+):.*\n((?:    .*\n|\n)+)", listed, re.MULTILINE)
+    assert {name for name, _ in services} == {"kafka", "topics", "train", "stream", "predictions", "producer"}
+    for name, body in services:
+        assert re.search(r"^    <<: \*(confined|sparkdl)$", body, re.MULTILINE), name
+        assert re.search(r"^    mem_limit: ", body, re.MULTILINE), name
+    assert re.search(r'&confined\n  cap_drop: \[ALL\]\n  security_opt: \["no-new-privileges:true"\]\n', COMPOSE)
+    assert "&sparkdl\n  <<: *confined\n" in COMPOSE
+    assert not re.search("cap_add|privileged: true|unconfined", COMPOSE)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pyspark.sql import Row, SparkSession
 from refusals import refused
-from topics import new_topic
+from topics import Message, new_topic, send
 
 from sparkdl.errors import SparkdlError
+from streaming.kafka import explain, lasts
 from streaming.rows import ENCODED
 from streaming.settings import StreamSettings
 from streaming.sources import check_source, encoded_messages
@@ -90,6 +91,41 @@ def test_headers_are_no_paths_and_their_names_are_no_columns(spark: SparkSession
 )
 def test_for_a_time_that_is_none_the_records_own_stands(spark: SparkSession, value: bytes) -> None:
     assert encoded(spark, b"", [("produced-at", value)]).produced_at == SEEN.astimezone().replace(tzinfo=None)
+
+
+@pytest.mark.parametrize(
+    "moment", [-90_000_000_000_000, -1_000_000_000_000_000, -2, 253_500_000_000_000, 1_000_000_000_000_000]
+)
+def test_a_record_time_outside_the_years_of_readers_is_none(kafka_spark: SparkSession, kafka: str, moment: int) -> None:
+    configs = {"message.timestamp.type": "CreateTime", "message.timestamp.after.max.ms": str(2**63 - 1)}
+    topic = new_topic(kafka, configs=configs)
+    send(
+        kafka, topic, [Message(b"x", moment=moment), Message(b"y", headers=[("produced-at", b"2026-01-01T00:00:00Z")])]
+    )
+    read = kafka_spark.read.format("kafka").option("kafka.bootstrap.servers", kafka).option("subscribe", topic)
+    rows = encoded_messages(read.option("includeHeaders", True).load()).sort("id").collect()
+    assert [row.payload for row in rows] == [b"x", b"y"]
+    assert rows[0].produced_at is None
+    assert rows[1].produced_at == SEEN.astimezone().replace(tzinfo=None)
+
+
+def test_a_record_time_that_spark_cannot_hold_is_explained(kafka_spark: SparkSession, kafka: str) -> None:
+    topic = new_topic(kafka, configs={"message.timestamp.type": "CreateTime"})
+    send(kafka, topic, [Message(b"x", moment=-(10**16))])
+    read = kafka_spark.read.format("kafka").option("kafka.bootstrap.servers", kafka).option("subscribe", topic)
+    with pytest.raises(Exception, match="overflows") as caught:
+        read.load().collect()
+    assert lasts(str(caught.value))
+    assert "message.timestamp.type to LogAppendTime" in str(explain(str(caught.value), "kafka://h:1/t"))
+
+
+def test_a_topic_with_the_brokers_times_takes_any_time_of_a_producer(kafka_spark: SparkSession, kafka: str) -> None:
+    topic = new_topic(kafka, configs={"message.timestamp.type": "LogAppendTime"})
+    send(kafka, topic, [Message(b"x", moment=moment) for moment in (-(2**63), -90_000_000_000_000, 2**63 - 1)])
+    read = kafka_spark.read.format("kafka").option("kafka.bootstrap.servers", kafka).option("subscribe", topic)
+    rows = encoded_messages(read.option("includeHeaders", True).load()).collect()
+    assert all(row.produced_at.year >= 2026 for row in rows)
+    assert len(rows) == 3
 
 
 # --- the request ---------------------------------------------------------------------------------------------------

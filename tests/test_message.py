@@ -65,6 +65,16 @@ def test_a_prediction_has_a_value_of_the_right_kind_in_each_column(name: str, va
             prediction_row(json.dumps(other).encode())
 
 
+@pytest.mark.parametrize(
+    "time", ["-0882-01-14T08:00:00Z", "+33658-09-27T01:46:40Z", "33658-09-27", "0000-01-01T00:00:00Z"]
+)
+def test_a_time_of_a_year_that_no_reader_holds_is_none(time: str) -> None:
+    assert prediction_row(json.dumps(ROW | {"produced_at": time}).encode())["produced_at"] is None
+    headers = {"origin": "o", "reason": "empty", "size": "0", "batch-id": "0", "failed-at": "2026-01-01T00:00:00Z"}
+    given = [(name, value.encode()) for name, value in (headers | {"produced-at": time}).items()]
+    assert dead_letter_row(b"a", b"", given)["produced_at"] is None
+
+
 @pytest.mark.parametrize("value", [b"", b"7", b"\xff", b"[]", b'{"id": "a"}', b"[" * 100_000])
 def test_what_is_no_prediction_is_refused(value: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - of whatever is wrong with it

@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from streams import BROKEN, encoded_rows, wait_until
 
+from console.main import run
 from sparkdl.errors import RequestError
 from sparkdl.rejection import Limits
 from streaming.classify import outcomes
@@ -137,3 +140,39 @@ def test_a_directory_of_something_else_is_no_sink(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     with pytest.raises(RequestError, match=r"is not a sink: expected .*/predictions"):
         ParquetReader(str(tmp_path))
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+@pytest.mark.parametrize("kind", ["parquet", "delta"])
+def test_times_that_no_reader_holds_are_shown_as_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, kind: str
+) -> None:
+    row = {"id": "a", "origin": "o", "prediction": "7", "confidence": 0.5, "probabilities": [("7", 0.5)]}
+    row |= {"label": None, "needs_review": False, "model": "m", "batch_id": 0}
+    times = pa.array([-90_000_000_000_000_000, 2**62, None, 0], pa.timestamp("us", "UTC"))
+    table = pa.table(
+        {
+            **{name: pa.array([value] * 4) for name, value in row.items() if name != "probabilities"},
+            "id": pa.array(["past", "future", "none", "good"]),
+            "label": pa.nulls(4, pa.string()),
+            "probabilities": pa.array([row["probabilities"]] * 4, pa.map_(pa.string(), pa.float64())),
+            "produced_at": times,
+            "predicted_at": times,
+        }
+    )
+    dead = table.select(["id", "origin", "batch_id"])
+    address = str(tmp_path / "sink")
+    if kind == "delta":
+        deltalake = pytest.importorskip("deltalake")
+        deltalake.write_deltalake(f"{address}/predictions", table)
+        deltalake.write_deltalake(f"{address}/dead_letters", dead)
+        address = f"delta:{address}"
+    else:
+        (tmp_path / "sink" / "predictions" / "batch=0").mkdir(parents=True)
+        pq.write_table(table, tmp_path / "sink" / "predictions" / "batch=0" / "part.parquet")
+    assert run(["predictions", address, "--format", form]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("past", "future", "none", "good"))
+    if form == "json":
+        shown = {row["id"]: row["produced_at"] for row in map(json.loads, said.splitlines())}
+        assert shown == {"past": None, "future": None, "none": None, "good": "1970-01-01T00:00:00+00:00"}

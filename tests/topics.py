@@ -21,6 +21,8 @@ class Message(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
     partition: int | None = None
     offset: int | None = None
+    moment: int | None = None
+    """The record's time, milliseconds; None for now."""
 
 
 def new_topic(servers: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> str:
@@ -52,7 +54,12 @@ def send(servers: str, topic: str, messages: Iterable[Message]) -> None:
     try:
         for message in messages:
             producer.send(
-                topic, message.value, message.key, headers=list(message.headers), partition=message.partition
+                topic,
+                message.value,
+                message.key,
+                headers=list(message.headers),
+                partition=message.partition,
+                timestamp_ms=message.moment,
             ).add_errback(_fail)
         producer.flush(60)
     finally:
