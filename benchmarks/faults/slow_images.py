@@ -4,7 +4,7 @@ python benchmarks/faults/slow_images.py [--good N] [--crashing N] [--slow N] [--
 python benchmarks/faults/slow_images.py --good 10000 --crashing 10000 --slow 1000 --decode-timeout 30 --ratio 10
 
 No image that is known crashes the codecs in use, so a fault is planted into them (`planted/sitecustomize.py`): a real
-read of address 0, and 30 s of real work an image. The good images go through a stream alone, then in a mixed order with
+read of address 0, and 40 s of real work an image. The good images go through a stream alone, then in a mixed order with
 the others through a new one; the time of each is from its start, when the JVM runs, to the last good image in the sink.
 Then a stream that gets slow images alone is told by SIGTERM to end. Checked, besides the sums:
 

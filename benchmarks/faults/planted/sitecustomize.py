@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 CRASH, SLOW = b"planted: crash", b"planted: slow"
-SECONDS = 30.0
+SECONDS = 40.0
 
 if "sparkdl.decoder" in sys.orig_argv:
     import ctypes
