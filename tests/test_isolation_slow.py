@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import re
 import time
 from collections.abc import Iterator, Sequence
 
@@ -66,7 +67,11 @@ def test_slow_images_hold_the_good_ones_for_a_stated_time(streaming: Decoder, ma
     assert len(late) == 20
     assert {refusal.reason for refusal in late} == {Reason.DECODER_TIMEOUT}
     assert late[0].detail == "not decoded within 2 s"
-    assert late[-1].detail == "not decoded within 0.25 s, instead of 2 s, since images before it were slow"
+    shortened = re.fullmatch(
+        r"not decoded within ([\d.]+) s, instead of 2 s, since images before it were slow", late[-1].detail
+    )
+    assert shortened
+    assert 0.25 <= float(shortened[1]) < 1  # a strike is forgiven with time, and a busy machine takes its time
 
 
 def test_in_a_batch_each_image_has_all_of_its_time() -> None:
