@@ -81,7 +81,7 @@ _LISTS = {
             # What they depend on besides is Kafka Connect and its web server.
             _Package(f"org.apache.kafka:kafka-tools:{KAFKA}", alone=True),
             # From Kafka's logging interface to Log4j.
-            _Package("org.apache.logging.log4j:log4j-slf4j-impl:2.25.3"),
+            _Package("org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"),
         ),
     ),
     "kafka": _List(
