@@ -19,23 +19,23 @@ COPY producer producer
 COPY console console
 RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/sparkdl/bin/pip install --quiet --no-deps dist/*.whl
-RUN /opt/sparkdl/bin/python -m sparkdl.java \
+RUN /opt/sparkdl/bin/python -m sparkdl.spark.java \
     || /opt/sparkdl/bin/pip install --quiet --require-hashes -r locks/java.lock
 # Where `spark-submit` finds that Java too, without the package's help.
 RUN java=$(SPARKDL_CACHE_DIR=/opt/sparkdl/share /opt/sparkdl/bin/python -c \
-        'from sparkdl.java import ensure_java; print(ensure_java())') \
+        'from sparkdl.spark.java import ensure_java; print(ensure_java())') \
     && java=$(readlink --canonicalize "$java") && ln --symbolic "${java%/bin/java}" /opt/sparkdl/java
 
 # Spark finds among its own jars what it would else fetch at each start. Another repository than Maven Central:
 # --build-arg SPARKDL_MAVEN_REPOSITORY=ADDRESS.
 ARG SPARKDL_MAVEN_REPOSITORY
-RUN cd / && /opt/sparkdl/bin/python -m sparkdl.jars \
+RUN cd / && /opt/sparkdl/bin/python -m sparkdl.spark.jars \
     "$(/opt/sparkdl/bin/python -c 'import pyspark; print(*pyspark.__path__)')/jars" \
     /src/streaming/kafka.lock /src/streaming/delta.lock
 
 # Java maps Spark's classes out of an archive instead of reading each at each start.
 RUN mkdir /opt/cache && { JAVA_HOME=/opt/sparkdl/java SPARKDL_CACHE_DIR=/opt/cache \
-        /opt/sparkdl/bin/python -m sparkdl.class_archive || echo "no archive of classes: the start is slower"; }
+        /opt/sparkdl/bin/python -m sparkdl.spark.class_data_sharing || echo "no archive of classes: the start is slower"; }
 
 FROM ${BASE}
 ENV PATH=/opt/sparkdl/bin:${PATH} JAVA_HOME=/opt/sparkdl/java LANG=C.UTF-8 PYTHONUNBUFFERED=1 SPARKDL_CACHE_DIR=/var/cache/sparkdl

@@ -20,8 +20,8 @@ $(VENV)/.installed: locks/dev.lock locks/java.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --require-hashes -r locks/dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m sparkdl.java || $(PIP) install --require-hashes -r locks/java.lock
-	@$(BIN)/python -m sparkdl.class_archive || echo "Spark starts without an archive of its classes, only slower"
+	@$(BIN)/python -m sparkdl.spark.java || $(PIP) install --require-hashes -r locks/java.lock
+	@$(BIN)/python -m sparkdl.spark.class_data_sharing || echo "Spark starts without an archive of its classes, only slower"
 	@touch $@
 
 install-keras: $(VENV)/.installed-keras ## Add TensorFlow, to export the Keras networks
@@ -42,7 +42,7 @@ test-slow: install ## Run the tests that wait long, for a broker or for a large 
 	@$(BIN)/python -m pytest -m slow
 
 test-docker: install ## Run the tests of a reader against Kafka in a container, as most users have it; needs root
-	@tests/docker/run $(BIN)/python -m pytest tests/test_kafka_reader.py || [ $$? -eq 75 ] # this machine can have no Docker
+	@tests/docker/run $(BIN)/python -m pytest tests/integration/streaming/readers/test_kafka_reader.py || [ $$? -eq 75 ] # this machine can have no Docker
 
 # Promotions and what is hostile are broken a little by `make test`; Delta is, with Parquet, by points.py.
 faults: install ## Break streams on purpose, a little in each way; benchmarks/faults does it at length
@@ -81,9 +81,9 @@ lock: ## Make the locks anew; needs uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock --group build -o locks/build.lock
 
 lock-jars: install ## Make the lists of jars anew: of the local broker, and of Spark's connectors
-	$(BIN)/python -m console.jars broker > locks/.jars.lock && mv locks/.jars.lock console/kafka.lock
-	$(BIN)/python -m console.jars kafka > locks/.jars.lock && mv locks/.jars.lock streaming/kafka.lock
-	$(BIN)/python -m console.jars delta > locks/.jars.lock && mv locks/.jars.lock streaming/delta.lock
+	$(BIN)/python -m streaming.jar_lists broker > locks/.jars.lock && mv locks/.jars.lock streaming/kafka/local/kafka.lock
+	$(BIN)/python -m streaming.jar_lists kafka > locks/.jars.lock && mv locks/.jars.lock streaming/kafka.lock
+	$(BIN)/python -m streaming.jar_lists delta > locks/.jars.lock && mv locks/.jars.lock streaming/delta.lock
 
 clean: ## Remove .venv and what the tools left behind
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis sparkdl-demo spark-warehouse

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from training.scores import AVERAGES, Indices, bootstrap_intervals
+from training.evaluation.metrics import AVERAGES, Indices, bootstrap_intervals
 
 SETTINGS = ((100, 10, 0.8), (100, 10, 0.96), (500, 10, 0.96), (2000, 10, 0.96), (1000, 100, 0.9), (10_000, 100, 0.9))
 LARGE = ((100_000, 1000, 0.95), (100_000, 1000, 0.5))

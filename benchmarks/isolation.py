@@ -32,14 +32,15 @@ import psutil
 import pyarrow as pa
 from PIL import Image
 
-from sparkdl.decoding import decode
-from sparkdl.image import _decode_column, arrays_to_struct, struct_to_arrays
-from sparkdl.isolation import Decoder
-from sparkdl.network import NetworkSpec, build_network
-from sparkdl.rejection import DEFAULT_LIMITS, Rejected
-from sparkdl.runtime import Network, extract_features
-from training.recipes import recipe
-from training.samples import draw_png
+from sparkdl.decoding.client import Decoder
+from sparkdl.decoding.decode import decode
+from sparkdl.decoding.udf import _decode_column
+from sparkdl.images.rejection import DEFAULT_LIMITS, Rejected
+from sparkdl.images.schema import arrays_to_struct, struct_to_arrays
+from sparkdl.networks.builder import NetworkSpec, build_network
+from sparkdl.networks.runtime import Network, extract_features
+from training.data.synthetic.digits import draw_png
+from training.fitting.recipes import recipe
 
 BATCH = 256
 RESAMPLES = 10_000

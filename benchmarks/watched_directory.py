@@ -13,10 +13,10 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from streaming.directory import DirectorySource
-from streaming.rows import ENCODED
-from streaming.seen import FILES, Seen
-from streaming.watched import WatchedFile, list_files
+from streaming.schemas import ENCODED
+from streaming.sources.directory.file_log import FILES, Seen
+from streaming.sources.directory.listing import WatchedFile, list_files
+from streaming.sources.directory.reader import DirectorySource
 
 ROUNDS = 5
 

@@ -7,9 +7,9 @@ import sys
 
 import typer
 
-from console import demo, evaluate, kafka, models, predictions, produce, stream, train
+from console.commands import demo, evaluate, kafka, models, predictions, produce, stream, train
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.terminal import printable
+from sparkdl.system.terminal import printable
 
 app = typer.Typer(
     name="sparkdl",

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sparkdl.terminal import printable, printable_json
+from sparkdl.system.terminal import printable, printable_json
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from streaming.connectors import Connector
+    from streaming.spark_conf import Connector
 
 
 class _HarmlessConsole(Console):
@@ -73,7 +73,7 @@ def print_json(value: Any) -> None:
 
 
 def _to_json(value: Any) -> Any:
-    from streaming.predictions import to_json_value
+    from streaming.readers.base import to_json_value
 
     return to_json_value(value)
 
@@ -181,8 +181,8 @@ def start_spark(
 ) -> SparkSession:
     """The Spark session of a command, with connectors, settings that are needed, and `--conf KEY=VALUE`."""
     from sparkdl.errors import RequestError
-    from sparkdl.jars import session_jars
-    from sparkdl.session import spark_session, takes_jars
+    from sparkdl.spark.jars import session_jars
+    from sparkdl.spark.session import spark_session, takes_jars
 
     settings = dict(needed or {})
     for setting in conf:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.output import err
-from sparkdl.terminal import printable
+from sparkdl.system.terminal import printable
 
 if TYPE_CHECKING:
     from streaming.settings import StreamSettings
@@ -26,8 +26,8 @@ def print_taken(settings: StreamSettings) -> None:
 
 
 def _consequences(settings: StreamSettings) -> Iterator[str]:
-    from streaming.http import is_loopback, parse_http
-    from streaming.kafka import is_kafka
+    from streaming.kafka.address import is_kafka
+    from streaming.monitoring.server import is_loopback, parse_http
     from streaming.settings import AfterRead
 
     taken = settings.from_file.keys()

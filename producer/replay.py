@@ -12,7 +12,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from sparkdl.errors import RequestError, SparkdlError
-from training.datasets import Dataset, LabelledImage
+from training.data.loading import Dataset, LabelledImage
 
 T = TypeVar("T")
 

@@ -14,10 +14,11 @@ from kafka.errors import KafkaError
 
 from producer.replay import paced
 from sparkdl.errors import SparkdlError
-from streaming.client_config import ClientConfig
-from streaming.kafka import BROKERS_TIME, KafkaAddress, admin, largest_message, make_topic
-from streaming.message import image_headers
-from training.datasets import LabelledImage
+from streaming.kafka.address import KafkaAddress
+from streaming.kafka.admin import BROKERS_TIME, admin, largest_message, make_topic
+from streaming.kafka.client_config import ClientConfig
+from streaming.kafka.messages import image_headers
+from training.data.loading import LabelledImage
 
 _BATCH = 256 * 1024  # bytes
 _OVERHEAD = 100  # bytes of a message beside its value, key and headers, at the most
@@ -52,7 +53,8 @@ def replay_to_topic(
     on_acknowledged: Callable[[int], None] = lambda count: None,
     is_over: Callable[[], bool] = lambda: False,
 ) -> Delivery:
-    """Sends each image as a message (`streaming.message`), with its name as the key, to a topic made if it is missing.
+    """Sends each image as a message (`streaming.kafka.messages`), with its name as the key, to a topic made if it is
+    missing.
 
     The producer is idempotent and waits for all replicas.
 

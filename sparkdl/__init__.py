@@ -6,16 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sparkdl.featurizer import DeepImageFeaturizer
-    from sparkdl.normalize import InkNormalizer
-    from sparkdl.temperature import TemperatureScaling
+    from sparkdl.transformers.featurizer import DeepImageFeaturizer
+    from sparkdl.transformers.ink_normalizer import InkNormalizer
+    from sparkdl.transformers.temperature_scaling import TemperatureScaling
 
 __all__ = ["DeepImageFeaturizer", "InkNormalizer", "TemperatureScaling"]
 
 _HOMES = {
-    "DeepImageFeaturizer": "sparkdl.featurizer",
-    "InkNormalizer": "sparkdl.normalize",
-    "TemperatureScaling": "sparkdl.temperature",
+    "DeepImageFeaturizer": "sparkdl.transformers.featurizer",
+    "InkNormalizer": "sparkdl.transformers.ink_normalizer",
+    "TemperatureScaling": "sparkdl.transformers.temperature_scaling",
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from streaming.kafka import explain, is_kafka, lasts
+from streaming.kafka.address import is_kafka
+from streaming.kafka.errors import explain, lasts
 from streaming.settings import StreamSettings
 
 _LASTING = (

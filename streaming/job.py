@@ -4,46 +4,40 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.streaming.query import StreamingQuery
 
-from sparkdl.callbacks import require_token
 from sparkdl.errors import SparkdlError
-from sparkdl.predictor import Classifier
-from sparkdl.rejection import Limits
-from sparkdl.session import SAFE_PATH
-from streaming.checkpoint import check_checkpoint, claim_checkpoint, is_claimed
-from streaming.checkpoint_lock import CheckpointLock, LostCheckpointError
-from streaming.classify import outcomes
-from streaming.client_config import ClientConfig
-from streaming.events import Batch, Observer
+from sparkdl.images.rejection import Limits
+from sparkdl.inference.classifier import Classifier
+from sparkdl.models.registry import MIN_REVIEW_THRESHOLD, ModelVersion, resolve_model
+from sparkdl.spark.callbacks import require_token
+from sparkdl.spark.session import SAFE_PATH
+from streaming.batch_sizing import Pace
+from streaming.checkpoint.identity import check_checkpoint, claim_checkpoint, is_claimed
+from streaming.checkpoint.lock import CheckpointLock, LostCheckpointError
+from streaming.checkpoint.repair import mend_checkpoint
 from streaming.failures import Failure
-from streaming.faults import check_fault_point
-from streaming.kafka import is_kafka
-from streaming.mending import mend_checkpoint
-from streaming.pace import Pace
-from streaming.promotions import Promotions, RefusedModelError, load_successor
+from streaming.fault_injection import check_fault_point
+from streaming.kafka.address import is_kafka
+from streaming.kafka.client_config import ClientConfig
+from streaming.model_updates import Promotions, RefusedModelError, load_successor
+from streaming.monitoring.health import Health
+from streaming.monitoring.observer import Batch, Observer
+from streaming.query import QueryRun
+from streaming.results import outcomes
 from streaming.settings import AfterRead, StreamSettings
 from streaming.sinks import check_sink, open_sink
-from streaming.sources import check_source, close_source, open_source
-from training.confidence import LOWEST
-from training.registry import ModelVersion, resolve_model
+from streaming.sources.factory import check_source, close_source, open_source
 
 STARTING = "it is starting"
 """Why a stream is not ready that has not been started yet; it is alive."""
 
 _POLL = 0.1  # seconds between two looks at the query
 _LOOK = 1.0  # seconds between two looks at the registry
-_SILENCE = 60.0  # seconds after which a source that does not answer makes the stream unready
-_LONG = 60.0  # seconds after which a micro-batch that has not ended makes the stream unready
 _HEARTBEAT = 120.0  # seconds in which the stream must have been looked after; another model may take some to load
-_LEAVE = 10.0  # seconds that a query which does not write is given to end its trigger
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds before a stream that failed is started again; doubled each time
 
 
@@ -62,16 +56,6 @@ def check_request(settings: StreamSettings) -> ModelVersion:
     model = resolve_model(settings.model)
     check_checkpoint(settings)
     return model
-
-
-@dataclass(frozen=True)
-class Health:
-    """How a stream is. `ready`: it runs, reads its source and writes; else `why` not."""
-
-    live: bool
-    ready: bool
-    why: str
-    model: str
 
 
 class StreamJob:
@@ -116,7 +100,7 @@ class StreamJob:
         except BaseException:
             self._lock.release()
             raise
-        self._run: _Run | None = None
+        self._run: QueryRun | None = None
         self._failures = 0
         self._looked = self._beat = time.monotonic()
         self._waiting_for = ""
@@ -180,7 +164,7 @@ class StreamJob:
             why = self._waiting_for or self._run.hindrance
         return Health(live, not why, why, self.model.name)
 
-    def _begin(self) -> _Run:
+    def _begin(self) -> QueryRun:
         self._check_checkpoint()
         if self._pace.is_off:
             self._pace.adjust()
@@ -188,13 +172,13 @@ class StreamJob:
         encoded = open_source(self._spark, self.settings, self._pace.size, contents=not by_origin)
         limits = Limits(self.settings.max_bytes, self.settings.max_pixels, self.settings.decode_timeout, shrinks=True)
         rows = outcomes(encoded, self._classifier, self.model.name, self._review_below(), limits, by_origin=by_origin)
-        return _Run(rows, self.settings, self._write)
+        return QueryRun(rows, self.settings, self._write)
 
     def _review_below(self) -> float:
         for below in (self.settings.review_below, self.model.review_below):
             if below is not None:
                 return below
-        return LOWEST
+        return MIN_REVIEW_THRESHOLD
 
     def _check_checkpoint(self) -> None:
         """Raises a SparkdlError if the checkpoint is gone, or not this stream's any more.
@@ -306,103 +290,3 @@ class StreamJob:
         self._beat = time.monotonic()
         self._stopping.wait(wait)
         self._waiting_for = ""
-
-
-class _Run:
-    """One Spark query, from its start until it has ended or was left between two micro-batches."""
-
-    def __init__(self, rows: DataFrame, settings: StreamSettings, write: Callable[[DataFrame, int], None]) -> None:
-        self._write = write
-        self._leaving_since: float | None = None
-        self._left = False
-        self._writing, self._quiet_since = False, time.monotonic()
-        self._writing_since: float | None = None
-        self._well_at: float | None = None
-        # Python keeps what the JVM may call, and the JVM the query that calls it: were the query to be reached from
-        # there, neither would ever let go of the other, nor of the networks that the query has broadcast.
-        alive = weakref.ref(self)
-
-        def on_batch(rows: DataFrame, batch_id: int) -> None:
-            if (run := alive()) is None:
-                raise _Left
-            run._on_batch(rows, batch_id)
-
-        writer = rows.writeStream.foreachBatch(on_batch).option(
-            "checkpointLocation", str(Path(settings.checkpoint).absolute())
-        )
-        if settings.available_now:
-            writer = writer.trigger(availableNow=True)
-        else:
-            writer = writer.trigger(processingTime=f"{round(settings.trigger * 1000)} milliseconds")
-        self._query: StreamingQuery = writer.start()
-
-    @property
-    def is_active(self) -> bool:
-        return self._query.isActive
-
-    @property
-    def was_left(self) -> bool:
-        """Whether it ended because it was left, and not because all there was is done."""
-        return self._left
-
-    @property
-    def error(self) -> Exception | None:
-        """What ended the query, None if it ended as it was asked to."""
-        return None if self._left else self._query.exception()
-
-    def leave(self) -> None:
-        """Ends the query if it can be done without cutting off a micro-batch; to be called again until it has ended.
-
-        Between two triggers it can, but not while it begins: a source that is just being started would say that nobody
-        waits for it any more. So it can when it has long written nothing: then it waits for its source, which may be
-        away for good.
-        """
-        if self._leaving_since is None:
-            self._leaving_since = time.monotonic()
-        quiet_since = max(self._leaving_since, self._quiet_since)
-        quiet = not self._writing and time.monotonic() - quiet_since > _LEAVE
-        if quiet or self._waits:
-            self._left = True
-            self._query.stop()
-
-    def cut_off(self) -> None:
-        """Ends the query at once, in the middle of a micro-batch too."""
-        self._left = True
-        self._query.stop()
-
-    @property
-    def _waits(self) -> bool:
-        """Whether the query stands between two triggers."""
-        status = self._query.status
-        return not status["isTriggerActive"] and not status["message"].startswith("Initializing")
-
-    def look(self) -> None:
-        """Notes whether the query comes along: it writes, or waits for images."""
-        if self._writing or self._waits:
-            self._well_at = time.monotonic()
-
-    @property
-    def hindrance(self) -> str:
-        """Why the query does not come along; empty if it does."""
-        if self._well_at is None:
-            return "its source has not been read yet"
-        if (since := self._writing_since) is not None and (taken := time.monotonic() - since) > _LONG:
-            return f"its micro-batch has taken {taken:.0f} s so far: see whether images are slow or crash their decoder"
-        silence = time.monotonic() - self._well_at
-        return "" if silence < _SILENCE else f"its source has given no answer for {silence:.0f} s"
-
-    def _on_batch(self, rows: DataFrame, batch_id: int) -> None:
-        if self._leaving_since is not None:
-            # The batch before this one is complete and noted as such. This one was only planned: Spark will plan the
-            # same one again when the stream goes on. An error is the one way to leave it from within.
-            self._left = True
-            raise _Left
-        self._writing, self._writing_since = True, time.monotonic()
-        try:
-            self._write(rows, batch_id)
-        finally:
-            self._writing, self._writing_since, self._quiet_since = False, None, time.monotonic()
-
-
-class _Left(Exception):  # noqa: N818 - ends a micro-batch that was not begun; nobody sees it
-    """The query was to be left before this micro-batch began."""

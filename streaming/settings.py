@@ -16,7 +16,7 @@ from pydantic_settings import (
 )
 
 from sparkdl.errors import RequestError
-from sparkdl.rejection import DEFAULT_LIMITS
+from sparkdl.images.rejection import DEFAULT_LIMITS
 from streaming.settings_file import TOML, check_place, read_settings_file
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -15,15 +15,15 @@ from needs import need
 from pyspark.sql import SparkSession
 from secured import Keys, a_secured_broker
 
-from console.broker import Broker
 from sparkdl.errors import SparkdlError
-from sparkdl.session import LOCAL_DEFAULTS, spark_session
-from streaming import delta
-from streaming import kafka as kafka_connector
-from streaming.connectors import CONF, CONNECTORS
-from training.datasets import Dataset, open_dataset
-from training.recipes import recipe
-from training.registry import ModelVersion, Registry
+from sparkdl.models.registry import ModelVersion, Registry
+from sparkdl.spark.session import LOCAL_DEFAULTS, spark_session
+from streaming.kafka import admin as kafka_connector
+from streaming.kafka.local.broker import Broker
+from streaming.sinks import delta_session as delta
+from streaming.spark_conf import CONF, CONNECTORS
+from training.data.loading import Dataset, open_dataset
+from training.fitting.recipes import recipe
 from training.train import train
 
 KAFKA = pytest.StashKey[str]()

@@ -10,14 +10,14 @@ from importlib.metadata import version as installed_version
 
 from pyspark.sql import SparkSession
 
-from training.about import About
-from training.datasets import Dataset
-from training.evaluate import Evaluation, evaluate
-from training.fit import Unreadable, fit, silent
-from training.inknet import Progress
-from training.recipes import Recipe
-from training.registry import ModelVersion, Registry
-from training.report import write_report
+from sparkdl.models.registry import ModelVersion, Registry
+from training.data.loading import Dataset
+from training.evaluation.evaluate import Evaluation, evaluate
+from training.fitting.fit import Unreadable, fit, silent
+from training.fitting.inknet.trainer import Progress
+from training.fitting.recipes import Recipe
+from training.reporting.provenance import About
+from training.reporting.report import write_report
 
 _LIBRARIES = ("sparkdl-streaming", "pyspark", "numpy", "pillow", "onnx", "onnxruntime", "scikit-learn")
 

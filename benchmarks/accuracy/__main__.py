@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from page import rendered
 from protocols import PROTOCOLS, Bench
 
-from sparkdl.session import spark_session
+from sparkdl.spark.session import spark_session
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "benchmarks" / "results" / "accuracy.json"

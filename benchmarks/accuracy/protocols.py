@@ -15,16 +15,16 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from strangers import STRANGERS, strangers
 
-from sparkdl.predictor import classify
-from training.calibration import calibration
-from training.compare import compare
-from training.datasets import Dataset, open_dataset
-from training.evaluate import Evaluation, evaluate
-from training.fit import fit
-from training.intervals import paired_difference
-from training.recipes import recipe
-from training.registry import ModelVersion, Registry
-from training.rows import encoded_rows
+from sparkdl.inference.classifier import classify
+from sparkdl.models.registry import ModelVersion, Registry
+from training.data.dataframes import encoded_rows
+from training.data.loading import Dataset, open_dataset
+from training.evaluation.calibration import calibration
+from training.evaluation.comparison import compare
+from training.evaluation.evaluate import Evaluation, evaluate
+from training.evaluation.intervals import paired_difference
+from training.fitting.fit import fit
+from training.fitting.recipes import recipe
 from training.train import Trained, train
 
 Figures = dict[str, Any]

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.interpolate import CubicSpline
 from sklearn.datasets import load_sample_images
 
-from training.augment import alter
-from training.datasets import Dataset, LabelledImage
+from training.data.loading import Dataset, LabelledImage
+from training.fitting.augmentation import alter
 
 Pixels = NDArray[np.uint8]
 

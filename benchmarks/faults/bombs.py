@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fuzzing import ANY, DAMAGED, PREDICTED, Hostile, chunk, encode, png, tiff, valid
 from PIL import Image
 
-from sparkdl.rejection import DEFAULT_LIMITS
+from sparkdl.images.rejection import DEFAULT_LIMITS
 
 P = frozenset({PREDICTED})
 TOO_MANY_PIXELS = frozenset({"too_many_pixels"})

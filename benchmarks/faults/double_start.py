@@ -38,7 +38,7 @@ from harness import (
 )
 
 from sparkdl.errors import RequestError
-from streaming.checkpoint_lock import CheckpointLock
+from streaming.checkpoint.lock import CheckpointLock
 
 _FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "10", "--settle", "0s", "--available-now")
 _REFUSED = re.compile(

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from sparkdl.rejection import Reason
-from training.samples import draw_png
+from sparkdl.images.rejection import Reason
+from training.data.synthetic.digits import draw_png
 
 PREDICTED = "prediction"
 NOT_ADMITTED = frozenset(map(str, (Reason.EMPTY, Reason.TOO_MANY_BYTES, Reason.TOO_MANY_PIXELS)))

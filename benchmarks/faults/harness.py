@@ -32,8 +32,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producer.replay import replay_to_directory, sequence
-from training.datasets import Dataset, LabelledImage, open_dataset
-from training.samples import draw_png
+from training.data.loading import Dataset, LabelledImage, open_dataset
+from training.data.synthetic.digits import draw_png
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = Path(tempfile.gettempdir()) / "sparkdl-faults"

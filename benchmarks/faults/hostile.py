@@ -1,7 +1,7 @@
 """Hostile images through Spark: `python benchmarks/faults/hostile.py [--seed N] [--mutations N]`; takes minutes.
 
 About 250 attacks made by hand (`bombs`) and as many damaged images as asked for (`fuzzing`) go through a DataFrame of
-encoded rows and `streaming.classify.outcomes` with a model that is trained on drawn digits. Promised, and checked:
+encoded rows and `streaming.results.outcomes` with a model that is trained on drawn digits. Promised, and checked:
 
 - as many rows come out as went in, each a prediction or a dead letter with one of the reasons that its attack allows;
 - no Python worker died: on `local[N]` Spark gives a task no second try, so that would be an exception;
@@ -31,16 +31,16 @@ from bombs import QUICK, SLOW, attacks, large_batch
 from fuzzing import PREDICTED, Hostile, mutations
 from pyspark.sql import DataFrame, SparkSession
 
-from sparkdl.exchange import PIXEL_BYTES
-from sparkdl.isolation import memory_for
-from sparkdl.pixels import MOST_PIXELS
-from sparkdl.rejection import Limits
-from sparkdl.session import spark_session
-from streaming.classify import outcomes
-from streaming.rows import ENCODED
-from training.datasets import open_dataset
-from training.recipes import recipe
-from training.registry import ModelVersion, Registry
+from sparkdl.decoding.client import memory_for
+from sparkdl.decoding.shared_memory import PIXEL_BYTES
+from sparkdl.images.pixels import MOST_PIXELS
+from sparkdl.images.rejection import Limits
+from sparkdl.models.registry import ModelVersion, Registry
+from sparkdl.spark.session import spark_session
+from streaming.results import outcomes
+from streaming.schemas import ENCODED
+from training.data.loading import open_dataset
+from training.fitting.recipes import recipe
 from training.train import train
 
 MIB = 2**20
@@ -83,8 +83,8 @@ class Watch:
         while not self._ended.wait(PERIOD):
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):  # ended since it was listed
-                    if "sparkdl.decoder" in process.cmdline() and (template := process.parent()):
-                        if "sparkdl.decoder" not in template.cmdline():
+                    if "sparkdl.decoding.server" in process.cmdline() and (template := process.parent()):
+                        if "sparkdl.decoding.server" not in template.cmdline():
                             continue  # it is the template itself
                         worker = psutil.Process(template.ppid())
                         self.decoders[worker.pid].add(process.pid)

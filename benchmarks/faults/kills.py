@@ -38,7 +38,7 @@ from harness import (
     verdict,
 )
 
-from training.datasets import LabelledImage
+from training.data.loading import LabelledImage
 
 _AFTER_FIRST_BATCH = 3.0  # seconds
 _STARTING = 0.25  # share of the kills that fall into the start
@@ -80,10 +80,11 @@ def _opened(source: str, title: str, models, kind: SinkKind) -> Iterator[tuple[T
         trial = Trial(WORK / title, models, kind)
         yield trial, lambda images: drop(images, trial.watched)
         return
-    from console.broker import Broker
     from producer.topic import replay_to_topic
-    from streaming.client_config import ClientConfig
-    from streaming.kafka import KafkaAddress, admin, make_topic
+    from streaming.kafka.address import KafkaAddress
+    from streaming.kafka.admin import admin, make_topic
+    from streaming.kafka.client_config import ClientConfig
+    from streaming.kafka.local.broker import Broker
 
     with Broker(WORK / f"{title}-broker").running(port=0) as servers:
         address, config = KafkaAddress(servers, f"images-{time.time_ns()}"), ClientConfig()
@@ -211,7 +212,7 @@ def _kind(process: psutil.Process, driver: int) -> str:
         words = " ".join(process.cmdline())
         if process.pid == driver or "java" in process.name():
             return ""
-        if "sparkdl.decoder" in words:
+        if "sparkdl.decoding.server" in words:
             return "decoder"
         if "pyspark.daemon" in words:
             parent = process.parent()

@@ -1,10 +1,10 @@
 """Kills a stream at the worst moments of its sink: `python benchmarks/faults/points.py --kills 20 --images 400`.
 
-Each run of `sparkdl stream` is killed by SIGKILL at one of the points of `streaming.faults`, in turn, the first or the
-second time that it gets there, and started again on the same checkpoint with the next point; a kill may so fall into
-the completion of a batch that was cut off before. A last run goes to the end. Prints the sums for each sink; the exit
-code is 1 unless every image is there exactly once, as a prediction or, if it is broken, as a dead letter, and none was
-there twice after any of the kills.
+Each run of `sparkdl stream` is killed by SIGKILL at one of the points of `streaming.fault_injection`, in turn, the
+first or the second time that it gets there, and started again on the same checkpoint with the next point; a kill may so
+fall into the completion of a batch that was cut off before. A last run goes to the end. Prints the sums for each sink;
+the exit code is 1 unless every image is there exactly once, as a prediction or, if it is broken, as a dead letter, and
+none was there twice after any of the kills.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from harness import WORK, SinkKind, Trial, drawn_images, drop, faults, trained_models, verdict
 
-from streaming.faults import VARIABLE, FaultPoint
+from streaming.fault_injection import VARIABLE, FaultPoint
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from harness import WORK, Trial, drawn_images, drop, expected_of, trained_models, verdict, wait_until
 
-from training.registry import CURRENT, MODEL_JSON, Registry
+from sparkdl.models.registry import CURRENT, MODEL_JSON, Registry
 
 
 def main() -> int:

@@ -41,8 +41,8 @@ from harness import (
 )
 from planted.sitecustomize import CRASH, SECONDS, SLOW
 
-from sparkdl.patience import Patience
-from training.datasets import LabelledImage
+from sparkdl.decoding.time_limit import Patience
+from training.data.loading import LabelledImage
 
 SLOTS = 2
 PLANTED = f"{ROOT / 'benchmarks' / 'faults' / 'planted'}:{ROOT}"
@@ -110,7 +110,7 @@ def stopped(models: Path, images: Sequence[LabelledImage], timeout: float) -> tu
 def _decodes(driver: int) -> bool:
     for process in processes_of(driver):
         with suppress(psutil.Error):
-            if "sparkdl.decoder" in process.cmdline():
+            if "sparkdl.decoding.server" in process.cmdline():
                 return True
     return False
 

@@ -142,7 +142,7 @@ def drawn(side: int, count: int = 40) -> list[bytes]:
 
     from PIL import Image
 
-    from training.samples import draw_png
+    from training.data.synthetic.digits import draw_png
 
     made = []
     for seed in range(count):
@@ -246,7 +246,7 @@ _KINDS = {
     "console.main": "driver's Python",
     "pyspark.daemon": "Python workers",
     "pyspark.sql.streaming.python_streaming_source_runner": "planner of a directory",
-    "sparkdl.decoder": "decoders",
+    "sparkdl.decoding.server": "decoders",
 }
 """A word of a command, and what its process is called."""
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sparkdl.backbones import backbone
-from sparkdl.featurizer import DeepImageFeaturizer
-from sparkdl.network import NetworkSpec, grid_of, pooling_matrix
-from sparkdl.session import spark_session
-from sparkdl.weights import find_weights
-from training.registry import resolve_model
+from sparkdl.models.registry import resolve_model
+from sparkdl.networks.backbones import backbone
+from sparkdl.networks.builder import NetworkSpec
+from sparkdl.networks.pooling import grid_of, pooling_matrix
+from sparkdl.networks.weights import find_weights
+from sparkdl.spark.session import spark_session
+from sparkdl.transformers.featurizer import DeepImageFeaturizer
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 

@@ -41,7 +41,7 @@ def growth(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[
         note(f"{classes} classes", {"rate": _all(bench, model, bench.images(4096), 4096)})
     note("200 micro-batches", _long(bench, registry, 20 if quick else 200))
     if not quick:
-        from console.broker import Broker
+        from streaming.kafka.local.broker import Broker
 
         with Broker(BROKER).running(port=0) as broker:
             for count in (10_000, 100_000):

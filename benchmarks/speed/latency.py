@@ -25,7 +25,7 @@ Times = dict[str, float]
 
 def latency(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Topic to topic, with the model and without one, and directory to Parquet."""
-    from console.broker import Broker
+    from streaming.kafka.local.broker import Broker
 
     registry = bench.model()
     payloads = bench.sources()

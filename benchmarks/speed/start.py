@@ -27,7 +27,7 @@ STEPS = (
 
 
 def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    from console.broker import Broker
+    from streaming.kafka.local.broker import Broker
 
     registry, watched = bench.model(), bench.images(24)
     found: dict[str, list[float]] = {}
@@ -121,7 +121,7 @@ def _steps(pid: int, log: Path) -> dict[str, float]:
     for process in stream.children(recursive=True):
         with suppress(psutil.Error):
             words = " ".join(process.cmdline())
-            kind = "java" if process.name() == "java" else "decoder" if "sparkdl.decoder" in words else "other"
+            kind = "java" if process.name() == "java" else "decoder" if "sparkdl.decoding.server" in words else "other"
             made[kind] = min(process.create_time(), made.get(kind, math.inf))
     events = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
     started = next((event["timestamp"] for event in events if event["event"] == "stream started"), None)

@@ -66,7 +66,7 @@ def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callabl
 
 def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
     """A topic of images to Parquet, and to another topic."""
-    from console.broker import Broker
+    from streaming.kafka.local.broker import Broker
 
     registry = bench.model()
     exported = bench.export(registry)

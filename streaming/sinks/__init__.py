@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-from streaming.client_config import ClientConfig
-from streaming.kafka import KafkaAddress, look_at
+from streaming.kafka.address import KafkaAddress
+from streaming.kafka.admin import look_at
+from streaming.kafka.client_config import ClientConfig
 from streaming.settings import StreamSettings
 from streaming.sinks.address import SinkKind, absolute, directory_of, kind_of
 from streaming.sinks.base import Sink

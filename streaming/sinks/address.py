@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from sparkdl.errors import RequestError
-from streaming.kafka import is_kafka
+from streaming.kafka.address import is_kafka
 
 FORMS = "parquet:DIR, delta:DIR, a directory, kafka://HOST:PORT/TOPIC or console"
 

@@ -39,7 +39,7 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, rows: DataFrame, batch_id: int) -> Written | None:
-        """Writes the outcomes of one micro-batch (`streaming.classify.outcomes`), all or nothing.
+        """Writes the outcomes of one micro-batch (`streaming.results.outcomes`), all or nothing.
 
         Spark calls with the same `batch_id` again if it was stopped before it noted the batch as done. Returns None
         if the batch was complete already and nothing was done.

@@ -8,8 +8,8 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from sparkdl.terminal import printable_json
-from streaming.classify import dead_letters, predictions
+from sparkdl.system.terminal import printable_json
+from streaming.results import dead_letters, predictions
 from streaming.sinks.base import Sink, Written, always
 
 

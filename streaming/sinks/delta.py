@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
-from streaming.delta import check_session
-from streaming.rows import DEAD_LETTER, PREDICTION
+from streaming.schemas import DEAD_LETTER, PREDICTION
 from streaming.sinks.address import SinkKind
+from streaming.sinks.delta_session import check_session
 from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS, StagedSink
 
 _DONE = "done="

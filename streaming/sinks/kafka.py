@@ -8,10 +8,11 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from streaming.client_config import ClientConfig
-from streaming.kafka import KafkaAddress, admin, largest_message, make_topic
-from streaming.message import DEAD_LETTERS_SUFFIX, JSON_TYPE, SCHEMA, Header
-from streaming.rows import PREDICTION
+from streaming.kafka.address import KafkaAddress
+from streaming.kafka.admin import admin, largest_message, make_topic
+from streaming.kafka.client_config import ClientConfig
+from streaming.kafka.messages import DEAD_LETTERS_SUFFIX, JSON_TYPE, SCHEMA, Header
+from streaming.schemas import PREDICTION
 from streaming.sinks.base import Sink, Written, always
 
 _OVERHEAD = 64 * 1024  # bytes that the key and headers of a message take at the most

@@ -15,11 +15,11 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError, SparkdlError
-from streaming.classify import dead_letters, predictions
-from streaming.faults import FaultPoint, fault_point
+from sparkdl.spark.hadoop_fs import Files
+from streaming.fault_injection import FaultPoint, fault_point
+from streaming.results import dead_letters, predictions
 from streaming.sinks.address import SinkKind, absolute
 from streaming.sinks.base import Sink, Written, always
-from streaming.sinks.files import Files
 
 PREDICTIONS, DEAD_LETTERS = "predictions", "dead_letters"
 _OWNER = "_checkpoint.json"

@@ -11,12 +11,12 @@ import sys
 CRASH, SLOW = b"planted: crash", b"planted: slow"
 SECONDS = 40.0
 
-if "sparkdl.decoder" in sys.orig_argv:
+if "sparkdl.decoding.server" in sys.orig_argv:
     import ctypes
     import time
     from typing import Any
 
-    from sparkdl import decoding
+    from sparkdl.decoding import decode as decoding
 
     sound = decoding.decode
 

@@ -28,7 +28,7 @@ def preparing(side: int, channels: int):
     import numpy as np
     from PIL import Image
 
-    from sparkdl.ink import normalize_ink
+    from sparkdl.images.ink import normalize_ink
 
     def prepare(payload: bytes):
         with Image.open(io.BytesIO(payload)) as image:

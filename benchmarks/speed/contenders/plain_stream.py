@@ -12,9 +12,9 @@ import argparse
 def with_defaults(chosen: argparse.Namespace) -> None:
     from pyspark.sql import SparkSession
 
-    from sparkdl.jars import session_jars
-    from streaming.connectors import locks_for
-    from streaming.kafka import SCHEME
+    from sparkdl.spark.jars import session_jars
+    from streaming.kafka.address import SCHEME
+    from streaming.spark_conf import locks_for
 
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     jars = session_jars(locks_for(SCHEME))
@@ -40,13 +40,13 @@ def with_defaults(chosen: argparse.Namespace) -> None:
 def with_ours(chosen: argparse.Namespace) -> None:
     from pyspark.sql import functions as F
 
-    from sparkdl.session import spark_session
-    from streaming.client_config import ClientConfig
-    from streaming.connectors import locks_for, stream_conf
-    from streaming.kafka import KafkaAddress
+    from sparkdl.spark.session import spark_session
+    from streaming.kafka.address import KafkaAddress
+    from streaming.kafka.client_config import ClientConfig
     from streaming.settings import StreamSettings
     from streaming.sinks.kafka import KafkaSink
-    from streaming.sources import open_source
+    from streaming.sources.factory import open_source
+    from streaming.spark_conf import locks_for, stream_conf
 
     source, sink = f"kafka://{chosen.broker}/{chosen.source}", f"kafka://{chosen.broker}/{chosen.target}"
     settings = StreamSettings.read(source=source, sink=sink, checkpoint=chosen.checkpoint)

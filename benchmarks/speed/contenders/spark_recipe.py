@@ -54,7 +54,7 @@ def main() -> None:
         import numpy as np
         from PIL import Image
 
-        from sparkdl.ink import normalize_ink
+        from sparkdl.images.ink import normalize_ink
 
         def one(payload):
             with Image.open(io.BytesIO(payload)) as image:

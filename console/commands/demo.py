@@ -1,0 +1,167 @@
+"""`sparkdl demo`: train, stream, produce and show, in one go; ends by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from console.commands.predictions import print_summary
+from console.commands.train import Conf
+from console.output import Format, err, out, print_rows, start_spark, working
+from console.settings import print_taken
+from streaming.monitoring.observer import Batch, Observer
+
+if TYPE_CHECKING:
+    from streaming.job import StreamJob
+    from training.data.loading import Dataset
+
+_TRAIN, _STREAM = 400, 200  # images
+_RATE = 100.0  # images a second
+_PATIENCE = 120.0  # seconds without a micro-batch before the demo gives up
+_MARK = ".sparkdl-demo"
+
+
+def demo(
+    data: Annotated[
+        str | None, typer.Option(help="Labelled images; default: those in NUMTADB_HOME, or drawn samples.")
+    ] = None,
+    directory: Annotated[Path, typer.Option("--out", help="Where everything is put; emptied first.")] = Path(
+        "sparkdl-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Of the split, and of drawn samples.")] = 0,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="By way of a real Kafka broker, run on this machine for the time.")
+    ] = False,
+    conf: Conf = None,
+) -> None:
+    """Train a model, start a stream, send it 200 unseen images and some broken ones, show what came out."""
+    from console.commands.demo_routes import open_route
+    from console.tables import print_figures
+    from sparkdl.models.registry import Registry
+    from streaming.job import StreamJob
+    from streaming.kafka.address import SCHEME
+    from streaming.settings import StreamSettings
+    from streaming.spark_conf import connectors_for
+    from training.data.loading import open_dataset
+    from training.fitting.recipes import recipe
+    from training.train import train
+
+    started = time.monotonic()
+    address = data or _default_data()
+    dataset = open_dataset(address, seed)
+    known, unseen = _part(dataset, seed)
+    _make_empty(directory)
+
+    _step(f"1. Training on {len(known)} of {len(dataset)} images of {len(dataset.classes)} classes from {address}")
+    spark = start_spark(conf or (), connectors_for(SCHEME) if kafka else ())
+    with working("training"):
+        trained = train(spark, known, recipe("digits", ["copies=0"]), Registry(directory / "models"), seed=seed)
+    print_figures(trained.evaluation)
+
+    if kafka:
+        err.print("starting a broker")
+    with open_route(directory, kafka=kafka) as route:
+        settings = StreamSettings.read(
+            model=str(directory / "models"), checkpoint=directory / "checkpoint", trigger="500ms", **route.settings
+        )
+        print_taken(settings)
+        _step(f"2. Streaming from {settings.source} to {settings.sink}")
+        seen = _Tally()
+        job = StreamJob(spark, settings, seen)
+        job.start()
+        try:
+            _step(f"3. Producing: {len(unseen)} unseen images and some broken ones, {_RATE:.0f} a second")
+            sent = route.produce(unseen, _RATE, seed)
+            with working("waiting for the last prediction"):
+                seen.wait(sent, job)
+        finally:
+            job.stop()
+            job.wait()
+
+        _step("4. What came out")
+        reader = route.reader()
+        rows = list(reader.rows())
+        title = f"10 of {len(rows)} predictions"
+        print_rows(rows[:10], ("id", "prediction", "confidence", "label"), Format.TABLE, title)
+        print_rows(reader.rows(dead=True), ("id", "reason", "detail", "size"), Format.TABLE, "Dead letters")
+        print_summary(reader.summary(), classes=False)
+    out.print(
+        f"{seen.images} images in {len(seen.batches)} micro-batches, {seen.images_per_second:.0f} images a second"
+    )
+    report = trained.version.path / "report" / "report.md"
+    for name, place in {"model": trained.version.path, "its report": report, **route.places()}.items():
+        out.print(f"{name:12} {place}", soft_wrap=True)
+    err.print(f"done in {time.monotonic() - started:.0f} s")
+
+
+class _Tally(Observer):
+    """Counts what the stream's own thread reports, and lets another thread wait for a sum."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self._changed = threading.Condition()
+
+    def batch(self, batch: Batch) -> None:
+        with self._changed:
+            self.batches.append(batch)
+            self._changed.notify_all()
+
+    @property
+    def images(self) -> int:
+        return sum(batch.images for batch in self.batches)
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / sum(batch.seconds for batch in self.batches)
+
+    def wait(self, images: int, job: StreamJob) -> None:
+        """Returns when `images` have been classified; raises what stopped the stream, if something did."""
+        from sparkdl.errors import SparkdlError
+
+        quiet_since = time.monotonic()
+        with self._changed:
+            while self.images < images:
+                if self._changed.wait(1):
+                    quiet_since = time.monotonic()
+                if not job.is_active:
+                    job.wait()
+                if time.monotonic() - quiet_since > _PATIENCE:
+                    raise SparkdlError(f"{self.images} of {images} images after {_PATIENCE:.0f} s of silence")
+
+
+def _step(words: str) -> None:
+    err.print(f"\n{words}", style="bold", soft_wrap=True)
+
+
+def _default_data() -> str:
+    home = os.environ.get("NUMTADB_HOME")
+    if not home:
+        return "samples:60"
+    # Either the data set itself, or a directory that holds several.
+    return next((str(path) for path in (Path(home) / "numta500",) if path.is_dir()), home)
+
+
+def _part(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Images to train on, and as many as the stream is to be shown; of a large data set a stratified part."""
+    share = min(_STREAM / len(dataset), 0.4)
+    known, unseen = dataset.split(share, seed)
+    if len(known) > 2 * _TRAIN:
+        _, known = known.split(_TRAIN / len(known), seed)
+    return known, unseen
+
+
+def _make_empty(directory: Path) -> None:
+    from sparkdl.errors import RequestError
+
+    if directory.exists():
+        if not (directory / _MARK).is_file() and (not directory.is_dir() or any(directory.iterdir())):
+            raise RequestError(f"--out: {directory} is not empty and not of an earlier demo; it is left alone")
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    (directory / _MARK).touch()

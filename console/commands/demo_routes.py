@@ -1,0 +1,133 @@
+"""The ways that images take in the demo: through directories, or through the topics of a real broker."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streaming.readers.base import Reader
+    from training.data.loading import Dataset
+
+_IMAGES, _PREDICTIONS = "images", "predictions"  # topics
+
+
+class Route(ABC):
+    """From where to where the demo's stream goes, who sends and who reads."""
+
+    settings: dict[str, Any]
+    """The part of the stream's settings that the route decides."""
+
+    @abstractmethod
+    def produce(self, images: Dataset, rate: float, seed: int) -> int:
+        """Sends broken images and then `images` in a mixed order, and returns how many there were of both."""
+
+    @abstractmethod
+    def reader(self) -> Reader:
+        """Reads what the stream has written."""
+
+    @abstractmethod
+    def places(self) -> dict[str, str]:
+        """Where what was written lies."""
+
+
+class DirectoryRoute(Route):
+    """Files in a watched directory to a Parquet sink."""
+
+    def __init__(self, directory: Path) -> None:
+        self._watched, self._sink = directory / "watched", directory / "sink"
+        self._watched.mkdir()
+        self.settings = {"source": str(self._watched), "sink": f"parquet:{self._sink}", "label_from": "parent"}
+        self.settings["settle"] = "0s"  # every file is renamed to its name when it is complete, a broken one too
+
+    def produce(self, images: Dataset, rate: float, seed: int) -> int:
+        from producer.replay import replay_to_directory, sequence
+
+        bad = broken(images)
+        folder = self._watched / "broken"
+        folder.mkdir()
+        for name, content in bad.items():
+            partial = folder / f".{name}"
+            partial.write_bytes(content)
+            partial.rename(folder / name)
+        mixed = sequence(images, shuffle=True, seed=seed)
+        return len(bad) + replay_to_directory(mixed, self._watched, rate=rate, label_folders=True)
+
+    def reader(self) -> Reader:
+        from streaming.readers.base import ParquetReader
+
+        return ParquetReader(str(self._sink))
+
+    def places(self) -> dict[str, str]:
+        return {"predictions": str(self._sink / "predictions"), "dead letters": str(self._sink / "dead_letters")}
+
+
+class KafkaRoute(Route):
+    """Messages on a topic to messages on another, of a broker that runs for the length of the demo."""
+
+    def __init__(self, servers: str) -> None:
+        from streaming.kafka.address import KafkaAddress
+        from streaming.kafka.admin import BROKERS_TIME, admin, make_topic
+        from streaming.kafka.client_config import ClientConfig
+
+        self._config = ClientConfig()
+        self._images = KafkaAddress(servers, _IMAGES)
+        self._predictions = KafkaAddress(servers, _PREDICTIONS)
+        with admin(self._images, self._config) as client:
+            make_topic(client, _IMAGES, BROKERS_TIME)
+        self.settings = {"source": str(self._images), "sink": str(self._predictions)}
+
+    def produce(self, images: Dataset, rate: float, seed: int) -> int:
+        from producer.replay import sequence
+        from producer.topic import replay_to_topic
+        from sparkdl.errors import SparkdlError
+        from training.data.loading import Dataset, LabelledImage
+
+        bad = tuple(LabelledImage(name, "", payload=content) for name, content in broken(images).items())
+        everything = Dataset(images.address, (*images.images, *bad))
+        delivery = replay_to_topic(sequence(everything, shuffle=True, seed=seed), self._images, self._config, rate=rate)
+        if delivery.acknowledged < len(everything):
+            raise SparkdlError(f"the broker took {delivery.acknowledged} of {len(everything)} images: {delivery.why}")
+        return delivery.acknowledged
+
+    def reader(self) -> Reader:
+        from streaming.readers.kafka import KafkaReader
+
+        return KafkaReader(self._predictions, self._config)
+
+    def places(self) -> dict[str, str]:
+        return {}
+
+
+@contextmanager
+def open_route(directory: Path, *, kafka: bool) -> Iterator[Route]:
+    """The route of a demo in `directory`; with `kafka` its broker runs as long as the block."""
+    if not kafka:
+        yield DirectoryRoute(directory)
+        return
+    from streaming.kafka.local.broker import Broker
+
+    with Broker(directory / "broker").running(port=0) as servers:
+        yield KafkaRoute(servers)
+
+
+def broken(images: Dataset) -> dict[str, bytes]:
+    """Files that are no whole images, one of each kind, by name."""
+    whole = images.images[0].read()
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return {
+        "empty.png": b"",
+        "cut-short.png": whole[: len(whole) // 2],
+        "one-byte-changed.png": whole[:-20] + bytes([whole[-20] ^ 0xFF]) + whole[-19:],
+        "a-letter.txt": "প্রিয় বন্ধু, this is no image.".encode(),
+        "60000-by-60000.png": b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk)),
+    }

@@ -1,0 +1,70 @@
+"""`sparkdl evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from console.commands.train import Conf, Data
+from console.output import err, make_directory, print_json, print_problems, start_spark, working
+from console.tables import print_comparison, print_evaluation
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from sparkdl.models.registry import ModelVersion
+    from training.data.loading import Dataset
+    from training.evaluation.evaluate import Evaluation
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")],
+    data: Data,
+    against: Annotated[str | None, typer.Option(help="Another model, to compare with on the same images.")] = None,
+    out_directory: Annotated[Path | None, typer.Option("--out", help="Write the report there.")] = None,
+    seed: Annotated[int, typer.Option(help="Of drawn samples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics, or the comparison, as JSON.")] = False,
+    conf: Conf = None,
+) -> None:
+    """Measure a model on labelled images, or compare two."""
+    from sparkdl.models.registry import resolve_model
+    from training.data.loading import open_dataset
+    from training.evaluation.comparison import compare
+    from training.reporting.provenance import about_evaluation, has_learnt_from
+    from training.reporting.report import write_report
+
+    version = resolve_model(model)
+    other = resolve_model(against) if against is not None else None
+    dataset = open_dataset(data, seed)
+    print_problems(dataset.problems)
+    if out_directory is not None:
+        make_directory(out_directory, "--out")
+    for each in (version, *([other] if other else [])):
+        if has_learnt_from(each, dataset, seed):
+            err.print(f"{each.name} was trained on images of {data} too: its figures will be too good")
+    spark = start_spark(conf or ())
+    evaluation = _measure(spark, version, dataset)
+    comparison = None
+    if other is not None:
+        # Two versions of different registries, or two bare pipelines, may have one name.
+        named = version.name != other.name
+        names = (version.name, other.name) if named else (model, str(against))
+        comparison = compare(names[0], evaluation, names[1], _measure(spark, other, dataset))
+    if out_directory is not None:
+        write_report(out_directory, evaluation, dataset, about_evaluation(version, dataset, seed), comparison)
+        err.print(f"report in {out_directory}")
+    if comparison is not None:
+        print_json(comparison.figures) if as_json else print_comparison(comparison)
+    else:
+        print_json(evaluation.metrics) if as_json else print_evaluation(evaluation)
+
+
+def _measure(spark: SparkSession, version: ModelVersion, dataset: Dataset) -> Evaluation:
+    from training.evaluation.evaluate import evaluate
+
+    with working(f"evaluating {version.name} on {len(dataset)} images"):
+        evaluation = evaluate(spark, version.load(), dataset, version.review_below)
+    print_problems([f"{image.name}: {image.reason}, {image.detail}" for image in evaluation.unreadable])
+    return evaluation

@@ -1,0 +1,144 @@
+"""`sparkdl predictions` reads a sink; `sparkdl predict` classifies files at once, without a stream."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.commands.train import Conf
+from console.output import Format, KafkaConfig, err, out, print_json, print_rows, start_spark, to_text, working
+from sparkdl.errors import RequestError
+from sparkdl.system.terminal import printable
+
+if TYPE_CHECKING:
+    from streaming.readers.base import Reader
+
+_PREDICTION = ("id", "prediction", "confidence", "label", "needs_review")
+_DEAD = ("id", "reason", "detail", "size", "label")
+
+
+def read(
+    sink: Annotated[
+        str, typer.Argument(help="The sink: parquet:DIR, delta:DIR, a directory, or kafka://HOST:PORT/TOPIC.")
+    ],
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show what could not be classified.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Show counts, not rows.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for more; end with Ctrl-C.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows at the most.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="With --dead-letters: give their bytes back as files in this new directory.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    kafka_config: KafkaConfig = None,
+) -> None:
+    """Read what a stream has written."""
+    if export is not None and (not dead_letters or summary or follow or limit):
+        raise RequestError("--export goes with --dead-letters alone")
+    reader = open_reader(sink, kafka_config)
+    if export is not None:
+        _export(reader, export)
+        return
+    if summary:
+        figures = reader.summary()
+        if form is Format.JSON:
+            print_json(figures)
+        else:
+            print_summary(figures)
+        return
+    columns = _DEAD if dead_letters else _PREDICTION
+    rows = itertools.islice(reader.rows(dead=dead_letters, follow=follow), limit)
+    if follow and form is Format.TABLE:
+        for row in rows:
+            out.print("  ".join(printable(to_text(row[name])) or "-" for name in columns), soft_wrap=True)
+    else:
+        print_rows(rows, columns, form)
+
+
+def _export(reader: Reader, directory: Path) -> None:
+    from streaming.readers.export import export_dead_letters, export_directory
+
+    files = 0
+    with export_directory(directory) as opened:
+        for row in export_dead_letters(reader, opened):
+            files += row["file"] is not None
+            if row["file"] is None:
+                said = f"no bytes of {row['id']} were kept ({row['reason']}): see {row['origin']}"
+                err.print(printable(said), soft_wrap=True)
+    err.print(
+        f"{files} dead letters in {directory}; sparkdl produce --data {directory} sends them again", soft_wrap=True
+    )
+
+
+def open_reader(address: str, kafka_config: Path | None) -> Reader:
+    """The reader of the sink at `address`."""
+    from streaming.kafka.address import KafkaAddress, is_kafka
+    from streaming.kafka.client_config import ClientConfig
+    from streaming.sinks.delta_session import is_delta
+
+    if is_kafka(address):
+        from streaming.readers.kafka import KafkaReader
+
+        return KafkaReader(KafkaAddress.parse(address), ClientConfig.read(kafka_config))
+    if is_delta(address):
+        from streaming.readers.delta import DeltaReader
+
+        return DeltaReader(address)
+    from streaming.readers.base import ParquetReader
+
+    return ParquetReader(address)
+
+
+def print_summary(figures: dict[str, Any], *, classes: bool = True) -> None:
+    """Prints `Reader.summary` as a table of names and values; `classes`: also how often each was predicted."""
+    rows: list[dict[str, Any]] = [
+        {"": name.replace("_", " "), "value": figures[name]}
+        for name in ("images", "predictions", "dead_letters", "needs_review")
+    ]
+    if figures["labelled"]:
+        said = f"{figures['accuracy']:.4f} ({figures['correct']} of {figures['labelled']} labelled)"
+        rows.append({"": "accuracy", "value": said})
+    for group, name in (("classes", "predicted"), ("reasons", "dead letters,"), ("models", "by model")):
+        if group == "classes" and not classes:
+            continue
+        rows += [{"": f"{name} {key}", "value": count} for key, count in figures[group].items()]
+    print_rows(rows, ("", "value"), Format.TABLE)
+
+
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
+    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")] = "models",
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    conf: Conf = None,
+) -> None:
+    """Classify image files."""
+    from sparkdl.inference.classifier import classify
+    from sparkdl.models.registry import resolve_model
+    from training.data.dataframes import encoded_rows
+    from training.data.loading import Dataset, LabelledImage, list_images
+
+    version = resolve_model(model)
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise RequestError(f"no such file or directory: {path}")
+        found = list_images(path) if path.is_dir() else [path]
+        if not found:
+            raise RequestError(f"{path}: no image files in it")
+        files += found
+    images = Dataset("", tuple(LabelledImage(str(path), "", path) for path in files))
+    spark = start_spark(conf or ())
+    with working(f"classifying {len(files)} images with {version.name}"):
+        rows = [
+            row.asDict()
+            for row in classify(encoded_rows(spark, images), version.load())
+            .drop("payload", "origin", "label")
+            .orderBy("id")
+            .collect()
+        ]
+    print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
+    failed = sum(row["reason"] is not None for row in rows)
+    if failed:
+        err.print(f"{failed} of {len(rows)} could not be classified")

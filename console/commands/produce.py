@@ -1,0 +1,76 @@
+"""`sparkdl produce`: replay labelled images into a watched directory or onto a Kafka topic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from console.commands.train import Data
+from console.output import KafkaConfig, err, print_problems
+from console.signals import asked_to_end
+from sparkdl.system.terminal import printable
+
+
+def produce(
+    data: Data,
+    to: Annotated[str, typer.Option(help="The directory to write to, or kafka://HOST:PORT/TOPIC.")],
+    rate: Annotated[float | None, typer.Option(help="Images a second; default: as fast as it goes.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Images at the most.")] = None,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="In a random order.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the order, and of drawn samples.")] = 0,
+    loop: Annotated[bool, typer.Option("--loop", help="Start again after the last image.")] = False,
+    label_folders: Annotated[
+        bool, typer.Option("--label-folders", help="Put each image into a folder named as its label.")
+    ] = False,
+    kafka_config: KafkaConfig = None,
+) -> None:
+    """Replay labelled images into a directory, each file appearing whole, or onto a topic, a message an image.
+
+    Ctrl-C ends it; what is counted as sent has arrived.
+    """
+    from producer.replay import replay_to_directory, sequence
+    from sparkdl.errors import RequestError, SparkdlError
+    from streaming.kafka.address import is_kafka
+    from training.data.loading import open_dataset
+
+    if "://" in to and not is_kafka(to):
+        raise RequestError(f"expected --to as a directory or kafka://HOST:PORT/TOPIC, received {to!r}")
+    if is_kafka(to) and label_folders:
+        raise RequestError("--label-folders is for directories: a message has its label as a header")
+    dataset = open_dataset(data, seed, labelled=False)
+    print_problems(dataset.problems)
+    images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
+    total = limit if loop else min(len(dataset), limit or len(dataset))
+    columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with asked_to_end() as is_over, Progress(*columns, console=err, disable=not err.is_terminal) as bar:
+        task = bar.add_task("sent", total=total)
+        count = 0
+
+        def note(sent: int) -> None:
+            nonlocal count
+            count = sent
+            bar.update(task, completed=sent)
+
+        if is_kafka(to):
+            from producer.topic import replay_to_topic
+            from streaming.kafka.address import KafkaAddress
+            from streaming.kafka.client_config import ClientConfig
+
+            address, config = KafkaAddress.parse(to), ClientConfig.read(kafka_config)
+            delivery = replay_to_topic(images, address, config, rate=rate, on_acknowledged=note, is_over=is_over)
+        else:
+            delivery = None
+            replay_to_directory(images, Path(to), rate=rate, label_folders=label_folders, on_sent=note, is_over=is_over)
+    err.print(f"sent {count} images to {to}", soft_wrap=True)
+    if delivery is not None:
+        for name, why in delivery.refused:
+            err.print(printable(f"refused: {name}: {why}"), soft_wrap=True)
+        for name in delivery.lost:
+            err.print(printable(f"not acknowledged: {name}"), soft_wrap=True)
+        if delivery.lost:
+            raise SparkdlError(f"{len(delivery.lost)} images were not acknowledged: {delivery.why}")
+        if delivery.refused:
+            raise SparkdlError(f"{len(delivery.refused)} images were refused")

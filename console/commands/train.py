@@ -1,0 +1,74 @@
+"""`sparkdl train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from console.output import err, print_json, print_problems, progressing, start_spark, working
+from console.tables import print_evaluation
+
+if TYPE_CHECKING:
+    from training.train import Trained
+
+Data = Annotated[
+    str, typer.Option(help="Labelled images: a directory, FILE.npz, kaggle:OWNER/NAME, or 'samples' for drawn digits.")
+]
+Models = Annotated[Path, typer.Option(help="The registry of models.", envvar="SPARKDL_MODELS")]
+Conf = Annotated[list[str] | None, typer.Option(help="A Spark setting; can be repeated.", metavar="KEY=VALUE")]
+
+
+def train(
+    data: Data,
+    recipe: Annotated[str, typer.Option(help="digits, digits-large, photos or original.")] = "digits",
+    models: Models = Path("models"),
+    seed: Annotated[int, typer.Option(help="Of the split, and of drawn samples.")] = 0,
+    test_fraction: Annotated[float, typer.Option(help="The part of each class that is kept for testing.")] = 0.2,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the recipe; can be repeated.", metavar="KEY=VALUE")
+    ] = None,
+    promote: Annotated[bool, typer.Option(help="Make this the model that the registry stands for.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+    conf: Conf = None,
+) -> None:
+    """Train on labelled images, evaluate on a part kept aside, save and promote."""
+    from sparkdl.models.registry import Registry
+    from training.data.loading import open_dataset
+    from training.fitting.fit import prepare
+    from training.fitting.recipes import recipe as find_recipe
+    from training.train import train as run
+
+    chosen = find_recipe(recipe, settings or ())
+    dataset = open_dataset(data, seed)
+    registry = Registry(models)
+    dataset.split(test_fraction, seed)  # refuses what cannot be split, before Spark is started
+    registry.make()
+    err.print(f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}")
+    print_problems(dataset.problems)
+    if (copies := dataset.copies).count:
+        err.print(f"{copies.count} of {len(dataset)} images are copies of others: each kept on one side of the split")
+        print_problems(copies.conflicts, "problem")
+    with working(f"preparing {chosen.model_name}"):
+        prepare(chosen)  # made or refused before Spark is started
+    spark = start_spark(conf or ())
+    with progressing() as progress:
+        trained = run(
+            spark, dataset, chosen, registry, seed=seed, test_fraction=test_fraction, promote=promote, progress=progress
+        )
+    unreadable = (*trained.unreadable, *trained.evaluation.unreadable)
+    print_problems([f"{image.name}: {image.reason}, {image.detail}" for image in unreadable])
+    if as_json:
+        print_json(trained.evaluation.metrics)
+    else:
+        print_evaluation(trained.evaluation, samples=10)
+    _say_where(trained, promoted=promote)
+
+
+def _say_where(trained: Trained, *, promoted: bool) -> None:
+    err.print(
+        f"trained on {trained.images} images in {trained.fit_seconds:.1f} s, tested in {trained.test_seconds:.1f} s; "
+        f"saved {'and promoted ' if promoted else ''}as {trained.version.path}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,77 @@
+"""Prints the figures of an evaluation, and of the comparison of two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from console.output import out
+
+if TYPE_CHECKING:
+    from training.evaluation.comparison import Comparison
+    from training.evaluation.evaluate import Evaluation
+
+
+def print_figures(evaluation: Evaluation) -> None:
+    """Prints the figures over all classes."""
+    m: dict[str, Any] = evaluation.metrics
+    summary = Table(title=f"{m['n']} test images", title_justify="left", show_header=False)
+    names = ("accuracy", *(f"{s}_{a}" for a in ("macro", "weighted") for s in ("precision", "recall", "f1")))
+    for name in names:
+        summary.add_row(name.replace("_", " "), _with_interval(m[name], m[f"{name}_interval"]))
+    summary.add_row("roc auc", "-" if m["roc_auc"] is None else f"{m['roc_auc']:.4f}")
+    summary.add_row("calibration error", f"{m['calibration']['ece']:.4f}")
+    if m["review"]:
+        kept, errors = m["review"]["kept"], m["review"]["errors"]
+        wrong = "" if errors is None else f", {errors:.1%} of them mistakes"
+        summary.add_row(f"surer than {m['review']['below']:.2f}", f"{kept:.1%}{wrong}")
+    if m["throughput"]:
+        summary.add_row("images a second", f"{m['throughput']['images_per_second']:.1f}")
+    out.print(summary)
+
+
+def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
+    """Prints the figures, the report of each class, the confusion matrix, and some predicted samples."""
+    from training.reporting.report import sample_rows
+
+    print_figures(evaluation)
+    m: dict[str, Any] = evaluation.metrics
+    report = Table("class", "precision", "recall", "f1", "images", title="Per class", title_justify="left")
+    for name, row in m["per_class"].items():
+        report.add_row(name, f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", str(row["support"]))
+    out.print(report)
+    if len(evaluation.classes) <= 12:
+        title = "Confusion matrix: a row a true class, a column a predicted one"
+        matrix = Table("", *evaluation.classes, title=title, title_justify="left")
+        for name, counts in zip(evaluation.classes, m["confusion_matrix"], strict=True):
+            matrix.add_row(name, *(str(count or ".") for count in counts))
+        out.print(matrix)
+    if samples:
+        table = Table("image", "label", "prediction", "confidence", title="Predicted samples", title_justify="left")
+        for image, label, prediction, confidence in sample_rows(evaluation)[:samples]:
+            table.add_row(image, label, prediction, f"{confidence:.4f}", style=None if label == prediction else "red")
+        out.print(table)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Prints both accuracies, their difference and whether it can be chance, and who is right where."""
+    c = comparison.figures
+    summary = Table(title=f"{c['n']} images that both can classify", title_justify="left", show_header=False)
+    for told in (c["model"], c["against"]):
+        summary.add_row(told["name"], _with_interval(told["accuracy"], told["accuracy_interval"]))
+    summary.add_row("difference", _with_interval(c["difference"], c["difference_interval"], "+.4f"))
+    summary.add_row("p, McNemar's exact test", f"{c['p_value']:.2g}")
+    out.print(summary)
+    right = Table("images", "other right", "other wrong", title=f"Against {comparison.against}", title_justify="left")
+    right.add_row("this right", str(c["both_right"]), str(c["only_model_right"]))
+    right.add_row("this wrong", str(c["only_against_right"]), str(c["both_wrong"]))
+    out.print(right)
+
+
+def _with_interval(value: float, interval: Sequence[float] | None, form: str = ".4f") -> str:
+    if interval is None:
+        return format(value, form)
+    low, high = (format(limit, form) for limit in interval)
+    return f"{format(value, form)}  (95% interval {low} to {high})"

@@ -1,0 +1,1 @@
+"""Encoded bytes to pixels, in a process of its own."""

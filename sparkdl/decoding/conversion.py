@@ -1,0 +1,186 @@
+"""Pillow's images to pixels: orientation, transparency, palettes, ranges, gray and BGR.
+
+Colour profiles are not applied: the numbers in the file are taken as sRGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from sparkdl.images.pixels import Pixels, pack
+from sparkdl.images.rejection import Reason, Refused
+
+_ORIENTATION_TAG = 0x0112
+_ORIENTATION_SOURCES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PNG_SHALLOW: dict[object, int] = {"L;2": 85, "L;4": 17}
+"""What one step of a gray of 2 and of 4 bits is in 8 bits."""
+_WHITE_IS_ZERO = (262, 0)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A loaded image turned as its EXIF or XMP orientation says."""
+    # Pillow turns TIFF by itself. Reading EXIF costs as much as a small picture, so it is done only where there is any.
+    if image.format == "TIFF" or _ORIENTATION_SOURCES.isdisjoint(image.info):
+        return image
+    try:
+        method = _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # noqa: BLE001 - metadata that cannot be read, in any way, does not spoil the picture
+        return image
+    return image if method is None else image.transpose(method)
+
+
+def scale_transparency(png: PngImageFile) -> None:
+    """Bring the transparent colour of an opened PNG to 8 bits, as Pillow does the pixels but not this colour."""
+    value, rawmode = png.info.get("transparency"), png.tile[0].args if png.tile else None
+    if isinstance(value, int) and rawmode in _PNG_SHALLOW:
+        png.info["transparency"] = value * _PNG_SHALLOW[rawmode]
+    elif isinstance(value, tuple) and rawmode == "RGB;16B":
+        png.info["transparency"] = tuple(sample >> 8 for sample in value)
+
+
+def to_array(image: Image.Image, *, gray: bool = False) -> Pixels:
+    """The pixels of a loaded image as uint8 [height, width, 1 or 3], gray or BGR; the array may be read-only.
+
+    With `gray` it may be the gray that `to_gray` makes of BGR, where that costs less.
+
+    | in the file                     | here                                                                    |
+    | ------------------------------- | ----------------------------------------------------------------------- |
+    | 1 bit, gray up to 8 bits        | gray, 0 to 255                                                          |
+    | gray of 16 bits                 | gray, the high byte (`>> 8`)                                            |
+    | gray of 32 bits, signed, float  | gray, by the range of its values: see `_by_range`                       |
+    | colour of 8 or 16 bits          | BGR, of 16 bits the high byte                                           |
+    | palette                         | BGR; gray if all its colours are gray, as GIF has no other way to say   |
+    | CMYK, YCbCr, L*a*b*             | BGR                                                                     |
+    | alpha, a transparent colour     | composited on white; an alpha that is 0 all over a BMP counts as absent |
+
+    Raises `Refused` for a mode that is not in the table.
+    """
+    reader = _READERS.get(image.mode)
+    if reader is None:
+        raise Refused(Reason.UNSUPPORTED_FORMAT, f"{image.format}: pixels of mode {image.mode}")
+    return _gray(image) if gray and reader is _bgr and "transparency" not in image.info else reader(image)
+
+
+def _gray(image: Image.Image) -> Pixels:
+    gray = pack(image if image.mode == "L" else image.convert("L"), "L", 1)
+    transparent = image.info.get("transparency")
+    return gray if transparent is None else np.where(gray == transparent, np.uint8(255), gray)
+
+
+def _bgr(image: Image.Image) -> Pixels:
+    bgr = pack(image, "BGR", 3)
+    transparent = image.info.get("transparency")
+    if transparent is None:
+        return bgr
+    return np.where((bgr == transparent[::-1]).all(axis=2, keepdims=True), np.uint8(255), bgr)
+
+
+def _through_rgb(image: Image.Image) -> Pixels:
+    return pack(image.convert("RGB"), "BGR", 3)
+
+
+def _on_white(image: Image.Image) -> Pixels:
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
+    if image.format == "BMP" and image.getchannel("A").getbbox() is None:
+        # Programs that know no alpha leave its byte at 0; the picture is not meant to be invisible.
+        return _through_rgb(image)
+    white = Image.new("RGB", image.size, (255, 255, 255))
+    white.paste(image, mask=image)
+    return pack(white, "BGR", 3)
+
+
+def _gray_on_white(image: Image.Image) -> Pixels:
+    if image.mode != "LA":
+        image = image.convert("LA")
+    white = Image.new("L", image.size, 255)
+    white.paste(image.getchannel("L"), mask=image.getchannel("A"))
+    return pack(white, "L", 1)
+
+
+def _palette(image: Image.Image) -> Pixels:
+    # The few colours are composited, not the many pixels.
+    colours = image.getpalette("RGB")
+    if not colours:
+        raise Refused(Reason.CORRUPT, f"{image.format}: a palette image without palette")
+    table = np.asarray(colours[:768], np.uint32).reshape(-1, 3)
+    alpha = np.full((256, 1), 255, np.uint32)
+    transparent = image.info.pop("transparency", None)
+    if isinstance(transparent, bytes):
+        alpha[: len(transparent), 0] = np.frombuffer(transparent[:256], np.uint8)
+    elif isinstance(transparent, int):
+        alpha[transparent] = 0
+    alpha = alpha[: len(table)]
+    table = (table * alpha + 255 * (255 - alpha) + 127) // 255
+    image.putpalette(table.astype(np.uint8).tobytes())
+    is_gray = bool((table == table[:, :1]).all())
+    return pack(image.convert("L"), "L", 1) if is_gray else _through_rgb(image)
+
+
+def _high_byte(image: Image.Image) -> Pixels:
+    values = np.asarray(image)
+    gray = (values >> 8).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        gray[values == transparent] = 255
+    return _black_is_zero(image, gray[..., np.newaxis])
+
+
+def _by_range(image: Image.Image) -> Pixels:
+    """Gray of 32 bits: the file does not say which value is white, so the values' own range decides.
+
+    0 to 1 (float only) is multiplied by 255; 0 to 255 is rounded; 0 to 65,535 is divided by 256; any other range is
+    stretched so that its least value becomes 0 and its greatest 255. NaN and infinities become 0.
+    """
+    values = np.asarray(image, np.float32)
+    finite = np.isfinite(values)
+    known = values if finite.all() else values[finite]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    if low < 0 or high > 65535:
+        scale, shift = 255 / max(high - low, 1e-30), low
+    else:
+        steps = ((1.0, 255.0), (255.0, 1.0), (65535.0, 1 / 256))[0 if image.mode == "F" else 1 :]
+        scale, shift = next(factor for limit, factor in steps if high <= limit), 0.0
+    scaled = np.where(finite, (values - np.float32(shift)) * np.float32(scale), 0)
+    gray = np.clip(np.floor(scaled if scale < 1 and not shift else scaled + 0.5), 0, 255).astype(np.uint8)
+    return _black_is_zero(image, gray[..., np.newaxis])
+
+
+def _black_is_zero(image: Image.Image, gray: Pixels) -> Pixels:
+    # Pillow inverts TIFF's white-is-zero up to 8 bits, not above.
+    tag, inverted = _WHITE_IS_ZERO
+    return 255 - gray if getattr(image, "tag_v2", {}).get(tag) == inverted else gray
+
+
+_READERS: dict[str, Callable[[Image.Image], Pixels]] = {
+    "1": _gray,
+    "L": _gray,
+    "LA": _gray_on_white,
+    "La": _gray_on_white,
+    "I;16": _high_byte,
+    "I;16L": _high_byte,
+    "I;16B": _high_byte,
+    "I;16N": _high_byte,
+    "I": _by_range,
+    "F": _by_range,
+    "P": _palette,
+    "PA": _on_white,
+    "RGB": _bgr,
+    "RGBA": _on_white,
+    "CMYK": _through_rgb,
+    "YCbCr": _through_rgb,
+    "LAB": _through_rgb,
+}

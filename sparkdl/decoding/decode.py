@@ -1,0 +1,115 @@
+"""Untrusted encoded bytes to pixels: the one place where Pillow meets bytes from outside.
+
+It runs in the process that calls it, where a fault of a codec is a fault of the process; `sparkdl.decoding.client` runs
+it in another.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from sparkdl.decoding.codec_output import libtiff_complaints, quiet
+from sparkdl.decoding.conversion import scale_transparency, to_array, upright
+from sparkdl.decoding.png_rows import lacks_rows
+from sparkdl.formats.signatures import identify
+from sparkdl.images.pixels import Pixels, reduced, reduction, to_gray
+from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Reason, Refused, Rejected
+
+# The plugins are called directly, not through `Image.open`: no other plugin ever sees bytes from outside, and
+# Pillow's limit on pixels, one number for the whole process, is neither relied on nor changed.
+_DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
+    "PNG": PngImageFile,
+    "JPEG": JpegImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
+    "TIFF": TiffImageFile,
+    "WEBP": WebPImageFile,
+}
+
+_UNKNOWN_VARIANTS = ("unsupported", "cannot handle", "not yet supported", "unknown pixel mode", "unknown data organ")
+"""How Pillow words that a file is sound but of a kind that it does not decode."""
+
+
+def decode(
+    payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bool = False, gray: bool = False
+) -> Pixels | Rejected:
+    """Decode PNG, JPEG, BMP, GIF, TIFF or WebP into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
+
+    The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
+    white, of an animation or of several pages the first is taken; `sparkdl.decoding.conversion.to_array` has the table
+    of modes. With `reduce`, what is larger than `sparkdl.images.pixels.MOST_PIXELS` or `MOST_SIDE` is reduced to at
+    most that; a JPEG as far as can be by decoding it at a half, a quarter or an eighth of its size. With `gray`, colour
+    becomes what `sparkdl.images.pixels.to_gray` makes of it.
+
+    Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
+    format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the
+    structure or the code, otherwise not; never in the pixels of an uncompressed BMP or TIFF, which have no redundancy.
+    """
+    if not payload:
+        return Rejected(Reason.EMPTY, "null" if payload is None else "0 bytes")
+    if len(payload) > limits.max_bytes:
+        return Rejected(Reason.TOO_MANY_BYTES, f"more than the {limits.max_bytes} bytes that are admitted")
+
+    name = "image"
+
+    def admit(width: int, height: int) -> None:
+        if width < 1 or height < 1:
+            raise Refused(Reason.CORRUPT, f"{name}: {width} x {height} pixels")
+        if width * height > limits.max_pixels:
+            detail = f"{width} x {height} = {width * height} pixels, at most {limits.max_pixels} are admitted"
+            raise Refused(Reason.TOO_MANY_PIXELS, f"{name}: {detail}")
+
+    try:
+        container = identify(payload)
+        name = container.name
+        container.scan_structure(payload, admit)
+        with quiet():
+            pixels = _decode_whole(name, payload, admit, reduce, gray)
+        pixels = reduced(pixels) if reduce else pixels
+        return to_gray(pixels)[..., np.newaxis] if gray else pixels
+    except Refused as refused:
+        return refused.rejected
+    except (MemoryError, Image.DecompressionBombError) as error:
+        return Rejected(Reason.TOO_MANY_PIXELS, f"{name}: {str(error) or 'out of memory'}")
+    except Exception as error:  # noqa: BLE001 - hostile bytes can raise anything; the promise is that nothing gets out
+        reason = Reason.UNSUPPORTED_FORMAT if _is_unknown_variant(error) else Reason.CORRUPT
+        return Rejected(reason, f"{name}: {type(error).__name__}: {error}")
+
+
+def _decode_whole(name: str, payload: bytes, admit: Callable[[int, int], None], reduce: bool, gray: bool) -> Pixels:
+    if name != "TIFF":
+        image = _DECODERS[name](io.BytesIO(payload))
+        admit(*image.size)
+        factor = reduction(image.height, image.width) if reduce else 1
+        if name == "JPEG" and factor > 1:
+            image.draft(None, (max(image.width // factor, 1), max(image.height // factor, 1)))
+        if isinstance(image, PngImageFile):
+            scale_transparency(image)
+        image.load()
+        if name == "PNG" and lacks_rows(image, payload):
+            raise Refused(Reason.CORRUPT, "PNG: the pixel data ends before the last row")
+        image = upright(image)  # the picture before it was turned, with its decoder, makes room
+        return to_array(image, gray=gray and factor == 1)  # the mean of colours has another gray than the mean of grays
+    with libtiff_complaints() as complaints:
+        image = _DECODERS[name](io.BytesIO(payload))
+        admit(*image.size)
+        image.load()
+        array = to_array(image)
+    if complaints:
+        raise Refused(Reason.CORRUPT, f"TIFF: {complaints[0]}")
+    return array
+
+
+def _is_unknown_variant(error: Exception) -> bool:
+    text = str(error).lower()
+    return any(words in text for words in _UNKNOWN_VARIANTS)

@@ -1,0 +1,179 @@
+"""The worker's hold on its decoder process: a template is started once, decoders are forked from it and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from sparkdl.decoding.server import FILTERED, FORK, KILL, NUMBER, WAIT
+from sparkdl.errors import SparkdlError
+
+PROGRAM = ("-m", "sparkdl.decoding.server")
+"""What Python runs as the template. Tests of decoders that lie give another one, which takes the same arguments."""
+_START_SECONDS = 60.0
+_ANSWER_SECONDS = 30.0  # that a template, which only forks and waits, may take on the busiest machine
+_LEAVE_SECONDS = 5.0
+_MOST_COMPLAINT = 65_536  # bytes of what a template prints that are read
+# Nothing else of the worker's environment is needed, and it may hold passwords.
+_KEPT = (
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "DYLD_FALLBACK_LIBRARY_PATH",
+    "PYTHONHOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+)
+# A decoder works on one image at a time; numpy would make room for a thread a core.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def minimal_environment(whole: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
+    """What a decoder needs of the environment `whole`, to import what `path`, a `sys.path`, leads to."""
+    kept = {name: whole[name] for name in _KEPT if name in whole}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, path)), **_ONE_THREAD}
+
+
+class DecoderProcess:
+    """A template and, between `fork` and `end`, one decoder.
+
+    Parameters
+    ----------
+    descriptor
+        The shared memory, see `sparkdl.decoding.shared_memory`.
+    numbers
+        `max_bytes`, `max_pixels` and the memory of a decoder in bytes.
+    program
+        See `PROGRAM`.
+    """
+
+    def __init__(self, descriptor: int, numbers: Sequence[int], program: Sequence[str] = PROGRAM) -> None:
+        self.forks = 0
+        """Decoders that were made."""
+        self.pid: int | None = None
+        """The decoder, if there is one."""
+        self.is_filtered = False
+        """Whether the system calls of its decoders are filtered."""
+        self._descriptor = descriptor
+        self._numbers = tuple(numbers)
+        self._program = tuple(program)
+        self._template: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._link: socket.socket | None = None
+
+    @property
+    def link(self) -> socket.socket | None:
+        """The connection to the decoder, if there is one."""
+        return self._link
+
+    def fork(self) -> socket.socket:
+        """Makes a decoder, and the template if there is none; gives the link to it.
+
+        Raises
+        ------
+        SparkdlError
+            If that fails twice, with what the template said.
+        """
+        for last in (False, True):
+            control = self._control or self._start()
+            ours, theirs = socket.socketpair()
+            try:
+                with theirs:
+                    socket.send_fds(control, [FORK], [theirs.fileno()])
+                self.pid = self._answer(control)
+            except OSError as error:  # the template was killed
+                ours.close()
+                said = self.close()
+                if last:
+                    raise SparkdlError(f"the decoder process cannot be started: {said or error}") from error
+            else:
+                break
+        self._link = ours
+        self.forks += 1
+        return ours
+
+    def end(self, *, at_once: bool) -> int | None:
+        """Ends the decoder and waits until it has: its exit code, negative for a signal.
+
+        Unless `at_once`, one that is about to end by itself may do so. None if the template does not tell: it is ended
+        too then, and whether the decoder still runs is not known.
+        """
+        assert self._link  # forked
+        assert self._control
+        self._link.close()
+        self._link = self.pid = None
+        try:
+            self._control.sendall(KILL if at_once else WAIT)
+            return os.waitstatus_to_exitcode(self._answer(self._control))
+        except (OSError, ValueError):
+            self.close()
+            return None
+
+    def close(self) -> str:
+        """Ends the template, and so the decoder; the last line of what the template said."""
+        template, control = self._template, self._control
+        self._template = self._control = None
+        if self._link:
+            self._link.close()
+        self._link = self.pid = None
+        if template is None or control is None:
+            return ""
+        control.close()
+        assert template.stderr
+        with suppress(subprocess.TimeoutExpired):
+            template.wait(_LEAVE_SECONDS)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(template.pid, signal.SIGKILL)
+        template.wait()
+        # Whoever holds the other end, it is not waited for.
+        os.set_blocking(template.stderr.fileno(), False)
+        said = (template.stderr.read(_MOST_COMPLAINT) or b"").decode("utf-8", "replace")
+        template.stderr.close()
+        if said:
+            sys.stderr.write(said)
+        return next(reversed(said.strip().splitlines()), "")
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        numbers = (self._descriptor, os.getpid(), *self._numbers)
+        with theirs:
+            try:
+                self._template = subprocess.Popen(
+                    [sys.executable, "-P", *self._program, *map(str, numbers)],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    pass_fds=(self._descriptor,),
+                    env=minimal_environment(os.environ, sys.path),
+                    start_new_session=True,  # Ctrl-C at the terminal is the driver's business
+                )
+            except OSError as error:
+                ours.close()
+                raise SparkdlError(f"the decoder process cannot be started: {error}") from error
+        self._control = ours
+        ours.settimeout(_START_SECONDS)
+        try:
+            ready = ours.recv(1)
+        except OSError:
+            ready = b""
+        if not ready:
+            raise SparkdlError(f"the decoder process did not start: {self.close()}")
+        self.is_filtered = ready == FILTERED
+        return ours
+
+    @staticmethod
+    def _answer(control: socket.socket) -> int:
+        control.settimeout(_ANSWER_SECONDS)
+        answer = b""
+        while len(answer) < NUMBER.size:
+            part = control.recv(NUMBER.size - len(answer))
+            if not part:
+                raise ConnectionError("the template has ended")
+            answer += part
+        return int(NUMBER.unpack(answer)[0])

@@ -1,0 +1,71 @@
+"""A column that decodes encoded images, in the decoder process of each Spark worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql.types import StringType, StructField, StructType
+
+from sparkdl.decoding.client import Decoded, decoder
+from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
+from sparkdl.images.schema import IMAGE_TYPE, _binary_views, _image_rows
+from sparkdl.spark import arrow as columns
+from sparkdl.spark.udf import arrow_udf
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+DECODED_TYPE = StructType(
+    [
+        StructField("image", IMAGE_TYPE, True),
+        StructField("reason", StringType(), True),
+        StructField("detail", StringType(), True),
+    ]
+)
+"""What `decode_images` returns: `image`, or `reason` (a `Reason`) and `detail`."""
+
+
+def decode_images(payload: Column | str, origin: Column | str, limits: Limits = DEFAULT_LIMITS) -> Column:
+    """A column that decodes encoded images: struct<image: IMAGE_TYPE, reason: string, detail: string>.
+
+    Each row has either an `image` or a `reason` with its `detail`; the others are null. A scalar Arrow UDF: Spark runs
+    it in the same Python call as its neighbours.
+
+    The images are decoded in a process beside each Spark worker, so that one which crashes its decoder, hangs it or
+    takes all its memory costs one row; see `sparkdl.decoding.client`. Pictures above a megapixel come back reduced, see
+    `sparkdl.images.pixels.reduced`: at most 3 MiB each. A worker thus needs at most 3 MiB x
+    `spark.sql.execution.arrow.maxRecordsPerBatch` for the pixels of one batch; with more than 682 records they may be
+    more than the 2 GiB of one Arrow array, which is a `SparkdlError`.
+    """
+
+    def decoded(payloads: pa.Array, origins: pa.Array) -> pa.Array:
+        return _decode_column(payloads, origins, limits)
+
+    # PySpark's stub asks for the kind of function, but at run time that is taken from the type hints.
+    udf = arrow_udf(decoded, DECODED_TYPE)
+    return udf(payload, origin)
+
+
+def decode_payloads(payloads: pa.Array, limits: Limits, *, gray: bool = False) -> Decoded:
+    """The outcomes of a binary column, from this process's decoder; with `gray` no picture has colours."""
+    data, offsets = _binary_views(payloads)
+    ends, present = offsets.tolist(), payloads.is_valid().to_pylist()
+    return decoder(limits).decode(
+        [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)], gray=gray
+    )
+
+
+def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
+    """Of each image that was refused the reason and its detail; null of the others."""
+    rejected = [decoded.rejected.get(row) for row in range(len(decoded.shapes))]
+    return (
+        columns.texts([r.reason.value if r else None for r in rejected]),
+        columns.texts([r.detail if r else None for r in rejected]),
+    )
+
+
+def _decode_column(payloads: pa.Array, origins: pa.Array, limits: Limits) -> pa.StructArray:
+    decoded = decode_payloads(payloads, limits)
+    images = _image_rows(origins.cast(pa.string()), decoded.shapes, decoded.pixels)
+    return pa.StructArray.from_arrays([images, *reasons_of(decoded)], names=DECODED_TYPE.names)

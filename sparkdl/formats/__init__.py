@@ -1,0 +1,1 @@
+"""File formats, without decoding a pixel: signatures, structure, completeness."""

@@ -1,0 +1,74 @@
+"""Whether a file ends as its format ends, from its first and last bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sparkdl.formats.signatures import CONTAINERS
+
+ReadAt = Callable[[int, int], bytes]
+"""Gives the bytes of a file from (position, count), fewer at its end."""
+
+_HEAD, _TAIL = 32, 64  # bytes: every signature, and every end
+_JPEG_SCAN, _JPEG_SEGMENTS = 0xDA, 100
+
+
+def is_whole(read: ReadAt, size: int) -> bool:
+    """Whether the file of `size` bytes begins and ends as one of the formats that have an end.
+
+    A picture that is cut off never passes, one that is complete may fail: TIFF always does.
+    """
+    head = read(0, _HEAD)
+    name = next((container.name for container in CONTAINERS if container.signature.match(head)), "")
+    if name not in _ENDS:
+        return False
+    return _ENDS[name](head, read(max(0, size - _TAIL), _TAIL), size) and (
+        name != "JPEG" or _reaches_the_scan(read, size)
+    )
+
+
+def _png(head: bytes, tail: bytes, size: int) -> bool:
+    return tail.endswith(b"\0\0\0\0IEND\xaeB`\x82")
+
+
+def _jpeg(head: bytes, tail: bytes, size: int) -> bool:
+    return tail.endswith(b"\xff\xd9")
+
+
+def _gif(head: bytes, tail: bytes, size: int) -> bool:
+    return tail.endswith(b"\0;")  # the end of the last block of data, and of the file
+
+
+def _bmp(head: bytes, tail: bytes, size: int) -> bool:
+    return int.from_bytes(head[2:6], "little") == size and _is_filled(tail)
+
+
+def _webp(head: bytes, tail: bytes, size: int) -> bool:
+    return 8 + int.from_bytes(head[4:8], "little") == size and _is_filled(tail)
+
+
+def _is_filled(tail: bytes) -> bool:
+    """Not zeros alone: some programs give a file its full length first, and its content then."""
+    return any(tail)
+
+
+_ENDS: dict[str, Callable[[bytes, bytes, int], bool]] = {
+    "PNG": _png,
+    "JPEG": _jpeg,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "WEBP": _webp,
+}
+
+
+def _reaches_the_scan(read: ReadAt, size: int) -> bool:
+    """Whether a JPEG's pixels have begun: what a camera writes before them ends with a small JPEG of its own."""
+    position = 2
+    for _ in range(_JPEG_SEGMENTS):
+        marker = read(position, 4)
+        if len(marker) < 4 or marker[0] != 0xFF:
+            return False
+        if marker[1] == _JPEG_SCAN:
+            return True
+        position += 2 + int.from_bytes(marker[2:], "big")
+    return False

@@ -1,0 +1,85 @@
+"""Read the structure of the six image formats, without decoding: which format, how many pixels, is the file whole.
+
+Decoders answer a short file in many ways: an error, a warning, a picture whose lower half is gray. A file's own
+structure (chunk lengths, strip tables, end markers) is the same for all decoders, so it is judged here, first, and
+on bytes alone. A payload is `truncated` when this structure points past its end and `corrupt` when it contradicts
+itself. A length field that was damaged so that it points past the end cannot be told from a missing end, except
+where the end is there to be seen (PNG, JPEG and GIF end with a mark of their own).
+
+Bytes after the end of the image are ignored, as by all decoders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sparkdl.formats.bmp import scan_bmp
+from sparkdl.formats.gif import scan_gif
+from sparkdl.formats.jpeg import scan_jpeg
+from sparkdl.formats.png import scan_png
+from sparkdl.formats.structure import CheckSize, reject_truncated
+from sparkdl.formats.tiff import scan_tiff
+from sparkdl.formats.webp import scan_webp
+from sparkdl.images.rejection import Reason, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One image format: how its files begin, and how to survey one."""
+
+    name: str
+    signature: re.Pattern[bytes]
+    prefixes: tuple[bytes, ...]
+    """What the first bytes are, as far as they are fixed: tells a signature cut short from another format."""
+    signature_bytes: int
+    scan_structure: Callable[[bytes, CheckSize], None]
+    """Reads the structure, calls `check_size` before it looks past the header, and raises `Refused`."""
+
+
+def identify(payload: bytes) -> Container:
+    """The format whose signature the payload bears; raises `Refused` when there is none, or only the start of one."""
+    for container in CONTAINERS:
+        if container.signature.match(payload):
+            return container
+        if 2 <= len(payload) < container.signature_bytes and any(
+            payload.startswith(prefix[: len(payload)]) for prefix in container.prefixes
+        ):
+            reject_truncated(f"{container.name}: {len(payload)} bytes, ends inside the signature")
+    names = ", ".join(container.name for container in CONTAINERS)
+    raise Refused(Reason.UNSUPPORTED_FORMAT, f"expected one of {names}; received bytes that begin {payload[:16]!r}")
+
+
+def _signature(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern, re.DOTALL)
+
+
+# PNG (ISO/IEC 15948): signature, then chunks of length, type, data, CRC-32; IHDR first, IEND last.
+
+
+# JPEG (ITU-T T.81): SOI, segments of marker and length, entropy-coded data after each SOS, EOI.
+
+
+# BMP: a file header of 14 bytes, an information header, a palette, rows padded to 4 bytes. It has no checksum.
+
+
+# GIF89a: screen descriptor, then blocks, each a chain of sub-blocks of at most 255 bytes, then a trailer.
+
+
+# TIFF 6.0 and BigTIFF: a header that points at a directory of tags, which point at strips or tiles anywhere in the
+# file. Only the first image is surveyed, because only the first is decoded.
+
+
+# WebP: a RIFF file whose first chunk (VP8, VP8L or VP8X) gives the size of the canvas.
+
+
+CONTAINERS = (
+    Container("PNG", _signature(rb"\x89PNG\r\n\x1a\n"), (b"\x89PNG\r\n\x1a\n",), 8, scan_png),
+    Container("JPEG", _signature(rb"\xff\xd8\xff"), (b"\xff\xd8\xff",), 3, scan_jpeg),
+    # "BM" alone also begins many a text; the size of the information header, one of seven, settles it.
+    Container("BMP", _signature(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00"), (b"BM",), 18, scan_bmp),
+    Container("GIF", _signature(rb"GIF8[79]a"), (b"GIF87a", b"GIF89a"), 6, scan_gif),
+    Container("TIFF", _signature(rb"II[*+]\x00|MM\x00[*+]"), (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"), 4, scan_tiff),
+    Container("WEBP", _signature(rb"RIFF.{4}WEBP"), (b"RIFF",), 12, scan_webp),
+)

@@ -1,0 +1,96 @@
+"""Why an image is turned away: the closed list of reasons, the limits, and the value that carries a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from sparkdl.errors import RequestError
+
+MAX_DETAIL = 200
+DEAD_LETTER_LIST = "dead-letters.jsonl"
+"""The list of exported dead letters, one JSON object a line, beside their files."""
+
+
+class Reason(StrEnum):
+    """The closed list of reasons for which an encoded image ends as a dead letter; `MEANINGS` says what each means."""
+
+    EMPTY = "empty"
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+    DECODER_CRASHED = "decoder_crashed"
+    DECODER_TIMEOUT = "decoder_timeout"
+    MODEL_ERROR = "model_error"
+
+
+MEANINGS = MappingProxyType(
+    {
+        Reason.EMPTY: "there are no bytes: the payload is null or has length 0",
+        Reason.TOO_MANY_BYTES: "the encoded image is longer than `Limits.max_bytes`; it was not looked into",
+        Reason.TOO_MANY_PIXELS: "width x height is above `Limits.max_pixels`, or the pixels did not fit in memory",
+        Reason.UNSUPPORTED_FORMAT: "not PNG, JPEG, BMP, GIF, TIFF or WebP, or a variant that cannot be decoded",
+        Reason.TRUNCATED: "a valid start whose own structure says that more bytes should follow",
+        Reason.CORRUPT: "complete, but a checksum, the structure or the pixel data contradicts itself",
+        Reason.DECODER_CRASHED: "the process that decoded the image died or made no sense while doing so",
+        Reason.DECODER_TIMEOUT: "decoding took longer than it was allowed; the detail has the limit that held",
+        Reason.MODEL_ERROR: "the image was decoded, but the model failed on it",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one encoded image may cost.
+
+    Decoding takes at its peak 3 to 14 bytes of memory a pixel, up to 22 for WebP and for gray of 32 bits, besides the
+    payload: with the defaults at most about 1.2 GB. They admit the pictures of phones and cameras up to 50 megapixels.
+
+    Raises `RequestError` for a number below 1, and for a time that is not above 0.
+    """
+
+    max_bytes: int = 32 * 1024 * 1024
+    """Longest payload, in bytes."""
+    max_pixels: int = 50_000_000
+    """Largest width x height, read from the header before any pixel is decoded.
+
+    Above 178,956,970, the limit of Pillow itself, WebP and TIFF stay refused.
+    """
+    timeout: float = 30.0
+    """Longest time that one image may take, in seconds, where it is decoded in a process of its own."""
+    shrinks: bool = False
+    """Whether images that are slow shorten the time of those that follow; see `sparkdl.decoding.time_limit`."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_bytes", "max_pixels"):
+            if (value := getattr(self, name)) < 1:
+                raise RequestError(f"{name}: expected at least 1, received: {value}")
+        if not self.timeout > 0:
+            raise RequestError(f"timeout: expected more than 0 seconds, received: {self.timeout}")
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An encoded image that cannot become pixels. `detail` is one printable line of at most 200 characters."""
+
+    reason: Reason
+    detail: str
+
+    def __post_init__(self) -> None:
+        # The detail may quote bytes from outside; it goes to logs, terminals and Kafka headers.
+        line = "".join(c if c.isprintable() else "?" for c in " ".join(self.detail[: 4 * MAX_DETAIL].split()))
+        object.__setattr__(self, "detail", line if len(line) <= MAX_DETAIL else line[: MAX_DETAIL - 3] + "...")
+
+
+class Refused(Exception):  # noqa: N818 - a verdict that travels up to `decode`, not an error for callers
+    """Ends the reading of one payload; `decode` turns it into a `Rejected`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.rejected = Rejected(reason, detail)

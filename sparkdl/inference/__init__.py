@@ -1,0 +1,1 @@
+"""A fitted pipeline applied to encoded images, fused into one pass where its stages are known."""

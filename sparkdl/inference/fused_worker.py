@@ -1,0 +1,179 @@
+"""The worker's side of a fused pipeline: from encoded images to probabilities, without a stage between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL.Image import Resampling
+from pyspark.sql.types import DoubleType, MapType, StringType, StructField, StructType
+
+from sparkdl.decoding.client import Decoded
+from sparkdl.decoding.udf import decode_payloads, reasons_of
+from sparkdl.images.ink import normalize_ink
+from sparkdl.images.rejection import Limits, Reason, Rejected
+from sparkdl.networks.runtime import Network, extract_features
+from sparkdl.spark import arrow as columns
+from sparkdl.system.files import path_of, read_beginning
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+
+
+SCORED_TYPE = StructType(
+    [
+        StructField("prediction", StringType(), True),
+        StructField("confidence", DoubleType(), True),
+        StructField("probabilities", MapType(StringType(), DoubleType(), False), True),
+        StructField("reason", StringType(), True),
+        StructField("detail", StringType(), True),
+    ]
+)
+"""What a fused pipeline adds to the row of an image: the first three columns, or `reason` and `detail`."""
+
+NO_PROBABILITIES = "the model gave no probabilities for this image"
+"""The detail of an image that is refused because of its model."""
+
+_READ_BYTES = 2 << 20  # encoded bytes that are decoded at a time, unless one image has more
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear classifier of K classes on D features, whose softmax are the probabilities.
+
+    Attributes
+    ----------
+    coefficients
+        float64 [D, K].
+    intercepts
+        float64 [K].
+    classes
+        What the classes are called.
+    """
+
+    coefficients: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What a fused pipeline computes.
+
+    Attributes
+    ----------
+    ink_margin
+        As of `sparkdl.InkNormalizer`; None for images as they are.
+    head
+        As a Spark broadcast.
+    """
+
+    limits: Limits
+    ink_margin: float | None
+    network: Network
+    resample: Resampling
+    head: Broadcast[Head]
+
+    def score_payloads(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Rows with `payload`; with the columns of `SCORED_TYPE` added, and `payload` of those refused only."""
+        for rows in batches:
+            yield self._scored(rows, rows["payload"])
+
+    def score_files(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same of rows whose `payload` and `size` are those of the file at `origin`; null if it is gone."""
+        for rows in batches:
+            start = 0
+            for payloads, sizes in self._read(rows["origin"].to_pylist()):
+                some = rows.slice(start, len(sizes))
+                start += len(sizes)
+                size = columns.optional(sizes, pa.int64())
+                sized = some.set_column(some.schema.get_field_index("size"), "size", size)
+                yield self._scored(sized, columns.payloads(payloads))
+
+    def _scored(self, rows: pa.RecordBatch, payloads: pa.Array) -> pa.RecordBatch:
+        scored = self._score(payloads)
+        refused = pc.if_else(scored.field("reason").is_valid(), payloads, pa.nulls(len(payloads), payloads.type))
+        return pa.RecordBatch.from_arrays(
+            [
+                *(refused if name == "payload" else rows[name] for name in rows.schema.names),
+                *scored.flatten(),
+            ],
+            names=[*rows.schema.names, *SCORED_TYPE.names],
+        )
+
+    def _score(self, payloads: pa.Array) -> pa.StructArray:
+        """Of N encoded images a struct of `SCORED_TYPE` each."""
+        decoded = decode_payloads(payloads, self.limits, gray=self.ink_margin is not None)
+        head = self.head.value
+        return outcomes(softmax(self._features(decoded), head), head.classes, decoded)
+
+    def _read(self, origins: list[str]) -> Iterator[tuple[list[bytes | None], list[int | None]]]:
+        """What is in the files, no more at a time than is worth it: files may be large."""
+        payloads, sizes, weight = list[bytes | None](), list[int | None](), 0
+        for origin in origins:
+            payload, size = read_beginning(path_of(origin), self.limits.max_bytes)
+            payloads.append(payload)
+            sizes.append(size)
+            weight += len(payload or b"")
+            if weight >= _READ_BYTES:
+                yield payloads, sizes
+                payloads, sizes, weight = [], [], 0
+        if payloads:
+            yield payloads, sizes
+
+    def _features(self, decoded: Decoded) -> NDArray[np.float32]:
+        pictures = decoded.images()
+        if self.ink_margin is not None:
+            pictures = [normalize_ink(picture[:, :, 0], self.ink_margin)[:, :, np.newaxis] for picture in pictures]
+        return extract_features(pictures, self.network, self.resample)
+
+
+def softmax(features: NDArray[np.float32], head: Head) -> NDArray[np.float64]:
+    """float64 [N, K]: the probabilities of N images, from their features [N, D]."""
+    if not len(features):
+        return np.empty((0, len(head.intercepts)))
+    # Row by row: of a matrix the sums would depend, in the last digit, on how many rows it has.
+    logits = (features[:, np.newaxis].astype(np.float64) @ head.coefficients)[:, 0] + head.intercepts
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def outcomes(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decoded) -> pa.StructArray:
+    """Rows of `SCORED_TYPE` for N images.
+
+    Parameters
+    ----------
+    shares
+        float64 [M, K]: the probabilities of those that were not refused. Where they are no numbers, because a feature
+        is none, the image is refused too, as `MODEL_ERROR`.
+    classes
+        The names of the K classes.
+    """
+    rows = np.flatnonzero(decoded.shapes[:, 2])
+    confidence = np.zeros(len(decoded.shapes))
+    confidence[rows] = shares.max(axis=1, initial=0)
+    for row in rows[~np.isfinite(shares).all(axis=1)].tolist():
+        decoded.rejected[row] = Rejected(Reason.MODEL_ERROR, NO_PROBABILITIES)
+    refused = np.zeros(len(confidence), bool)
+    refused[list(decoded.rejected)] = True
+    best = np.zeros(len(confidence), np.int32)
+    best[rows] = shares.argmax(axis=1) if len(rows) else 0
+    good = shares[~refused[rows]]
+    ends = np.concatenate([[0], np.cumsum(~refused)]) * len(classes)
+    names = columns.texts(classes)
+    keys = names.take(columns.numbers(np.tile(np.arange(len(classes), dtype=np.int32), len(good))))
+    starts = columns.numbers(ends.astype(np.int32), np.append(~refused, True))
+    return pa.StructArray.from_arrays(
+        [
+            names.take(columns.numbers(best, ~refused)),
+            columns.numbers(confidence, ~refused),
+            pa.MapArray.from_arrays(starts, keys, columns.numbers(good.ravel())),
+            *reasons_of(decoded),
+        ],
+        names=SCORED_TYPE.names,
+    )

@@ -1,0 +1,1 @@
+"""Pre-trained networks: weights, ONNX graphs, quantization, validation, inference sessions."""

@@ -1,0 +1,174 @@
+"""From a network's description to one ONNX file: uint8 images in, feature vectors out; made once and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparkdl.errors import RequestError
+from sparkdl.networks.backbones import Backbone, backbone
+from sparkdl.networks.pooling import grid_of, pooling_matrix
+from sparkdl.networks.preprocessing import prepend
+from sparkdl.networks.weights import find_weights
+from sparkdl.system.cache import cache_directory, is_owned, write_atomically
+from sparkdl.system.hashing import sha256
+
+if TYPE_CHECKING:
+    import onnx
+
+_FORMAT = 3  # raised when the same description starts to give another graph
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network is asked to compute.
+
+    Attributes
+    ----------
+    model_name
+        A name out of `sparkdl.networks.backbones.BACKBONES`.
+    input_size
+        Height and width of the images fed, pixels.
+    tap_layers
+        Layers whose outputs are joined, each pooled and flattened, in this order.
+    pooling
+        `none` keeps every position of the layer, `average` takes the mean over all, `NxN` the means over an N x N grid.
+    weights
+        A file of weights; None for the published ones.
+    grayscale
+        Whether it takes images of one channel, gray, instead of three.
+    """
+
+    model_name: str
+    input_size: tuple[int, int]
+    tap_layers: tuple[str, ...]
+    pooling: str = "none"
+    weights: str | None = None
+    grayscale: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images fed."""
+        return (*self.input_size, 1 if self.grayscale else 3)
+
+
+def build_network(spec: NetworkSpec) -> bytes:
+    """The ONNX file of `spec`, from the cache if it has been made before.
+
+    The graph has one input, `image`: uint8 [N, H, W, 3], BGR, or [N, H, W, 1], gray; and one output, `features`:
+    float32 [N, D].
+    """
+    network = backbone(spec.model_name)
+    grid_of(spec.pooling)
+    if not spec.tap_layers or len(set(spec.tap_layers)) != len(spec.tap_layers):
+        raise RequestError(f"expected one or more different tap layers, received {list(spec.tap_layers)}")
+    if min(spec.input_size) < 1:
+        raise RequestError(f"expected an input size of at least 1 x 1 pixels, received {spec.input_size}")
+    weights = find_weights(network, spec.weights)
+    identity = {**asdict(spec), "weights": "published" if weights is None else sha256(weights), "format": _FORMAT}
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+    cached = cache_directory("networks") / f"{spec.model_name}-{key}.onnx"
+    if is_owned(cached):
+        return cached.read_bytes()
+    content: bytes = _compose(network, spec, _body(network, weights, spec)).SerializeToString(deterministic=True)
+    write_atomically(cached, content)
+    return content
+
+
+def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.ModelProto:
+    """Preprocessed pixels to tap layers; see `efficientnet.build` for the contract of the graph."""
+    if network.keras_file is None:
+        assert weights is not None  # such a network always has a file
+        if network.name == "InkNet":
+            from sparkdl.networks import inknet
+
+            return inknet.build(weights, spec.tap_layers)
+        from sparkdl.networks import efficientnet
+
+        return efficientnet.build(weights, spec.tap_layers)
+    from sparkdl.networks import keras_export as export
+
+    body: onnx.ModelProto = export.export_keras(network.name, weights, spec.input_size, spec.tap_layers)
+    return body
+
+
+def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onnx.ModelProto:
+    """`body` between the preprocessing of `network` and the pooling of `spec`."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = body.graph
+    shapes = _tap_shapes(body, spec)
+    before = prepend(graph, network, grayscale=spec.grayscale)
+    after: list[onnx.NodeProto] = []
+
+    def constant(name: str, value: NDArray[Any]) -> str:
+        graph.initializer.append(numpy_helper.from_array(value, f"sparkdl.constant.{name}"))
+        return f"sparkdl.constant.{name}"
+
+    def add(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        after.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    vectors, width = [], 0
+    for tap, (height, breadth, channels) in zip(spec.tap_layers, shapes, strict=True):
+        grid = grid_of(spec.pooling)
+        cells = height * breadth
+        if grid is not None:
+            if grid > min(height, breadth):
+                raise RequestError(
+                    f"pooling {spec.pooling!r} asks for more cells than layer {tap!r} has at input size "
+                    f"{spec.input_size}: {height} x {breadth}"
+                )
+            rows = add("Reshape", [tap, constant(f"{tap}.rows", np.array([0, cells, channels]))], f"sparkdl.{tap}.rows")
+            matrix = constant(f"{tap}.grid", pooling_matrix(height, breadth, grid))
+            pooled = add("MatMul", [matrix, rows], f"sparkdl.{tap}.pooled")
+            cells = grid * grid
+        else:
+            pooled = tap
+        flat = constant(f"{tap}.flat", np.array([0, cells * channels]))
+        vectors.append(add("Reshape", [pooled, flat], f"sparkdl.{tap}.flat_features"))
+        width += cells * channels
+    add("Concat", vectors, "features", axis=1)
+
+    nodes = [*before, *graph.node, *after]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *spec.input_shape])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", width])
+    model = helper.make_model(
+        helper.make_graph(nodes, spec.model_name, [image], [features], list(graph.initializer)),
+        opset_imports=list(body.opset_import),
+        ir_version=body.ir_version,
+        producer_name="sparkdl",
+        functions=list(body.functions),
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def _tap_shapes(body: onnx.ModelProto, spec: NetworkSpec) -> list[tuple[int, int, int]]:
+    """Height, width and channels of each tap at the input size asked for."""
+    import onnx
+
+    probe = onnx.ModelProto()
+    probe.CopyFrom(body)
+    dimensions = probe.graph.input[0].type.tensor_type.shape.dim
+    for axis, size in enumerate((1, *spec.input_size)):
+        if dimensions[axis].dim_value not in (0, size):
+            fixed = " x ".join(str(dimension.dim_value) for dimension in dimensions[1:3])
+            raise RequestError(f"{spec.model_name} takes images of {fixed} pixels, not {spec.input_size}")
+        dimensions[axis].dim_value = size
+    inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in inferred.graph.output
+    }
+    for tap in spec.tap_layers:
+        if min(shapes[tap]) < 1:
+            raise RequestError(f"input size {spec.input_size} is too small for layer {tap!r} of {spec.model_name}")
+    return [(shapes[tap][1], shapes[tap][2], shapes[tap][3]) for tap in spec.tap_layers]

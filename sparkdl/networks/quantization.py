@@ -1,0 +1,65 @@
+"""Turns a network into one that computes with 8-bit integers: faster, a little less exact, a quarter of the size."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BATCH = 32
+_KINDS = ["Conv", "Add", "Clip", "Relu", "MaxPool"]  # the others cost little, and their precision is kept
+
+
+def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
+    """The network with its convolutions in 8-bit integers, of the same input and output.
+
+    Weights are signed, with a scale a channel; activations unsigned, with the range that they have on `images`
+    (post-training static quantisation, Jacob et al., CVPR 2018). A processor with VNNI multiplies such integers in one
+    instruction; without it the gain is smaller, and the sum of two products has 16 bits and saturates. Weights thus
+    have 7 bits, whose sums fit (2 * 255 * 64 < 2^15) on every processor.
+
+    Parameters
+    ----------
+    network
+        An ONNX file as `sparkdl.networks.builder.build_network` makes it.
+    images
+        uint8 [N, H, W, 1 or 3]: what the network will see, a hundred or more.
+    """
+    # An import of seconds, which no stream needs.
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc] # untyped
+        def __init__(self) -> None:
+            self._batches: Iterator[NDArray[np.uint8]] = iter(
+                np.array_split(images, max(len(images) // _BATCH, 1)) if len(images) else []
+            )
+
+        def get_next(self) -> dict[str, Any] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {"image": batch}
+
+    level = logging.getLogger().level
+    with TemporaryDirectory() as scratch:
+        target = Path(scratch) / "quantized.onnx"
+        try:
+            logging.getLogger().setLevel(logging.ERROR)  # it advises on the root logger
+            quantize_static(
+                onnx.load_from_string(network),
+                target,
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=_KINDS,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            logging.getLogger().setLevel(level)
+        return target.read_bytes()

@@ -1,0 +1,79 @@
+"""Looks at a saved network before ONNX Runtime does: it refers to no file, and is one flat graph of ONNX operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparkdl.errors import SparkdlError
+from sparkdl.networks.wire_format import Bounds, ExceededError, check_size
+
+MOST_BYTES = 1 << 30
+"""The largest network, bytes. The largest that is known by name, VGG19 with its classifier, has 0.6 GB."""
+MOST_PARTS = 200_000
+"""Nodes, attributes, tensors, shapes and names in a network; EfficientNetLite0 has 1,400."""
+
+_BOUNDS = Bounds(parts=MOST_PARTS, numbers=1 << 24, fields=10 * MOST_PARTS)
+_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+_ORT_FORMAT = b"ORTM"  # of ONNX Runtime's own format, which it tells by these bytes 4 to 7
+
+
+def check_network(content: bytes, name: str) -> None:
+    """Refuses what no network of this package holds, and what could reach beyond the file that is said to be it.
+
+    ONNX Runtime opens the files that tensors refer to, of a model given as bytes those below the working directory;
+    earlier releases opened any. Control flow and functions are refused since a graph without them ends: it does each
+    of its nodes once.
+
+    Parameters
+    ----------
+    content
+        The ONNX file.
+    name
+        What the message calls it.
+
+    Raises
+    ------
+    SparkdlError
+        Naming what is refused: data in another file, with its path; an operator that is not ONNX's; a graph inside the
+        graph; a model function; a file that is no ONNX, or too large.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if len(content) > MOST_BYTES:
+        raise SparkdlError(f"{name}: expected at most {MOST_BYTES} bytes, received {len(content)}")
+    model = onnx.ModelProto()
+    try:
+        check_size(content, model.DESCRIPTOR, _BOUNDS)  # an empty node has 2 bytes, and takes 160 of memory when parsed
+        model.ParseFromString(content)
+    except ExceededError as error:
+        raise SparkdlError(f"{name}: expected a network of at most {MOST_PARTS} parts, received more") from error
+    except (DecodeError, ValueError) as error:
+        raise SparkdlError(f"{name} is no ONNX file, or cut: {error}") from error
+    if content[4:8] == _ORT_FORMAT or not model.graph.node:
+        raise SparkdlError(f"{name} is no ONNX file: expected a graph with nodes in it")
+    for kind, present in (("functions", model.functions), ("training information", model.training_info)):
+        if present:
+            raise SparkdlError(f"{name}: it holds {kind}, expected nothing but one graph")
+    for node in model.graph.node:
+        if node.domain not in _DOMAINS:
+            raise SparkdlError(f"{name}: its operator {node.domain}.{node.op_type} is not one of ONNX")
+    _check_parts(model, name)
+
+
+def _check_parts(model: Any, name: str) -> None:
+    """Walks all messages of the file, wherever they stand, so that no place for a tensor or graph is forgotten."""
+    from google.protobuf.message import Message
+
+    waiting: list[Any] = [model]
+    while waiting:
+        part = waiting.pop()
+        kind = part.DESCRIPTOR.name
+        if kind == "TensorProto" and (part.data_location or part.external_data):
+            path = next((entry.value for entry in part.external_data if entry.key == "location"), "")
+            raise SparkdlError(f"{name}: its tensor {part.name!r} lies in another file, {path!r}, which is never read")
+        if kind == "AttributeProto" and (part.HasField("g") or part.graphs):
+            raise SparkdlError(f"{name}: its attribute {part.name!r} is a graph, expected no loops and no branches")
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if isinstance(value, Message) else value)

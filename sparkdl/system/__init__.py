@@ -1,0 +1,1 @@
+"""Files, caches, terminals and processes."""

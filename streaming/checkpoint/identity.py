@@ -1,0 +1,78 @@
+"""A checkpoint's fingerprint: which stream it belongs to, so that no other is started on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from uuid import uuid4
+
+from sparkdl.errors import RequestError
+from streaming.checkpoint_files import FAULTS, parse, read_entry, write_entry
+from streaming.settings import StreamSettings
+from streaming.sinks import sink_identity
+from streaming.sources.factory import source_identity
+
+FORMAT = 1
+_FILE = "sparkdl.json"
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+_PROGRESS = ("files", "offsets")
+
+
+def check_checkpoint(settings: StreamSettings) -> str | None:
+    """The id of the checkpoint directory, None if it is new.
+
+    Raises
+    ------
+    RequestError
+        If the checkpoint is another stream's, naming both sides, or is no directory of ours.
+    """
+    directory = settings.checkpoint
+    mark = directory / _FILE
+    if directory.exists() and not directory.is_dir():
+        raise RequestError(f"--checkpoint: expected a directory, received the file {directory}")
+    if not os.path.lexists(mark):
+        if directory.is_dir() and any(not path.name.startswith(".") for path in directory.iterdir()):
+            raise RequestError(f"--checkpoint: {directory} holds something else than a checkpoint of this program")
+        return None
+    try:
+        theirs = parse(read_entry(mark))
+        identity = str(theirs["id"])
+        if not _IDENTITY.fullmatch(identity):  # it becomes part of names
+            raise ValueError(f"{identity[:100]!r} is no id of a checkpoint")
+    except FAULTS as error:
+        raise RequestError(f"--checkpoint: {mark} cannot be read: {error}") from error
+    if not any((directory / name).exists() for name in _PROGRESS):
+        return identity  # claimed by a stream that never started, so that it may become another's
+    for key, ours in _fingerprint(settings).items():
+        if theirs.get(key) != ours:
+            raise RequestError(
+                f"checkpoint {directory} belongs to another stream: its {key} is {theirs.get(key)}, "
+                f"this one's is {ours}; use its own settings, or another checkpoint"
+            )
+    return identity
+
+
+def claim_checkpoint(settings: StreamSettings) -> str:
+    """The id of the checkpoint directory, which is made if it is new, and marked as this stream's."""
+    identity = check_checkpoint(settings) or uuid4().hex
+    try:
+        settings.checkpoint.mkdir(parents=True, exist_ok=True)
+        content = json.dumps({**_fingerprint(settings), "id": identity}, indent=2) + "\n"
+        write_entry(settings.checkpoint / _FILE, content, partial=f".{_FILE}-{identity}")
+    except OSError as error:
+        raise RequestError(f"--checkpoint: {settings.checkpoint} cannot be written: {error.strerror}") from error
+    return identity
+
+
+def is_claimed(directory: Path, identity: str) -> bool:
+    """Whether the checkpoint `identity` is (still) in `directory`."""
+    try:
+        return bool(parse(read_entry(directory / _FILE))["id"] == identity)
+    except FAULTS:
+        return False
+
+
+def _fingerprint(settings: StreamSettings) -> dict[str, str | int]:
+    return {"format": FORMAT, "source": source_identity(settings), "sink": sink_identity(settings)}

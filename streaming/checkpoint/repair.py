@@ -1,0 +1,89 @@
+"""Mends a checkpoint whose last entries were cut in the middle of a write, as a loss of power can leave them.
+
+Spark writes each entry under another name and renames it, so a killed process cuts none; but it does not force them to
+the disk. It then refuses to start, although what is cut can be done without.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from sparkdl.errors import RequestError
+from streaming.checkpoint_files import check_tree, parse, read_entry, write_entry
+
+_OFFSETS, _COMMITS, _METADATA = "offsets", "commits", "metadata"
+
+
+def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, plans_again: bool) -> list[Path]:
+    """Removes the last entries of Spark's logs if they are cut, and names the query anew; returns what was cut.
+
+    Without its commit a micro-batch is repeated, which every sink allows for. Without its offsets it is planned anew;
+    that is safe where the plan is the same again, or where the sink does not pass over it as complete.
+
+    Parameters
+    ----------
+    checkpoint
+        Of a stream that does not run.
+    is_complete
+        Whether the sink would pass over a micro-batch of this number.
+    plans_again
+        Whether the source gives a micro-batch of the same number the same images.
+
+    Raises
+    ------
+    RequestError
+        If images could be lost by it, or something in the checkpoint is no entry of a stream.
+    """
+    if checkpoint.is_dir():
+        check_tree(checkpoint)
+    removed: list[Path] = []
+    for log in (_COMMITS, _OFFSETS):
+        last = max(_entries(checkpoint / log), default=None)
+        if last is None or _is_whole(_content(checkpoint / log / str(last))):
+            continue
+        path = checkpoint / log / str(last)
+        committed = (checkpoint / _COMMITS / str(last)).is_file() and checkpoint / _COMMITS / str(last) not in removed
+        if log == _OFFSETS and (committed or (is_complete(last) and not plans_again)):
+            raise RequestError(
+                f"--checkpoint: {path} was cut in the middle of a write, and micro-batch {last} is in the sink: "
+                "bring the file back from a copy, or go on with a new checkpoint and a new sink"
+            )
+        removed.append(path)
+    for path in removed:
+        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+        path.unlink()
+    metadata = checkpoint / _METADATA
+    if metadata.is_file() and not _is_json(_content(metadata)):
+        metadata.with_name(f".{_METADATA}.crc").unlink(missing_ok=True)
+        # Of the query; nothing here depends on it.
+        write_entry(metadata, json.dumps({"id": str(uuid4())}), partial=f".{_METADATA}.new")
+        removed.append(metadata)
+    return removed
+
+
+def _entries(log: Path) -> list[int]:
+    return [int(path.name) for path in log.glob("[0-9]*") if path.name.isdecimal()] if log.is_dir() else []
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_entry(path)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"--checkpoint: {path} cannot be read: {error}") from error
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether `content` is what Spark writes: a version, then JSON or "-" a line."""
+    version, _, rest = content.partition(b"\n")
+    return version.startswith(b"v") and bool(rest) and all(line == b"-" or _is_json(line) for line in rest.splitlines())
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        parse(content)
+    except ValueError:
+        return False
+    return True

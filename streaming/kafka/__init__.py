@@ -1,0 +1,1 @@
+"""Kafka clients: addresses, settings, messages, administration."""

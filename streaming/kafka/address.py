@@ -1,0 +1,71 @@
+"""Kafka addresses: kafka://HOST:PORT[,HOST:PORT]/TOPIC."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sparkdl.errors import RequestError
+
+SCHEME = "kafka://"
+_FORM = f"{SCHEME}HOST:PORT[,HOST:PORT]/TOPIC"
+_SERVERS = re.compile(r"[^\s,/]+:\d{1,5}(,[^\s,/]+:\d{1,5})*")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+@dataclass(frozen=True)
+class KafkaAddress:
+    """`kafka://HOST:PORT[,HOST:PORT]/TOPIC`.
+
+    Attributes
+    ----------
+    servers
+        `HOST:PORT[,HOST:PORT]`.
+    topic
+        The name of a topic, several with commas between, or a Java regular expression: it is one if it holds a
+        character that no name of a topic has.
+    """
+
+    servers: str
+    topic: str
+
+    @classmethod
+    def parse(cls, address: str) -> KafkaAddress:
+        """The parts of an address.
+
+        Raises
+        ------
+        RequestError
+            If it has another form.
+        """
+        servers, _, topic = address.removeprefix(SCHEME).partition("/")
+        if not address.startswith(SCHEME) or not topic or not _SERVERS.fullmatch(servers):
+            raise RequestError(f"expected a Kafka address as {_FORM}, received {address!r}")
+        return cls(servers, topic)
+
+    @property
+    def topics(self) -> tuple[str, ...] | None:
+        """The names of the topics, None if the address has a pattern."""
+        names = tuple(self.topic.split(","))
+        return names if all(_NAME.fullmatch(name) for name in names) else None
+
+    @property
+    def single_topic(self) -> str:
+        """The name of the one topic.
+
+        Raises
+        ------
+        RequestError
+            If the address names several, or a pattern.
+        """
+        if not _NAME.fullmatch(self.topic):
+            raise RequestError(f"expected the name of one topic, received {self.topic!r}")
+        return self.topic
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.servers}/{self.topic}"
+
+
+def is_kafka(address: str) -> bool:
+    """Whether `address` is meant as one of Kafka."""
+    return address.startswith("kafka:")

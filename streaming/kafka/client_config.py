@@ -1,0 +1,238 @@
+"""One properties file for every Kafka client: what Kafka's own tools take, for the JVM connector and kafka-python."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import javaproperties
+
+from sparkdl.errors import RequestError
+
+_DECIDED = (
+    # By the address and by the stream; a file may name them for other tools' sake.
+    "bootstrap.servers",
+    "group.id",
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "interceptor.classes",
+    "key.serializer",
+    "key.deserializer",
+    "value.serializer",
+    "value.deserializer",
+)
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_INLINE = {"ssl.truststore.certificates": "ssl.truststore.type", "ssl.keystore.key": "ssl.keystore.type"}
+_JAAS_OPTION = re.compile(r'([\w.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
+_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+
+
+class _Hidden(str):
+    """A secret that is not shown where the settings of a client are logged, as kafka-python does."""
+
+    def __repr__(self) -> str:
+        return "[hidden]"
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """The properties of Kafka clients.
+
+    Attributes
+    ----------
+    properties
+        Names and values as in Kafka's documentation. They may be secrets: never shown.
+    """
+
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, path: Path | None) -> ClientConfig:
+        """The properties in a file, none if there is no file.
+
+        Raises
+        ------
+        RequestError
+            If the file cannot be read, or asks for what is not known.
+        """
+        if path is None:
+            return cls()
+        try:
+            with path.open("rb") as file:
+                found = javaproperties.load(file)
+        except OSError as error:
+            raise RequestError(f"--kafka-config: {path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise RequestError(f"--kafka-config: {path} is no properties file: {error}") from error
+        config = cls({name: value.strip() for name, value in found.items() if name not in _DECIDED})
+        config._check(path)
+        return config
+
+    def _check(self, path: Path) -> None:
+        protocol, mechanism = self.protocol, self.properties.get("sasl.mechanism", "GSSAPI")
+        if protocol not in _PROTOCOLS:
+            raise RequestError(
+                f"--kafka-config: {path}: expected security.protocol as one of {', '.join(_PROTOCOLS)}, "
+                f"received {protocol!r}"
+            )
+        if protocol.startswith("SASL"):
+            if mechanism not in _MECHANISMS:
+                raise RequestError(
+                    f"--kafka-config: {path}: expected sasl.mechanism as one of {', '.join(_MECHANISMS)}, "
+                    f"received {mechanism!r}"
+                )
+            if not self._login.keys() >= {"username", "password"}:
+                raise RequestError(f"--kafka-config: {path}: sasl.jaas.config has no username and password")
+        for name, kind in _INLINE.items():
+            if name in self.properties and self.properties.get(kind) != "PEM":
+                raise RequestError(f"--kafka-config: {path}: {name} needs {kind}=PEM")
+        for name in ("ssl.truststore.location", "ssl.keystore.location"):
+            if name in self.properties and not Path(self.properties[name]).is_file():
+                raise RequestError(f"--kafka-config: {path}: no such file in {name}: {self.properties[name]}")
+
+    @property
+    def protocol(self) -> str:
+        """The `security.protocol`."""
+        return self.properties.get("security.protocol", "PLAINTEXT").upper()
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a key for TLS, to be known by."""
+        return self.properties.keys() & {"ssl.keystore.location", "ssl.keystore.key"} != set()
+
+    @property
+    def _login(self) -> dict[str, str]:
+        """The options in `sasl.jaas.config`: `LoginModule required username="..." password="...";`."""
+        found = _JAAS_OPTION.findall(self.properties.get("sasl.jaas.config", ""))
+        return {name: bare or re.sub(r"\\(.)", r"\1", quoted) for name, quoted, bare in found}
+
+    def spark_options(self) -> dict[str, str]:
+        """Options of Spark's Kafka source and sink."""
+        return {f"kafka.{name}": value for name, value in self.properties.items()}
+
+    def python_options(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of a client of kafka-python.
+
+        Parameters
+        ----------
+        defaults
+            The client's `DEFAULT_CONFIG`: properties that are none of its settings are left out.
+        """
+        options: dict[str, Any] = {}
+        for name, value in self.properties.items():
+            python = name.replace(".", "_")
+            default = defaults.get(python)
+            if isinstance(default, int | float | str) and not isinstance(default, bool):
+                try:
+                    options[python] = type(default)(value)
+                except ValueError as error:
+                    raise RequestError(f"--kafka-config: expected {name} as a number, received {value!r}") from error
+        options["security_protocol"] = self.protocol
+        if self.protocol.startswith("SASL"):
+            options["sasl_mechanism"] = self.properties["sasl.mechanism"]
+            options["sasl_plain_username"] = self._login["username"]
+            options["sasl_plain_password"] = _Hidden(self._login["password"])
+        if self.ssl_context is not None:
+            options["ssl_context"] = self.ssl_context
+        return options
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """What TLS connections are made with, None if there is no TLS.
+
+        Raises
+        ------
+        RequestError
+            If a key store or trust store cannot be opened.
+        """
+        if not self.protocol.endswith("SSL"):
+            return None
+        given = self.properties
+        context = ssl.create_default_context()
+        context.check_hostname = given.get("ssl.endpoint.identification.algorithm", "https") != ""
+        try:
+            trusted = given.get("ssl.truststore.certificates") or self._store("truststore")
+            if trusted:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname = given.get("ssl.endpoint.identification.algorithm", "https") != ""
+                context.load_verify_locations(cadata=trusted)
+            own = (
+                f"{given['ssl.keystore.key']}\n{given['ssl.keystore.certificate.chain']}\n"
+                if "ssl.keystore.key" in given
+                else self._store("keystore")
+            )
+            if own:
+                with TemporaryDirectory() as private:  # OpenSSL takes keys from files only
+                    pem = Path(private, "key.pem")
+                    pem.write_text(own)
+                    context.load_cert_chain(pem, password=given.get("ssl.key.password") or "")
+        except (OSError, ValueError, KeyError) as error:
+            raise RequestError(f"--kafka-config: the TLS keys or certificates cannot be used: {error}") from error
+        return context
+
+    def _store(self, kind: str) -> str | None:
+        """The certificates and the key in a PEM, PKCS12 or JKS store, as PEM; None if there is no store."""
+        location = self.properties.get(f"ssl.{kind}.location")
+        if location is None:
+            return None
+        content = Path(location).read_bytes()
+        password = self.properties.get(f"ssl.{kind}.password", "")
+        is_pem = content.lstrip().startswith(b"-----BEGIN ")  # the connector goes by the type alone
+        if is_pem != (self.properties.get(f"ssl.{kind}.type", "JKS") == "PEM"):
+            raise ValueError(f"{location} is {'PEM' if is_pem else 'no PEM'}: set ssl.{kind}.type as it is")
+        if is_pem:
+            return content.decode()
+        if content.startswith(b"\xfe\xed\xfe\xed"):
+            content = _from_jks(location, password)
+        return _pem(content, password, with_key=kind == "keystore")
+
+
+def _pem(pkcs12_store: bytes, password: str, *, with_key: bool) -> str:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    store = pkcs12.load_pkcs12(pkcs12_store, password.encode() if password else None)
+    certificates = [entry.certificate for entry in (store.cert, *store.additional_certs) if entry is not None]
+    parts = [certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates]
+    if with_key and store.key is not None:
+        parts.append(
+            store.key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+    return b"".join(parts).decode()
+
+
+def _from_jks(location: str, password: str) -> bytes:
+    """A JKS store as PKCS12, by Java's own keytool."""
+    from sparkdl.spark.java import ensure_java
+
+    keytool = Path(ensure_java()).resolve().parent / "keytool"
+    if not keytool.is_file():
+        raise ValueError(
+            f"{location} is a JKS store, and there is no {keytool} to read it: convert it to PKCS12 or PEM"
+        )
+    with TemporaryDirectory() as private:
+        target = Path(private, "store.p12")
+        done = subprocess.run(
+            [
+                keytool, "-importkeystore", "-noprompt",
+                "-srckeystore", location, "-srcstorepass:env", "STORE_PASSWORD",
+                "-destkeystore", target, "-deststoretype", "PKCS12", "-deststorepass:env", "STORE_PASSWORD",
+            ],
+            env={**os.environ, "STORE_PASSWORD": password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise ValueError(f"{location}: {(done.stdout or done.stderr).strip().splitlines()[-1]}")
+        return target.read_bytes()

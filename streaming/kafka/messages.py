@@ -1,0 +1,143 @@
+"""The Kafka message: an encoded image on its way in, a prediction or a dead letter on its way out. No client, no Spark.
+
+In: value = the encoded image, byte for byte; key = the sample's name; headers, all optional, as `Header` names them.
+A message with nothing but a value is as good. Out: key = the row's `id`; a prediction's value is its row as JSON; a
+dead letter's value is the original bytes, and the rest of its row are headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sparkdl.formats.signatures import identify
+from sparkdl.images.rejection import Refused
+
+SCHEMA = "1"
+DEAD_LETTERS_SUFFIX = ".dead-letters"
+JSON_TYPE = "application/json"
+
+Headers = list[tuple[str, bytes]]
+
+_PREDICTION: dict[str, Any] = {
+    "id": str,
+    "origin": str,
+    "prediction": str,
+    "confidence": float | int,
+    "probabilities": dict,
+    "label": str | None,
+    "needs_review": bool,
+    "model": str,
+    "produced_at": str | None,
+    "predicted_at": str,
+    "batch_id": int,
+}
+"""What JSON has for each column of `streaming.schemas.PREDICTION`: whoever may write to the topic may write
+anything.
+"""
+
+_ANOTHER_YEAR = re.compile(r"(0000|-\d{4,}|\+?\d{5,})-\d\d-\d\d")
+"""How Spark and Java write the years that Python has no time for."""
+
+
+class Header(StrEnum):
+    """The names of headers; their values are UTF-8."""
+
+    LABEL = "label"
+    CONTENT_TYPE = "content-type"
+    SHA256 = "sha256"
+    PRODUCED_AT = "produced-at"
+    SCHEMA = "schema"
+    # Of dead letters:
+    ORIGIN = "origin"
+    REASON = "reason"
+    DETAIL = "detail"
+    SIZE = "size"
+    FAILED_AT = "failed-at"
+    BATCH_ID = "batch-id"
+
+
+def image_headers(payload: bytes, label: str | None, produced_at: datetime) -> Headers:
+    """The headers of an encoded image.
+
+    Parameters
+    ----------
+    label
+        The true class, None if it is not known.
+    produced_at
+        With a time zone.
+    """
+    values = {
+        Header.LABEL: label,
+        Header.CONTENT_TYPE: _content_type(payload),
+        Header.SHA256: hashlib.sha256(payload).hexdigest(),
+        Header.PRODUCED_AT: produced_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        Header.SCHEMA: SCHEMA,
+    }
+    return [(name.value, value.encode()) for name, value in values.items() if value is not None]
+
+
+def _content_type(payload: bytes) -> str | None:
+    try:
+        return f"image/{identify(payload).name.lower()}"
+    except Refused:
+        return None
+
+
+def prediction_row(value: bytes) -> dict[str, Any]:
+    """The prediction row (`streaming.schemas.PREDICTION`) in a message's value.
+
+    Raises
+    ------
+    ValueError
+        If the value is not the JSON of one.
+    """
+    try:
+        row = json.loads(value)
+    except RecursionError as error:
+        raise ValueError("not a prediction, but JSON without end") from error
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in _PREDICTION.items()):
+        raise ValueError("not a prediction")
+    row["produced_at"], row["predicted_at"] = _stated_time(row["produced_at"]), _time(row["predicted_at"])
+    return row
+
+
+def dead_letter_row(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
+    """The dead-letter row (`streaming.schemas.DEAD_LETTER`) in a message.
+
+    Raises
+    ------
+    ValueError
+        If the headers are not those of one.
+    """
+    named = {name: value.decode() for name, value in headers if value is not None}
+    try:
+        return {
+            "id": (key or b"").decode(),
+            "origin": named[Header.ORIGIN],
+            "reason": named[Header.REASON],
+            "detail": named.get(Header.DETAIL),
+            "payload": value,
+            "size": int(named[Header.SIZE]),
+            "sha256": named.get(Header.SHA256),
+            "label": named.get(Header.LABEL),
+            "produced_at": _stated_time(named.get(Header.PRODUCED_AT)),
+            "failed_at": _time(named[Header.FAILED_AT]),
+            "batch_id": int(named[Header.BATCH_ID]),
+        }
+    except KeyError as error:
+        raise ValueError(f"not a dead letter: no header {error.args[0].value!r}") from error
+
+
+def _time(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def _stated_time(value: str | None) -> datetime | None:
+    """A time that somebody else stated; None where its year is not one of 1 to 9999."""
+    return None if value is not None and _ANOTHER_YEAR.match(value) else _time(value)

@@ -1,0 +1,1 @@
+"""What a stream reports: log, metrics, health over HTTP."""

@@ -1,0 +1,106 @@
+"""Tells of a running stream: one line a micro-batch, and a sum at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import structlog
+
+from sparkdl.system.terminal import printable
+from streaming.failures import Failure
+from streaming.monitoring.observer import Batch, Observer
+from streaming.settings import StreamSettings
+
+
+class BatchLog(Observer):
+    """Writes to stderr: coloured words at a terminal, one JSON object a line elsewhere.
+
+    Parameters
+    ----------
+    debug
+        Whether to write all that Spark says of a failure.
+    """
+
+    def __init__(self, *, debug: bool = False) -> None:
+        self._debug = debug
+        renderers: list[structlog.typing.Processor] = (
+            [_harmless, structlog.dev.ConsoleRenderer(pad_event_to=16)]
+            if sys.stderr.isatty()
+            else [structlog.processors.JSONRenderer()]
+        )
+        self._log = structlog.wrap_logger(
+            structlog.PrintLogger(sys.stderr),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                *renderers,
+            ],
+        )
+        self._since = time.monotonic()
+        self.batches = self.predictions = self.dead_letters = 0
+
+    def mended(self, path: Path) -> None:
+        self._log.warning("checkpoint mended", file=str(path), reason="cut in the middle of a write")
+
+    def started(self, settings: StreamSettings, model: str) -> None:
+        self._log.info(
+            "stream started",
+            source=settings.source,
+            model=model,
+            sink=settings.sink,
+            checkpoint=str(settings.checkpoint),
+        )
+
+    def answers(self, address: str) -> None:
+        """Health and metrics are to be had at `address`."""
+        self._log.info("answering", livez=f"{address}/livez", readyz=f"{address}/readyz", metrics=f"{address}/metrics")
+
+    def batch(self, batch: Batch) -> None:
+        self.batches += 1
+        self.predictions += batch.predictions
+        self.dead_letters += batch.dead_letters
+        self._log.info(
+            "batch",
+            batch_id=batch.batch_id,
+            images=batch.images,
+            predictions=batch.predictions,
+            dead_letters=batch.dead_letters,
+            seconds=round(batch.seconds, 3),
+            images_per_second=round(batch.images / batch.seconds, 1),
+        )
+
+    def failed(self, failure: Failure, retry: int, wait: float) -> None:
+        stack = {"stack": failure.stack} if self._debug else {}
+        self._log.warning("stream failed", reason=failure.reason, retry=retry, in_seconds=wait, **stack)
+
+    def model_changed(self, old: str, new: str) -> None:
+        self._log.info("model changed", old=old, new=new)
+
+    def model_refused(self, name: str, reason: str) -> None:
+        self._log.error("model refused", model=name, reason=reason)
+
+    def ended(self) -> None:
+        self._log.info(
+            "stream ended",
+            batches=self.batches,
+            images=self.predictions + self.dead_letters,
+            predictions=self.predictions,
+            dead_letters=self.dead_letters,
+            seconds=round(time.monotonic() - self._since, 1),
+        )
+
+    def not_removed(self, how: str, why: str) -> None:
+        """A file that was read could not be archived or deleted."""
+        self._log.warning(
+            f"a file could not be {how}", why=why, others="are left too if they cannot be, without a word"
+        )
+
+
+def _harmless(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What a terminal would obey is shown instead: names and reasons come from outside."""
+    return {
+        key: printable(value, keep="\n\t" if key == "stack" else "") if isinstance(value, str) else value
+        for key, value in event.items()
+    }

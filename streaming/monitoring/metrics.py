@@ -1,0 +1,72 @@
+"""What a stream has done, as Prometheus reads it."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from streaming.failures import Failure
+from streaming.monitoring.observer import Batch, Observer
+from streaming.settings import StreamSettings
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics(Observer):
+    """Counts since the process began, of what was written; a batch that was found complete is not counted again."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._images = Counter("sparkdl_images", "Images that ended in the sink.", ["outcome"], registry=self.registry)
+        for outcome in ("prediction", "dead_letter"):
+            self._images.labels(outcome)  # 0 from the start
+        self._batches = Histogram(
+            "sparkdl_batch_seconds",
+            "Time to classify and write a micro-batch.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._last = Gauge(
+            "sparkdl_last_batch_timestamp_seconds", "When the last micro-batch was written.", registry=self.registry
+        )
+        self._failures = Counter(
+            "sparkdl_failures", "Times that the stream failed and was started again.", registry=self.registry
+        )
+        self._changes = Counter(
+            "sparkdl_model_changes", "Times that another promoted model was taken.", registry=self.registry
+        )
+        self._refusals = Counter("sparkdl_models_refused", "Promoted models that were refused.", registry=self.registry)
+        self._model = Gauge(
+            "sparkdl_model_info",
+            "The model version in use, as the label of the value 1.",
+            ["version"],
+            registry=self.registry,
+        )
+
+    def text(self) -> bytes:
+        """All of it in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def _uses(self, model: str) -> None:
+        self._model.clear()
+        self._model.labels(model).set(1)
+
+    def started(self, settings: StreamSettings, model: str) -> None:
+        self._uses(model)
+
+    def batch(self, batch: Batch) -> None:
+        self._images.labels("prediction").inc(batch.predictions)
+        self._images.labels("dead_letter").inc(batch.dead_letters)
+        self._batches.observe(batch.seconds)
+        self._last.set_to_current_time()
+
+    def failed(self, failure: Failure, retry: int, wait: float) -> None:
+        self._failures.inc()
+
+    def model_changed(self, old: str, new: str) -> None:
+        self._changes.inc()
+        self._uses(new)
+
+    def model_refused(self, name: str, reason: str) -> None:
+        self._refusals.inc()

@@ -1,0 +1,1 @@
+"""Readers of what a sink holds; none starts Spark."""

@@ -1,0 +1,104 @@
+"""Reads predictions and dead letters from the tables that the Delta sink writes to; starts no Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sparkdl.errors import RequestError
+from streaming.readers.base import BatchReader, is_own, reading
+from streaming.sinks.address import directory_of
+from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS
+
+_BATCH = "batch_id"
+_EVER = (0, 2**63 - 1)
+
+
+class DeltaReader(BatchReader):
+    """The rows of a Delta sink, whether or not its files have been compacted since (`OPTIMIZE`).
+
+    Files whose ranges of batches overlap are read together: without compaction that is one batch.
+
+    Raises
+    ------
+    RequestError
+        If the address is no Delta sink's, there is nothing yet, or the package `deltalake` is missing.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.root = Path(directory_of(address))
+        try:
+            from deltalake import DeltaTable
+        except ImportError as error:
+            raise RequestError(
+                "delta:DIR is read by the package deltalake: pip install 'sparkdl-streaming[delta]', or read "
+                f"{self.root}/{PREDICTIONS} with Spark"
+            ) from error
+        if not self.root.is_dir():
+            raise RequestError(f"no such sink: {address}")
+        for part in (PREDICTIONS, DEAD_LETTERS):
+            if not DeltaTable.is_deltatable(str(self.root / part)):
+                raise RequestError(f"{address} is not a Delta sink: expected a table {self.root.name}/{part}")
+        self._opened = {}
+        for dead in (False, True):
+            with self._reading(dead=dead):
+                self._opened[dead] = DeltaTable(str(self._part(dead=dead)))
+
+    def _tables(self, seen: set[int], *, dead: bool, names: list[str] | None = None) -> Iterator[pa.Table]:
+        after = max(seen, default=-1)
+        columns = None if names is None else list({*names, _BATCH})
+        part = self._part(dead=dead)
+        with self._reading(dead=dead):
+            table = self._opened[dead]
+            table.update_incremental()
+            data = table.to_pyarrow_dataset(file_pruning_predicate=[(_BATCH, ">", after)])
+            ranges = _ranges(pa.table(table.get_add_actions(flatten=True)))
+            for path, (_, last) in ranges.items():
+                if last > after and not is_own(part / path, part):  # deltalake would leave some of these out
+                    raise ValueError(f"its log names {path[:200]!r}, which is no file of its own")
+            for files in _in_order(data.get_fragments(), ranges):
+                parts = [file.to_table(data.schema, columns=columns, filter=pc.field(_BATCH) > after) for file in files]
+                rows = pa.concat_tables(parts).sort_by(_BATCH)
+                seen.update(rows[_BATCH][-1:].to_pylist())
+                yield rows if names is None else rows.select(names)
+
+    @contextmanager
+    def _reading(self, *, dead: bool) -> Iterator[None]:
+        from deltalake.exceptions import DeltaError
+
+        place = self._part(dead=dead)
+        with reading(place):
+            try:
+                yield
+            except DeltaError as error:
+                raise ValueError(str(error)) from error
+            except BaseException as error:
+                if type(error).__name__ != "PanicException":  # of Rust, which has no better base
+                    raise
+                raise ValueError(str(error)) from error
+
+
+def _ranges(files: pa.Table) -> dict[str, tuple[int, int]]:
+    """The first and the last batch in each file, by its path in the table."""
+    columns = (files[name].to_pylist() for name in ("path", f"min.{_BATCH}", f"max.{_BATCH}"))
+    return {path: _EVER if first is None else (first, last) for path, first, last in zip(*columns, strict=True)}
+
+
+def _in_order(files: Iterator[Any], ranges: dict[str, tuple[int, int]]) -> Iterator[list[Any]]:
+    """Files in groups whose ranges of batches do not overlap, in the order of the batches."""
+    group: list[Any] = []
+    last = -1
+    for file in sorted(files, key=lambda file: ranges[file.path]):
+        first, until = ranges[file.path]
+        if group and first > last:
+            yield group
+            group = []
+        group.append(file)
+        last = max(last, until)
+    if group:
+        yield group

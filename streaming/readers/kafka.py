@@ -1,0 +1,102 @@
+"""Reads predictions and dead letters from the topics that the Kafka sink writes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
+
+from sparkdl.errors import SparkdlError
+from streaming.kafka.address import KafkaAddress
+from streaming.kafka.admin import check_topics, look_at
+from streaming.kafka.client_config import ClientConfig
+from streaming.kafka.messages import DEAD_LETTERS_SUFFIX, dead_letter_row, prediction_row
+from streaming.readers.base import Reader
+
+_POLL = 500  # milliseconds
+_REMEMBERED = 100_000  # ids, by which a repeated row is known while following
+_PART = 1000  # rows
+
+
+class KafkaReader(Reader):
+    """The rows on a topic of predictions and on its topic of dead letters, from their beginning.
+
+    The sink writes at least once; what it has written twice is given once, by `id`. Messages that are not the sink's
+    are passed over and counted in `skipped`.
+
+    Raises
+    ------
+    RequestError
+        If there is no such topic.
+    SparkdlError
+        If no broker answers.
+    """
+
+    def __init__(self, address: KafkaAddress, config: ClientConfig) -> None:
+        self._address, self._config = address, config
+        self._topic = address.single_topic
+        self.skipped = 0
+        check_topics(address, config)
+
+    def rows(self, *, dead: bool = False, follow: bool = False) -> Iterator[dict[str, Any]]:
+        seen: dict[str, None] = {}
+        for record in self._records(self._topic + DEAD_LETTERS_SUFFIX if dead else self._topic, follow=follow):
+            try:
+                if dead:
+                    row = dead_letter_row(record.key, record.value, record.headers)
+                else:
+                    row = prediction_row(record.value or b"")
+            except ValueError:
+                self.skipped += 1
+                continue
+            if row["id"] not in seen:
+                seen[row["id"]] = None
+                yield row
+            if follow and len(seen) > _REMEMBERED:
+                del seen[next(iter(seen))]
+
+    def columns(self, names: Sequence[str], *, dead: bool = False) -> Iterator[dict[str, list[Any]]]:
+        part: list[dict[str, Any]] = []
+        for row in self.rows(dead=dead):
+            part.append({name: row[name] for name in names})
+            if len(part) == _PART:
+                yield {name: [values[name] for values in part] for name in names}
+                part.clear()
+        yield {name: [values[name] for values in part] for name in names}
+
+    def _records(self, topic: str, *, follow: bool) -> Iterator[ConsumerRecord]:
+        """The messages of a topic: those that are there now, or with `follow` those to come as well."""
+        if topic not in look_at(KafkaAddress(self._address.servers, topic), self._config).partitions:
+            return
+        consumer = KafkaConsumer(
+            bootstrap_servers=self._address.servers.split(","),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            **self._config.python_options(KafkaConsumer.DEFAULT_CONFIG),
+        )
+        try:
+            self._assign(consumer, topic)
+            ends = None if follow else consumer.end_offsets(consumer.assignment())
+            while ends is None or any(consumer.position(partition) < end for partition, end in ends.items()):
+                for records in consumer.poll(timeout_ms=_POLL).values():
+                    for record in records:
+                        if ends is None or record.offset < ends[TopicPartition(topic, record.partition)]:
+                            yield record
+                if follow:
+                    self._assign(consumer, topic)
+        except KafkaError as error:
+            raise SparkdlError(f"Kafka at {self._address.servers} stopped answering: {error}") from error
+        finally:
+            consumer.close()
+
+    def _assign(self, consumer: KafkaConsumer, topic: str) -> None:
+        """Makes `consumer` read all partitions of `topic`, those that are new from their beginning."""
+        found = {TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()}
+        new = found - consumer.assignment()
+        if new:
+            consumer.assign(sorted(found | consumer.assignment()))
+            consumer.seek_to_beginning(*new)

@@ -1,0 +1,73 @@
+"""Shapes what the classifier says of encoded images into outcomes: prediction rows and dead-letter rows."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from sparkdl.images.rejection import Limits
+from sparkdl.inference.classifier import Classifier, classify
+from streaming.schemas import DEAD_LETTER, PREDICTION
+
+UNREADABLE = "it was gone or could not be read when its turn came"
+"""The detail of a dead letter whose bytes, and their number, are not known."""
+
+
+def outcomes(
+    encoded: DataFrame,
+    classifier: Classifier,
+    model: str,
+    review_below: float,
+    limits: Limits,
+    *,
+    by_origin: bool = False,
+) -> DataFrame:
+    """One row for each encoded image, with the columns of both contracts; `reason` tells which of them it is.
+
+    Parameters
+    ----------
+    encoded
+        Rows of `streaming.schemas.ENCODED`, batch or streaming.
+    model
+        What the predictions call the model.
+    review_below
+        The confidence below which a prediction needs review, 0..1.
+    by_origin
+        As for `sparkdl.inference.classifier.classify`.
+    """
+    failed = F.col("reason").isNotNull()
+    payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # of a longer one, its beginning was read
+    return classify(encoded, classifier, limits, by_origin=by_origin).select(
+        "id",
+        "origin",
+        "prediction",
+        "confidence",
+        "probabilities",
+        "label",
+        (F.col("confidence") < review_below).alias("needs_review"),
+        F.lit(model).alias("model"),
+        "produced_at",
+        F.current_timestamp().alias("predicted_at"),
+        F.current_timestamp().alias("failed_at"),
+        "reason",
+        F.when(failed & F.col("size").isNull(), UNREADABLE).otherwise(F.col("detail")).alias("detail"),
+        payload.alias("payload"),
+        "size",
+        F.sha2(payload, 256).alias("sha256"),
+    )
+
+
+def predictions(rows: DataFrame, batch_id: int) -> DataFrame:
+    """The outcomes that are predictions, as `streaming.schemas.PREDICTION`."""
+    return _part(rows, "reason is null", PREDICTION, batch_id)
+
+
+def dead_letters(rows: DataFrame, batch_id: int) -> DataFrame:
+    """The outcomes that are dead letters, as `streaming.schemas.DEAD_LETTER`."""
+    return _part(rows, "reason is not null", DEAD_LETTER, batch_id)
+
+
+def _part(rows: DataFrame, condition: str, schema: StructType, batch_id: int) -> DataFrame:
+    named = {"batch_id": F.lit(batch_id).cast("long").alias("batch_id")}
+    return rows.where(condition).select(*(named.get(name, name) for name in schema.names))

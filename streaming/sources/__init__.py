@@ -1,0 +1,1 @@
+"""Sources: input records from a directory or a Kafka topic."""

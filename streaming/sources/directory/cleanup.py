@@ -1,0 +1,209 @@
+"""After reading: archives or deletes the files of complete micro-batches, if the stream was asked to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from sparkdl.errors import RequestError
+from streaming.checkpoint_files import FAULTS, parse, read_entry
+from streaming.sources.directory.file_log import Seen, damaged
+from streaming.sources.directory.listing import WatchedFile
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def check_archive(watched: Path, archive: Path) -> None:
+    """Asks whether files of `watched` can be moved to `archive`.
+
+    Raises
+    ------
+    RequestError
+        If they cannot be renamed there, or would be read again.
+    """
+    watched, archive = watched.resolve(), archive.resolve()
+    hidden = watched / ".archive"
+    if watched.is_relative_to(archive):
+        raise RequestError(f"--archive-dir: {archive} holds the watched directory; name one beside it, or {hidden}")
+    if archive.is_relative_to(watched) and not any(part.startswith(".") for part in archive.relative_to(watched).parts):
+        raise RequestError(
+            f"--archive-dir: {archive} lies in the watched directory, so that what it holds would be read again; "
+            f"name one outside, or one whose name begins with a dot, such as {hidden}"
+        )
+    existing = next(path for path in (archive, *archive.parents) if path.exists())
+    if not existing.is_dir():
+        raise RequestError(f"--archive-dir: expected a directory, received the file {existing}")
+    if existing.stat().st_dev != watched.stat().st_dev:
+        raise RequestError(
+            f"--archive-dir: {archive} is on another file system than {watched}, so that files cannot be renamed; "
+            f"name one on the same, such as {hidden}"
+        )
+
+
+def logs_complete(checkpoint: Path) -> int:
+    """Up to which log all files are in the sink, by what Spark has noted of its micro-batches in `checkpoint`.
+
+    Raises
+    ------
+    SparkdlError
+        If its notes cannot be read.
+    """
+    commits = checkpoint / "commits"
+    complete = [int(path.name) for path in commits.iterdir() if path.name.isdecimal()] if commits.is_dir() else []
+    if not complete:
+        return 0
+    noted = checkpoint / "offsets" / str(max(complete))
+    try:
+        return int(parse(read_entry(noted).splitlines()[-1])["logs"])
+    except FAULTS as error:
+        raise damaged(noted, str(error)) from error
+
+
+class Removal:
+    """What is done with files that were read.
+
+    Parameters
+    ----------
+    watched
+        The directory that they lie in.
+    archive
+        Where they are moved to, under the same relative paths; None if they are deleted.
+    max_bytes
+        How much of a file is read. A longer one is not deleted: nothing else has its bytes.
+    """
+
+    def __init__(self, watched: Path, archive: Path | None, max_bytes: int) -> None:
+        self._watched = watched
+        self._archive = archive
+        self._max_bytes = max_bytes
+        self._told = False
+
+    def sweep(self, seen: Seen, complete: int) -> None:
+        """Removes the files of the logs up to `complete` that were not removed yet.
+
+        It can be repeated, if the process died on the way. A file that cannot be removed stays, which is told once; one
+        that is another than was listed stays too, and is forgotten, so that it is read in its turn.
+        """
+        if seen.done is None or complete <= seen.done:
+            return
+        gone, left = list[str](), list[str]()
+        for number in range(seen.done + 1, complete + 1):
+            for file in seen.log.read(number):
+                try:
+                    stays = self._remove(file)
+                except OSError as error:
+                    stays = True
+                    self._tell(error)
+                (left if stays else gone).append(file.name)
+        seen.removed(complete, gone, left)
+
+    def _remove(self, file: WatchedFile) -> bool:
+        """Whether the file stays where it is, as one that was read."""
+        name = PurePosixPath(file.name)
+        try:
+            with _folder(self._watched, name.parent) as folder:
+                try:
+                    if not file.is_same(os.stat(name.name, dir_fd=folder)):
+                        return False
+                    if self._archive:
+                        with _folder(self._archive, name.parent, make=True) as place:
+                            move(name.name, folder, place, file.modified_ns)
+                    elif file.size > self._max_bytes or not os.access(name.name, os.R_OK, dir_fd=folder):
+                        return True  # it was not read as a whole
+                    else:
+                        os.unlink(name.name, dir_fd=folder)
+                except (FileNotFoundError, NotADirectoryError):
+                    if _is_there(name.name, folder):
+                        raise
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if isinstance(error, _NoFolderError):
+                return False  # the folder that it was in is gone, or a link has taken its place
+            raise
+        return False
+
+    def _tell(self, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            from streaming.monitoring.log import BatchLog  # tasks, which import this module, need none of it
+
+            BatchLog().not_removed("archived" if self._archive else "deleted", str(error))
+
+
+class _NoFolderError(FileNotFoundError):
+    """A folder below the watched directory is none any more."""
+
+
+@contextmanager
+def _folder(root: Path, path: PurePosixPath, *, make: bool = False) -> Iterator[int]:
+    """A descriptor of the folder `path` below `root`, come to without following a link below `root`.
+
+    Who can write to a watched directory could else exchange a folder for a link, and have files elsewhere removed, or
+    put elsewhere.
+    """
+    if make:
+        root.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(root, _FOLDER)
+        for part in path.parts:
+            outer = descriptor
+            try:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=outer)
+                descriptor = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=outer)
+            finally:
+                os.close(outer)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if make:
+            raise OSError(error.errno, f"{root / path} is no directory, or a link is on the way to it") from error
+        raise _NoFolderError(*error.args) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def move(name: str, source: int, target: int, number: int) -> None:
+    """Renames a file from one open folder to another on its file system.
+
+    Where the name is taken it gets `number` too, and never replaces a file.
+    """
+    for other in _names(name, number):
+        try:
+            # Unlike a rename, fails where the name is taken.
+            os.link(name, other, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+        except FileExistsError:
+            ours, theirs = (
+                os.stat(entry, dir_fd=folder, follow_symlinks=False)
+                for entry, folder in ((name, source), (other, target))
+            )
+            if not os.path.samestat(ours, theirs):  # else the process died before it removed `name`
+                continue
+        except OSError:  # a file system without links, or a file that is not ours
+            if _is_there(other, target):
+                continue
+            os.rename(name, other, src_dir_fd=source, dst_dir_fd=target)
+            return
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=source)
+        return
+
+
+def _names(name: str, number: int) -> Iterator[str]:
+    """`name`, then with `number`, which are enough but for files of one name that changed at one moment."""
+    path = PurePosixPath(name)
+    yield name
+    yield f"{path.stem}~{number}{path.suffix}"
+    for more in count(2):
+        yield f"{path.stem}~{number}~{more}{path.suffix}"

@@ -1,0 +1,69 @@
+"""Tells files that are complete from those that may still be written.
+
+A file that ends as its format ends is complete; of another (a format without an end of its own, a file that is empty
+or cut off) only time can tell.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from sparkdl.formats.completeness import is_whole
+from streaming.sources.directory.listing import WatchedFile
+
+
+class Settling:
+    """Which files are settled: complete by their end, or without change for a time.
+
+    Parameters
+    ----------
+    directory
+        That the files' names are relative to.
+    seconds
+        How long a file that does not end as its format ends must not have changed; 0 for not at all.
+    """
+
+    def __init__(self, directory: Path, seconds: float) -> None:
+        self.seconds = seconds
+        self._directory = directory
+        self._since: dict[str, tuple[WatchedFile, float]] = {}
+
+    def observe(self, files: Iterable[WatchedFile], at: float) -> None:
+        """Notes what all files that are not taken yet are like at the time `at` of the monotonic clock."""
+        before, self._since = self._since, {}
+        for file in files:
+            known, since = before.get(file.name, (file, at))
+            self._since[file.name] = (file, since if known == file else at)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are files that are not taken yet."""
+        return bool(self._since)
+
+    def is_settled(self, file: WatchedFile) -> bool:
+        """Whether a file, as it was observed last, may be taken."""
+        _, since = self._since[file.name]
+        return (
+            self.seconds == 0
+            or time.time() - file.modified_ns / 1e9 >= self.seconds
+            or time.monotonic() >= since + self.seconds
+            or self._is_whole(file)
+        )
+
+    def _is_whole(self, file: WatchedFile) -> bool:
+        try:
+            descriptor = os.open(self._directory / file.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False  # perhaps only for the moment; if not, it becomes a dead letter once it has settled
+        try:
+            status = os.fstat(descriptor)
+            if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):
+                return False
+            return is_whole(lambda position, count: os.pread(descriptor, count, position), file.size)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,232 @@
+"""Promises of `sparkdl.inference.fusion`: a pipeline as one function gives what its stages give, one after the
+other.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from images import image_rows, noise
+from PIL import Image
+from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
+from pyspark.ml.feature import IndexToString
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from sparkdl import DeepImageFeaturizer, InkNormalizer, TemperatureScaling
+from sparkdl.errors import SparkdlError
+from sparkdl.images.rejection import Limits
+from sparkdl.inference.classifier import DECODED, Classifier, classify, decode_rows
+from sparkdl.inference.fusion import fuse
+from sparkdl.inference.loading import read_fused
+from sparkdl.models.registry import ModelVersion
+from sparkdl.system.files import origin_of
+from training.data.loading import Dataset
+
+SHAPES = [(20, 30, 3), (31, 17, 1), (24, 24, 3), (9, 40, 1), (28, 28, 1), (60, 50, 3)]
+
+
+def stages(classes: int, spark: SparkSession, ink: bool = True, **params: Any) -> list[Any]:
+    """An ink crop, a network and a classifier of `classes` classes that has learnt noise."""
+    first = [InkNormalizer(inputCol="image", outputCol="ink")] if ink else []
+    featurizer = DeepImageFeaturizer(
+        inputCol="ink" if ink else "image",
+        outputCol="features",
+        modelName="EfficientNetLite0",
+        inputSize=32,
+        pooling="average",
+    )
+    rows = PipelineModel([*first, featurizer]).transform(
+        image_rows(spark, [noise(i, 24, 24, 3) for i in range(4 * classes)])
+    )
+    labelled = rows.withColumn("label", (F.col("id").cast("int") % classes).cast("double"))
+    kind = params.pop("kind", LogisticRegression)
+    return [*first, featurizer, kind(**params).fit(labelled)]
+
+
+def encoded(spark: SparkSession, payloads: Sequence[bytes | None]) -> DataFrame:
+    return spark.createDataFrame(
+        [(i, "", payload) for i, payload in enumerate(payloads)], "id int, origin string, payload binary"
+    )
+
+
+def png(array: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array.squeeze()).save(file, "PNG")
+    return file.getvalue()
+
+
+def by_stages(frame: DataFrame, pipeline: PipelineModel) -> list[Any]:
+    """`id, prediction, probabilities` of the images that decode, one stage after the other."""
+    rows = pipeline.transform(decode_rows(frame, "image")).where(f"{DECODED}.reason is null")
+    return rows.select("_encoded.id", "prediction", vector_to_array("probability")).orderBy("id").collect()
+
+
+@pytest.mark.parametrize(("ink", "classes", "temperature"), [(True, 2, None), (False, 3, 0.4), (True, 3, 2.5)])
+def test_it_gives_what_the_stages_give(spark: SparkSession, ink: bool, classes: int, temperature: float | None) -> None:
+    made = stages(classes, spark, ink, maxIter=5, regParam=0.1)
+    pipeline = PipelineModel(made if temperature is None else [*made, TemperatureScaling(temperature=temperature)])
+    assert fuse(pipeline.stages, "image", "probability") is not None
+    frame = encoded(spark, [png(noise(i, *shape)) for i, shape in enumerate(SHAPES)])
+    expected = by_stages(frame, pipeline)
+    received = classify(frame, Classifier(pipeline)).orderBy("id").collect()
+    assert [row.prediction for row in received] == [str(int(row.prediction)) for row in expected]
+    np.testing.assert_allclose(
+        [list(row.probabilities.values()) for row in received], [row[2] for row in expected], rtol=1e-9
+    )
+
+
+def test_a_model_as_it_is_trained_is_fused(spark: SparkSession, model: ModelVersion, drawn: Dataset) -> None:
+    classifier = model.load()
+    assert fuse(classifier.pipeline.stages, "image", "probability") is not None
+    frame = encoded(spark, [image.read() for image in list(drawn)[::20]])
+    received = classify(frame, classifier).orderBy("id").collect()
+    expected = by_stages(frame, classifier.pipeline)
+    np.testing.assert_allclose(
+        [list(row.probabilities.values()) for row in received], [row[2] for row in expected], rtol=1e-9
+    )
+    assert [row.prediction for row in received] == [drawn.classes[int(row.prediction)] for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("ink", "classes", "params", "temperature"),
+    [
+        (True, 2, {"regParam": 0.1}, None),
+        (False, 3, {"regParam": 0.1}, 0.4),
+        (True, 3, {"regParam": 0.02, "elasticNetParam": 1.0}, 2.5),
+        (False, 2, {"regParam": 0.02, "elasticNetParam": 1.0}, None),
+    ],
+)
+def test_a_saved_pipeline_is_read_as_spark_reads_it(
+    spark: SparkSession, tmp_path: Path, ink: bool, classes: int, params: dict[str, Any], temperature: float | None
+) -> None:
+    made = stages(classes, spark, ink, maxIter=5, **params)
+    names = tuple("αβγ"[:classes])
+    scaling = [] if temperature is None else [TemperatureScaling(temperature=temperature)]
+    labels = IndexToString(inputCol="prediction", outputCol="name", labels=list(names))
+    PipelineModel([*made, *scaling, labels]).write().save(str(tmp_path / "saved"))
+    expected = Classifier(PipelineModel.load(str(tmp_path / "saved"))).fused
+    received = read_fused(tmp_path / "saved")
+    assert expected is not None
+    assert received is not None
+    np.testing.assert_array_equal(received.head.coefficients, expected.head.coefficients)
+    np.testing.assert_array_equal(received.head.intercepts, expected.head.intercepts)
+    assert np.ptp(received.head.coefficients) > 0
+    assert received.head.classes == expected.head.classes == names
+    assert (received.ink and received.ink.getMargin()) == (expected.ink and expected.ink.getMargin())
+    assert received.featurizer.network() == expected.featurizer.network()
+    frame = encoded(spark, [png(noise(i, *shape)) for i, shape in enumerate(SHAPES)])
+    saved = Classifier.saved(tmp_path / "saved")
+    assert saved.classes == names
+    assert (
+        classify(frame, saved).orderBy("id").collect()
+        == classify(frame, Classifier(PipelineModel.load(str(tmp_path / "saved")))).orderBy("id").collect()
+    )
+
+
+def test_a_saved_pipeline_of_other_stages_is_left_to_spark(spark: SparkSession, tmp_path: Path) -> None:
+    ink, featurizer, head = stages(2, spark, maxIter=2)
+    forest = stages(2, spark, kind=RandomForestClassifier, numTrees=2)[-1]
+    for number, other in enumerate(([ink, featurizer, forest], [head], [ink], [featurizer, head, ink])):
+        PipelineModel(other).write().save(str(tmp_path / str(number)))
+        assert read_fused(tmp_path / str(number)) is None
+    assert read_fused(tmp_path / "nothing") is None
+    assert Classifier.saved(tmp_path / "0").prediction_column == "prediction"
+
+
+def test_a_saved_network_that_was_exchanged_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    PipelineModel(stages(2, spark, maxIter=2)).write().save(str(tmp_path / "saved"))
+    (network,) = tmp_path.rglob("network.onnx")
+    network.write_bytes(network.read_bytes()[:-1] + b"\0")
+    with pytest.raises(SparkdlError, match=r"network\.onnx: expected SHA-256 \w+, received"):
+        read_fused(tmp_path / "saved")
+
+
+def test_images_that_are_refused_have_no_part_in_it(spark: SparkSession) -> None:
+    pipeline = PipelineModel(stages(2, spark, maxIter=2))
+    good = png(noise(1, 20, 30, 3))
+    frame = encoded(spark, [b"", good, None, b"text", good, good[:-30]])
+    rows = classify(frame, Classifier(pipeline), Limits()).orderBy("id").collect()
+    assert [row.reason for row in rows] == ["empty", None, "empty", "unsupported_format", None, "truncated"]
+    assert [row.probabilities is None for row in rows] == [True, False, True, True, False, True]
+    assert rows[1].probabilities == rows[4].probabilities
+    assert [
+        row.reason for row in classify(encoded(spark, [b"", b"text"]), Classifier(pipeline)).orderBy("id").collect()
+    ] == [
+        "empty",
+        "unsupported_format",
+    ]
+
+
+def test_files_give_what_their_bytes_give(spark: SparkSession, tmp_path: Path) -> None:
+    classifier = Classifier(PipelineModel(stages(2, spark, maxIter=2)))
+    limits = Limits(max_bytes=4000)
+    payloads = [png(noise(1, 20, 30, 3)), b"", b"text", png(noise(2, 20, 30, 3)), png(noise(3, 90, 90, 3)), None]
+    paths = [tmp_path / f"{number} ü%20.png" for number in range(len(payloads))]
+    for path, payload in zip(paths, payloads, strict=True):
+        if payload is not None:
+            path.write_bytes(payload)
+    rows = [(i, origin_of(path), None, None) for i, path in enumerate(paths)]
+    files = spark.createDataFrame(rows, "id int, origin string, payload binary, size bigint").coalesce(1)
+    received = classify(files, classifier, limits, by_origin=True).orderBy("id").collect()
+    expected = classify(encoded(spark, payloads), classifier, limits).orderBy("id").collect()
+    for name in ("prediction", "reason", "detail"):
+        assert [row[name] for row in received] == [row[name] for row in expected]
+    for row, other in zip(received, expected, strict=True):
+        assert row.probabilities == (other.probabilities and pytest.approx(other.probabilities))
+    assert [row.reason for row in received] == [None, "empty", "unsupported_format", None, "too_many_bytes", "empty"]
+    assert [row.payload for row in received] == [None, b"", b"text", None, payloads[4][:4001], None]  # type: ignore[index]
+    assert [row["size"] for row in received] == [None if payload is None else len(payload) for payload in payloads]
+
+
+def test_many_large_files_are_read_a_few_at_a_time(spark: SparkSession, tmp_path: Path) -> None:
+    classifier = Classifier(PipelineModel(stages(2, spark, maxIter=2)))
+    payload = png(noise(1, 600, 600, 3))  # a megabyte
+    for number in range(5):
+        (tmp_path / str(number)).write_bytes(payload)
+    rows = [(i, origin_of(tmp_path / str(i)), None, None) for i in range(5)]
+    files = spark.createDataFrame(rows, "id int, origin string, payload binary, size bigint").coalesce(1)
+    received = classify(files, classifier, by_origin=True).collect()
+    assert len({str(row.probabilities) for row in received}) == 1
+    assert len(received) == 5
+
+
+def test_no_picture_leaves_the_worker(spark: SparkSession) -> None:
+    pipeline = PipelineModel(stages(2, spark, maxIter=2))
+    frame = classify(encoded(spark, [png(noise(1, 9, 9, 3)), b"text"]), Classifier(pipeline))
+    assert [row.payload for row in frame.orderBy("id").collect()] == [None, b"text"]
+    plan = frame._jdf.queryExecution().executedPlan().toString()
+    assert sum("MapInArrow" in line for line in plan.splitlines()) == 1
+    assert "ArrowEvalPython" not in plan  # it keeps its rows, images and all, until it has an answer
+    assert "nChannels" not in plan
+
+
+def test_stages_of_another_kind_or_order_are_left_as_they_are(spark: SparkSession) -> None:
+    ink, featurizer, head = stages(2, spark, maxIter=2)
+    forest = stages(2, spark, kind=RandomForestClassifier, numTrees=2)[-1]
+    biased = LogisticRegression(maxIter=2, threshold=0.7)
+    strict = stages(2, spark, maxIter=2, threshold=0.7)[-1]
+    assert biased.getThreshold() == strict.getThreshold()
+    elsewhere = InkNormalizer(inputCol="image", outputCol="other")
+    for other in (
+        [],
+        [ink],
+        [featurizer, head],
+        [ink, featurizer],
+        [ink, featurizer, forest],
+        [ink, featurizer, strict],
+        [elsewhere, featurizer, head],
+        [ink, ink, featurizer, head],
+        [ink, featurizer, head, TemperatureScaling(probabilityCol="another")],
+        [ink, featurizer, TemperatureScaling(), head],
+    ):
+        assert fuse(other, "image", "probability") is None
+    assert fuse([ink, featurizer, head], "another", "probability") is None
+    assert fuse([ink, featurizer, head], "image", "another") is None

@@ -1,0 +1,95 @@
+"""Promises of `streaming.sources.factory`: an address becomes a stream of encoded images, or one line says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from sparkdl.errors import RequestError
+from streaming.schemas import ENCODED
+from streaming.settings import StreamSettings
+from streaming.sources.factory import check_source, open_source, source_identity
+
+
+def settings(tmp_path: Path, source: str | Path, **given: object) -> StreamSettings:
+    return StreamSettings.read(
+        source=str(source), sink=str(tmp_path / "out"), checkpoint=tmp_path / "checkpoint", **{"settle": 0, **given}
+    )
+
+
+@pytest.mark.parametrize(
+    ("label_from", "labels"),
+    [("none", {"7/a.png": None, "b.png": None}), ("parent", {"7/a.png": "7", "b.png": None})],
+)
+def test_labels_come_from_the_parent_folder_if_they_are_asked_for(
+    spark: SparkSession, tmp_path: Path, label_from: str, labels: dict[str, str | None]
+) -> None:
+    watched = tmp_path / "watched"
+    (watched / "7").mkdir(parents=True)
+    (watched / "7" / "a.png").write_bytes(b"x")
+    (watched / "b.png").write_bytes(b"x")
+    encoded = open_source(spark, settings(tmp_path, watched, label_from=label_from), 100)
+    assert encoded.isStreaming
+    assert [(f.name, f.dataType) for f in encoded.schema] == [(f.name, f.dataType) for f in ENCODED]
+    query = (
+        encoded.writeStream.format("memory")
+        .queryName(f"labels_from_{label_from}")
+        .trigger(availableNow=True)
+        .option("checkpointLocation", str(tmp_path / "checkpoint"))
+        .start()
+    )
+    query.awaitTermination()
+    assert {row["id"]: row["label"] for row in spark.table(f"labels_from_{label_from}").collect()} == labels
+
+
+def test_a_directory_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"no such directory to watch: .*missing"):
+        check_source(settings(tmp_path, tmp_path / "missing"))
+
+
+def test_a_file_is_no_directory_to_watch(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match=r"no such directory to watch: .*file"):
+        check_source(settings(tmp_path, tmp_path / "file"))
+
+
+def test_an_address_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        RequestError, match="expected --source as a directory or kafka://HOST:PORT/TOPIC, received 's3://bucket/images'"
+    ):
+        check_source(settings(tmp_path, "s3://bucket/images"))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"after_read": "archive"}, "--after-read archive: name the directory to move files to with --archive-dir"),
+        ({"archive_dir": "done"}, "--archive-dir is for --after-read archive, received --after-read keep"),
+        (
+            {"archive_dir": "done", "after_read": "delete"},
+            "--archive-dir is for --after-read archive, received --after-read delete",
+        ),
+        ({"archive_dir": "in/done", "after_read": "archive"}, "--archive-dir: .* lies in the watched directory"),
+    ],
+)
+def test_what_cannot_be_done_after_reading_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(RequestError, match=f"^{words}"):
+        check_source(settings(tmp_path, "in", **given))
+    check_source(settings(tmp_path, "in", after_read="archive", archive_dir="done"))
+
+
+def test_messages_are_not_removed_after_reading(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"^--after-read delete is for directories: messages stay"):
+        check_source(settings(tmp_path, "kafka://127.0.0.1:1/images", after_read="delete"))
+
+
+def test_a_source_is_known_by_the_directory_it_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    same = {source_identity(settings(tmp_path, source)) for source in ("in/", "./in")}
+    assert same == {str(tmp_path / "in")}

@@ -1,0 +1,105 @@
+"""A training run: what it writes down about itself, and what it promotes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from refusals import refused
+
+from sparkdl.models.registry import ModelVersion, Registry
+from training.data.loading import Dataset, open_dataset
+from training.data.synthetic.digits import draw_png
+from training.fitting.recipes import Recipe, recipe
+from training.train import Trained, train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Two classes of 8 drawn digits as files, and of the first two empty files more."""
+    root = tmp_path_factory.mktemp("folder")
+    for label, digit in (("four", 4), ("seven", 7)):
+        (root / label).mkdir()
+        for i in range(8):
+            (root / label / f"{i}.png").write_bytes(draw_png(digit, i))
+    for name in ("x.png", "y.png"):
+        (root / "four" / name).touch()
+    return open_dataset(str(root))
+
+
+@pytest.fixture(scope="module")
+def quick() -> Recipe:
+    return recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=5", "copies=0"])
+
+
+@pytest.fixture(scope="module")
+def trained(spark: SparkSession, folder: Dataset, quick: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    models = Registry(tmp_path_factory.mktemp("models"))
+    return train(spark, folder, quick, models, seed=1, test_fraction=0.5, promote=False)
+
+
+def test_a_run_promotes_what_it_made(registry: Registry, model: ModelVersion) -> None:
+    assert [version.name for version in registry.versions()] == [model.name]
+    assert model.name.endswith("-digits")
+
+
+def test_a_run_may_leave_the_promotion_to_others(trained: Trained) -> None:
+    models = Registry(trained.version.path.parent)
+    assert models.current() is None
+    assert models.versions() == [trained.version]
+
+
+def test_the_description_says_how_the_model_was_made(trained: Trained, quick: Recipe) -> None:
+    said = trained.version.description
+    assert Recipe.model_validate(said["recipe"]) == quick
+    assert said["input"] == {"size": 48, "normalize_ink": True}
+    assert said["classes"] == ["four", "seven"]
+    assert said["metrics"] == json.loads(json.dumps(trained.evaluation.metrics))
+    assert said["fit_seconds"] == round(trained.fit_seconds, 1)
+    assert {"python", "pyspark", "onnxruntime", "numpy"} <= set(said["versions"])
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(said["created_at"])).total_seconds()) < 3600
+
+
+def test_the_description_says_what_the_model_was_made_of(trained: Trained, folder: Dataset) -> None:
+    part, test = folder.split(0.5, seed=1)
+    assert trained.version.description["data"] == {
+        "address": folder.address,
+        "digest": part.digest(),
+        "images": trained.images,
+        "test_images": len(test),
+        "test_digest": test.digest(),
+        "copies": 0,
+        "test_fraction": 0.5,
+        "seed": 1,
+    }
+
+
+def test_every_image_is_trained_on_or_tested_on_or_named(trained: Trained, folder: Dataset) -> None:
+    bad = (*trained.unreadable, *trained.evaluation.unreadable)
+    assert {image.name for image in bad} == {"four/x.png", "four/y.png"}
+    assert trained.images + trained.evaluation.metrics["n"] + len(bad) == len(folder)
+
+
+def test_the_report_is_of_the_same_evaluation(trained: Trained) -> None:
+    report = trained.version.path / "report"
+    assert json.loads((report / "metrics.json").read_text()) == trained.version.description["metrics"]
+    page = (report / "report.md").read_text()
+    assert f"| images trained on | {trained.images} |" in page
+    assert "It tells 2 classes apart: four, seven." in page
+    assert "kept aside before training with seed 1" in page
+
+
+def test_a_run_measures_how_long_it_took(trained: Trained) -> None:
+    assert trained.fit_seconds > 0
+    assert trained.test_seconds > 0
+
+
+def test_what_cannot_be_split_leaves_no_registry(
+    spark: SparkSession, folder: Dataset, quick: Recipe, tmp_path: Path
+) -> None:
+    with refused("between 0 and 1"):
+        train(spark, folder, quick, Registry(tmp_path / "models"), test_fraction=1.0)
+    assert not (tmp_path / "models").exists()

@@ -1,0 +1,78 @@
+"""Promises of `sparkdl.decoding.client` about slow and crashing images: they hold the good ones for a stated time."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+from isolated import DIGITS, assert_digits, outcomes_of, views
+from liar import TAKEN, liar
+from slow_images import many_scans, short_runs
+
+from sparkdl.decoding.client import Decoder
+from sparkdl.images.pixels import Pixels
+from sparkdl.images.rejection import Limits, Reason, Rejected
+
+TIMEOUT = 2.0
+
+
+@pytest.fixture
+def streaming() -> Iterator[Decoder]:
+    made = Decoder(Limits(timeout=TIMEOUT, shrinks=True))
+    yield made
+    made.close()
+
+
+def mixed(bad: Sequence[bytes]) -> list[bytes]:
+    """Each of `bad` before a good one."""
+    return [payload for index, image in enumerate(bad) for payload in (image, DIGITS[index % 10])]
+
+
+def rejected(results: Sequence[Pixels | Rejected]) -> list[Rejected]:
+    return [result for result in results if isinstance(result, Rejected)]
+
+
+@pytest.mark.parametrize("make", [many_scans, short_runs])
+def test_slow_images_hold_the_good_ones_for_a_stated_time(streaming: Decoder, make: object) -> None:
+    assert callable(make)
+    payloads = mixed([make()] * 20)
+    streaming.decode(views(DIGITS))
+    began = time.monotonic()
+    results = outcomes_of(streaming.decode(views(payloads)))
+    assert time.monotonic() - began < 1.5 * TIMEOUT + 20 * 0.25 + 5
+    assert_digits(results[1::2], payloads[1::2])
+    late = rejected(results)
+    assert len(late) == 20
+    assert {refusal.reason for refusal in late} == {Reason.DECODER_TIMEOUT}
+    assert late[0].detail == "not decoded within 2 s"
+    shortened = re.fullmatch(
+        r"not decoded within ([\d.]+) s, instead of 2 s, since images before it were slow", late[-1].detail
+    )
+    assert shortened
+    assert 0.25 <= float(shortened[1]) < 1  # a strike is forgiven with time, and a busy machine takes its time
+
+
+def test_in_a_batch_each_image_has_all_of_its_time() -> None:
+    patient = Decoder(Limits(timeout=0.4))
+    try:
+        results = outcomes_of(patient.decode(views([many_scans()] * 4)))
+    finally:
+        patient.close()
+    assert [refusal.detail for refusal in rejected(results)] == ["not decoded within 0.4 s"] * 4
+
+
+def test_an_image_that_crashes_its_decoder_costs_milliseconds() -> None:
+    decoder = Decoder(Limits(), program=liar("crashes", confined=True))
+    payloads = mixed([TAKEN] * 50)
+    try:
+        decoder.decode(views(DIGITS))
+        began = time.monotonic()
+        results = outcomes_of(decoder.decode(views(payloads)))
+        assert time.monotonic() - began < 50 * 0.15
+    finally:
+        decoder.close()
+    assert_digits(results[1::2], payloads[1::2])
+    words = "the decoder ended by SIGSEGV, alone again: the decoder ended by SIGSEGV"
+    assert rejected(results) == [Rejected(Reason.DECODER_CRASHED, words)] * 50

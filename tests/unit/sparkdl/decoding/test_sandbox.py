@@ -1,0 +1,57 @@
+"""Promises of `sparkdl.decoding.sandbox`: what a decoder gives up, no picture misses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bombs import QUICK, attacks
+from fuzzing import mutations, valid
+from isolated import outcomes_of, views
+
+from sparkdl.decoding.client import Decoder
+from sparkdl.decoding.decode import decode
+from sparkdl.decoding.sandbox import is_filter_known
+from sparkdl.images.rejection import Limits, Reason, Rejected
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    made = Decoder(Limits())
+    yield made
+    made.close()
+
+
+@pytest.mark.skipif(not is_filter_known(), reason="no filter of system calls for this machine")
+def test_system_calls_are_filtered_where_they_are_known(decoder: Decoder) -> None:
+    decoder.decode(views([None]))
+    assert decoder.is_filtered
+    status = Path(f"/proc/{decoder.pid}/status").read_text()
+    stated = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert (stated["Seccomp"], stated["NoNewPrivs"]) == ("2", "1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_limits_leave_no_room_for_files_and_processes(decoder: Decoder) -> None:
+    decoder.decode(views([None]))
+    limits = Path(f"/proc/{decoder.pid}/limits").read_text().splitlines()
+    for name in ("Max file size", "Max processes", "Max open files", "Max core file size"):
+        (line,) = (line for line in limits if line.startswith(name))
+        assert line[len(name) :].split()[:2] == ["0", "0"]
+
+
+def test_a_confined_decoder_decodes_and_refuses_as_one_that_is_not(decoder: Decoder) -> None:
+    payloads = [*valid().values(), *(attack.payload for attack in [*attacks(QUICK), *mutations(seed=11, count=300)])]
+    for gray in (False, True):
+        confined = outcomes_of(decoder.decode(views(payloads), gray=gray))
+        for payload, outcome in zip(payloads, confined, strict=True):
+            here = decode(payload, reduce=True, gray=gray)
+            if isinstance(here, Rejected) or isinstance(outcome, Rejected):
+                assert outcome == here
+            else:
+                assert np.array_equal(outcome, here)
+            assert not isinstance(outcome, Rejected) or outcome.reason is not Reason.DECODER_CRASHED
+    assert decoder.starts == 1

@@ -1,0 +1,1 @@
+"""Labelled images: where they lie, duplicates, splits, DataFrames."""

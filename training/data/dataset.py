@@ -1,0 +1,132 @@
+"""Labelled images as values: one image, and a data set with its counts, its digest, its copies and its split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from sparkdl.errors import RequestError
+from training.data.duplicates import Copies, find_copies, picture_key
+from training.data.splitting import split
+
+LONGEST_LABEL = 256  # characters, as the stream reads of a message
+NO_LABEL = f"its label is no text of at most {LONGEST_LABEL} characters"
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image and its class: a file, or bytes that were drawn."""
+
+    name: str
+    label: str
+    path: Path | None = None
+    payload: bytes | None = None
+
+    def read(self) -> bytes:
+        """The encoded image."""
+        if self.payload is not None:
+            return self.payload
+        assert self.path is not None  # an image is either a file or bytes
+        return self.path.read_bytes()
+
+    @cached_property
+    def hashes(self) -> tuple[str, bytes | None]:
+        """SHA-256 of the encoded image, hexadecimal, and `training.data.duplicates.picture_key`, of one reading that is
+        kept.
+
+        Raises
+        ------
+        RequestError
+            If its file cannot be read.
+        """
+        try:
+            payload = self.read()
+        except OSError as error:
+            raise RequestError(f"{self.name} cannot be read: {error.strerror}") from error
+        return hashlib.sha256(payload).hexdigest(), picture_key(payload)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images in a fixed order.
+
+    Attributes
+    ----------
+    address
+        Where they come from, as the user named it.
+    images
+        At least one.
+    problems
+        A line for each image that is named but cannot be used, such as a file missing beside its CSV, or for all
+        images of a set.
+    """
+
+    address: str
+    images: tuple[LabelledImage, ...]
+    problems: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[LabelledImage]:
+        return iter(self.images)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that occur, numbers in the order of their values."""
+        return tuple(sorted({image.label for image in self.images}, key=natural_order))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images a class, in the order of `classes`."""
+        counted = Counter(image.label for image in self.images)
+        return {label: counted[label] for label in self.classes}
+
+    def digest(self) -> str:
+        """SHA-256, hexadecimal, over names, labels and contents; each image is read once, for the copies too."""
+        total = hashlib.sha256()
+        for image in self.images:
+            total.update(f"{image.name}\0{image.label}\0{image.hashes[0]}\n".encode())
+        return total.hexdigest()
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Which images are the same picture; reads them all, once."""
+        return find_copies([(image.name, image.label, image.hashes[1]) for image in self.images])
+
+    def split(self, test_fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+        """A stratified split into a part to train on and a part to test on; the same seed gives the same split.
+
+        No picture is in both: all its copies, whatever their names and labels, are in one part.
+
+        Raises
+        ------
+        RequestError
+            If a class has fewer than two pictures, or too few for both parts to have one; if a file cannot be read.
+        """
+        check_seed(seed)
+        if not 0 < test_fraction < 1:
+            raise RequestError(f"expected a test fraction between 0 and 1, received {test_fraction}")
+        if len(self.classes) < 2:
+            raise RequestError(f"{self.address}: expected at least two classes, found only {self.classes[0]!r}")
+        try:
+            parts = split([image.label for image in self.images], self.copies.first, test_fraction, seed)
+        except RequestError as error:
+            raise RequestError(f"{self.address}: {error}") from error
+        train, test = (replace(self, images=tuple(self.images[index] for index in part)) for part in parts)
+        return train, test
+
+
+def natural_order(label: str) -> tuple[int, int, str]:
+    """A sort key: whole numbers by value, before all other names."""
+    return (0, int(label), label) if label.isdecimal() else (1, 0, label)
+
+
+def check_seed(seed: int) -> None:
+    """Raises `RequestError` for a seed that NumPy and scikit-learn do not take."""
+    if not 0 <= seed < 2**32:
+        raise RequestError(f"expected a seed from 0 to 4294967295, received {seed}")

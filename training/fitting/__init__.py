@@ -1,0 +1,1 @@
+"""Recipes and how each is fitted."""

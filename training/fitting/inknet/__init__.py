@@ -1,0 +1,1 @@
+"""InkNet, trained from scratch by Keras in a process of its own."""

@@ -1,0 +1,1 @@
+"""The report of a model version: model card, plots, contact sheets."""
