@@ -52,6 +52,10 @@ DEFAULTS: dict[str, str] = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     # What plans do not show of a source's options: by default addresses, and what is called a secret or a password; a
     # key of TLS is called neither.
+    # What Spark's UI and event logs do not show of settings: by default no keys of accounts, and no logins.
+    "spark.redaction.regex": (
+        "(?i)secret|password|passphrase|credential|token|(access|account|private|keystore)[.]?key|jaas|[.]sas[.]"
+    ),
     "spark.sql.redaction.options.regex": "(?i)url|ssl[.]keystore[.]key|sasl[.]jaas[.]config",
 }
 """Good for images, and for secrets, on any master."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -21,10 +26,22 @@ from sparkdl.models.registry import Registry
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.local.broker import Broker
+from streaming.kafka.local.listeners import free_port
 from streaming.readers.kafka import KafkaReader
 from streaming.settings import StreamSettings
 from streaming.sources.factory import open_source
 from training.data.loading import Dataset
+
+PAGES = ("/environment/", "/SQL/", "/StreamingQuery/", "/jobs/", "/stages/", "/executors/", "/storage/")
+OF_A_STORE = "store-9b1c"
+STORE_KEYS = (
+    "spark.hadoop.fs.s3a.secret.key",
+    "spark.hadoop.fs.s3a.session.token",
+    "spark.hadoop.fs.azure.account.key.a.dfs.core.windows.net",
+    "spark.hadoop.fs.gs.auth.service.account.private.key",
+    "spark.ssl.keyPassword",
+    "spark.hadoop.fs.azure.sas.container.account",
+)
 
 
 def all_secrets(keys: Keys) -> tuple[Properties, set[str]]:
@@ -53,21 +70,27 @@ def test_a_stream_tells_nobody_its_secrets(
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.compress": "false",
+        "spark.ui.enabled": "true",
+        "spark.ui.port": str(free_port()),
+        # What Spark is told for a store: on the command line of whoever says it there, and nowhere else.
+        **{name: f"{OF_A_STORE}-{number}" for number, name in enumerate(STORE_KEYS)},
     }
     command = [
-        *(sys.executable, "-m", "console.main", "stream", "--available-now", "--kafka-config", str(file)),
+        *(sys.executable, "-m", "console.main", "stream", "--debug", "--available-now", "--kafka-config", str(file)),
         *("--source", str(source), "--sink", str(sink)),
         *("--model", str(registry.path), "--checkpoint", str(checkpoint)),
         *(part for name, value in settings.items() for part in ("--conf", f"{name}={value}")),
     ]
     said = tmp_path / "said.txt"
-    lines: set[str] = set()
+    lines, environments, pages = set[str](), set[str](), dict[str, str]()
     with said.open("wb") as words:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with subprocess.Popen(command, stdout=words, stderr=words, cwd=tmp_path, env=environment) as stream:
             process = psutil.Process(stream.pid)
             while stream.poll() is None:
                 lines |= command_lines(process)
+                environments |= environments_of(process)
+                pages |= shown_at(f"http://127.0.0.1:{settings['spark.ui.port']}")
                 time.sleep(0.05)
     spoken = said.read_text()
     assert stream.returncode == 0, spoken[-3000:]
@@ -77,14 +100,53 @@ def test_a_stream_tells_nobody_its_secrets(
 
     assert any("org.apache.spark" in line for line in lines)
     assert seen(secrets, "\n".join(lines)) == set()
+    assert any("SPARK_LOCAL_IP" in environment for environment in environments)
+    assert seen(secrets | {OF_A_STORE}, "\n".join(environments)) == set()
+
+    [environment] = (text for page, text in pages.items() if page.endswith("/environment"))
+    assert set(STORE_KEYS) <= {name for name, _ in json.loads(environment)["sparkProperties"]}
+    assert "kafka.sasl.jaas.config" in "".join(pages.values())
+    assert {page: found for page, text in pages.items() if (found := seen(secrets | {OF_A_STORE}, text))} == {}
 
     logged = "".join(path.read_text() for path in events.rglob("*") if path.is_file())
     assert "kafka.sasl.jaas.config" in logged
-    assert seen(secrets, logged) == set()
+    assert seen(secrets | {OF_A_STORE}, logged) == set()
 
     kept = {path.relative_to(checkpoint): path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
     assert {Path("sparkdl.json"), Path("offsets/0"), Path("commits/0")} <= kept.keys()
     assert [path for path, content in kept.items() if seen(secrets, content.decode("latin-1"))] == []
+
+
+def environments_of(process: psutil.Process) -> set[str]:
+    """The environments of what a process has started; its own is the test's."""
+    found = set()
+    try:
+        for one in process.children(recursive=True):
+            found.add(str(one.environ()))
+    except psutil.Error:  # it has just ended
+        pass
+    return found
+
+
+def shown_at(address: str) -> dict[str, str]:
+    """The pages of Spark's UI, and what its interface for programs gives."""
+    found = {}
+    with suppress(OSError, HTTPException, ValueError):  # it starts, or has ended
+        [application] = json.loads(fetched(f"{address}/api/v1/applications"))
+        own = f"/api/v1/applications/{application['id']}"
+        for page in (*PAGES, f"{own}/environment", f"{own}/sql?details=true", f"{own}/allexecutors", f"{own}/jobs"):
+            with suppress(HTTPError):
+                found[page] = fetched(address + page)
+        for number in (0, 1):
+            with suppress(HTTPError):
+                page = f"/SQL/execution/?id={number}"
+                found[page] = fetched(address + page)
+    return found
+
+
+def fetched(address: str) -> str:
+    with urlopen(address, timeout=5) as response:
+        return str(response.read(), "utf-8")
 
 
 def command_lines(process: psutil.Process) -> set[str]:
