@@ -18,7 +18,7 @@ NOBODY = 65534
 
 _FETCH, _FETCHED, _REQUEST, _ANSWER, _FAILURE = 0, 1, 3, 4, 5  # types of messages of org.apache.spark.network.protocol
 _LONGEST_FRAME = 1 << 20  # bytes
-_PATIENCE = 3.0  # seconds for an answer
+_CONNECTING, _PATIENCE = 10.0, 3.0  # seconds to connect, and for an answer
 _OPEN_BLOCKS, _UPLOAD_BLOCK, _STREAM = 0, 1, 3  # types of org.apache.spark.network.shuffle.protocol
 
 
@@ -68,7 +68,10 @@ class BlockClient:
     """
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), 30)
+        self._socket = socket.socket()
+        with suppress(OSError):  # a port that Spark opens for one visitor and for a moment may take nobody: no answer
+            self._socket.settimeout(_CONNECTING)
+            self._socket.connect(("127.0.0.1", port))
         self._socket.settimeout(_PATIENCE)
         self._stream = self._socket.makefile("rb")
 

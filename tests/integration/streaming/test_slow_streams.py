@@ -11,14 +11,14 @@ from slow_images import many_scans
 from streams import Place, digits, drop, id_of, rows_of, wait_until
 
 from sparkdl.models.registry import Registry
-from streaming import job as streaming_job
+from streaming import query
 from training.data.loading import Dataset, LabelledImage
 
 
 def test_slow_images_make_a_stream_unready_and_hold_it_for_a_stated_time(
     spark: SparkSession, tmp_path: Path, registry: Registry, drawn: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming_job, "_LONG", 1.0)
+    monkeypatch.setattr(query, "_LONG", 1.0)
     place = Place(tmp_path, registry)
     place.watched.mkdir()
     good, payload = digits(drawn, 20), many_scans()
