@@ -32,6 +32,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producer.replay import replay_to_directory, sequence
+from sparkdl.errors import SparkdlError
+from sparkdl.models.registry import Registry
 from training.data.loading import Dataset, LabelledImage, open_dataset
 from training.data.synthetic.digits import draw_png
 
@@ -62,9 +64,10 @@ class Expected:
 
 
 def trained_models(work: Path = WORK) -> Path:
-    """A registry in `work` with a model that is trained on drawn samples, once."""
+    """A registry in `work` with a model that is trained on drawn samples, once for a version of this package."""
     models = work / "models"
-    if not (models / "CURRENT").is_file():
+    if not _is_sound(models):
+        shutil.rmtree(models, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
         command = [
             "train",
@@ -79,6 +82,17 @@ def trained_models(work: Path = WORK) -> Path:
         ]
         subprocess.run(_sparkdl(*command), check=True, env=_environment({}), stdout=subprocess.DEVNULL)
     return models
+
+
+def _is_sound(models: Path) -> bool:
+    """Whether a registry has a promoted model that this version loads."""
+    try:
+        current = Registry(models).current()
+        if current is not None:
+            current.verify()
+    except SparkdlError:
+        return False
+    return current is not None
 
 
 def drawn_images(count: int, broken: float = 0.03, seed: int = 1) -> list[LabelledImage]:

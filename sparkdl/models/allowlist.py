@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sparkdl.errors import SparkdlError
-from sparkdl.transformers.featurizer import NETWORK_FILE
 from sparkdl.networks.validation import MOST_BYTES, check_network
+from sparkdl.transformers.featurizer import NETWORK_FILE
 
 PIPELINES = frozenset({"org.apache.spark.ml.PipelineModel", "pyspark.ml.pipeline.PipelineModel"})
 STAGES = frozenset(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx_graphs import initializer, network
 from pyspark.ml import Estimator, Pipeline, PipelineModel
 from pyspark.ml.classification import (
     DecisionTreeClassifier,
@@ -25,7 +26,6 @@ from pyspark.ml.clustering import GaussianMixture
 from pyspark.ml.feature import PCA, IndexToString, MinMaxScaler, RFormula, SQLTransformer, StringIndexer
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
-from onnx_graphs import initializer, network
 
 from sparkdl import DeepImageFeaturizer, InkNormalizer
 from sparkdl.errors import SparkdlError

@@ -1,0 +1,1 @@
+"""Saved models: the registry of versions, and what a version may hold."""
