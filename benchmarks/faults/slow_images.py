@@ -140,7 +140,10 @@ def main() -> int:
     if chosen.ratio:
         most = min(most, chosen.ratio * alone)
     facts = {"seconds": round(mixed, 1), "times alone": round(mixed / alone, 1), "at most": round(most, 1)}
-    broken |= verdict("mixed", trial, expected, facts) | (mixed > most)
+    broken |= verdict("mixed", trial, expected, facts)
+    if mixed > most:
+        broken = 1
+        print(f"the good ones: BROKEN, answered {mixed - most:.1f} s later than in the time that is stated")
 
     seconds, code = stopped(models, planted(drawn_images(chosen.stopped, broken=0, seed=4), SLOW, "slow"), timeout)
     most = bound(timeout, chosen.stopped, 0)
