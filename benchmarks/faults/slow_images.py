@@ -47,12 +47,13 @@ from training.data.loading import LabelledImage
 SLOTS = 2
 PLANTED = f"{ROOT / 'benchmarks' / 'faults' / 'planted'}:{ROOT}"
 _CRASH_SECONDS = 0.1
+_MOST_SLOW_BYTES = 20_000  # encoded; they are drawn digits
 _BESIDE = 15.0  # seconds that starting workers and a loaded machine may take more
 
 
 def bound(timeout: float, slow: int, crashing: int) -> float:
     """Seconds for which so many images hold the good ones in a stream, at most, as docs/decoding.md states it."""
-    least = Patience(timeout).least
+    least = Patience(timeout).least(_MOST_SLOW_BYTES)
     return 1.5 * timeout + (slow * least * 1.2 + crashing * _CRASH_SECONDS) / SLOTS + _BESIDE
 
 

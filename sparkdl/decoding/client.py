@@ -221,7 +221,8 @@ class Decoder:
     def _hear(self, link: socket.socket) -> bytes:
         """What the decoder said, nothing if it ended; a TimeoutError if it is too long in an image."""
         # What counts are looks that saw no progress, not a clock: a machine that was asleep is no decoder that hangs.
-        limit, held, progress = self._patience.limit(time.monotonic()), 0.0, Progress()
+        progress, held = Progress(), 0.0
+        limit = self._limit(progress)
         poll = select.poll()
         poll.register(link, select.POLLIN)
         try:
@@ -235,10 +236,13 @@ class Decoder:
                 if not progress.may_become(now, self._exchange.count):
                     return _NONSENSE
                 self._note(held, limit)
-                limit, held, progress = self._patience.limit(time.monotonic()), 0.0, now
+                limit, held, progress = self._limit(now), 0.0, now
             return link.recv(MOST_SAID)
         finally:
             self._note(held, limit)
+
+    def _limit(self, progress: Progress) -> float:
+        return self._patience.limit(time.monotonic(), self._exchange.size_of(progress))
 
     def _note(self, held: float, limit: float) -> None:
         self._patience = self._patience.after(held, limit, time.monotonic())

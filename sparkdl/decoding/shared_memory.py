@@ -131,14 +131,19 @@ class Exchange:
         self._payloads = self._view[_PAYLOADS_AT : _PAYLOADS_AT + self._payload_room]
         self._pixels = self._view[_PAYLOADS_AT + self._payload_room :]
         self._used = 0
-        self._count, self._gray = 0, False
+        self._sizes: list[int] = []
+        self._gray = False
 
     # The worker's part.
 
     @property
     def count(self) -> int:
         """Images of the request."""
-        return self._count
+        return len(self._sizes)
+
+    def size_of(self, progress: Progress) -> int:
+        """Bytes of the image that a decoder of such `progress` is in, 0 if it is in none."""
+        return self._sizes[progress.done] if progress.done < min(progress.begun, self.count) else 0
 
     def progress(self) -> Progress:
         """What the decoder says at this moment."""
@@ -147,28 +152,27 @@ class Exchange:
 
     def fill(self, payloads: Sequence[memoryview | None], *, gray: bool = False) -> int:
         """A request of as many of `payloads` as there is room for, at least one, in gray or not; how many they are."""
-        used = 0
+        used, self._sizes = 0, []
         for index, payload in enumerate(payloads[:MOST_IMAGES]):
             length = _NULL if payload is None else min(len(payload), self._max_bytes + 1)
             if payload is not None:
                 if used + length > self._payload_room:
-                    count = index
                     break
                 self._payloads[used : used + length] = payload[:length]
             _SPAN.pack_into(self._memory, _SPANS_AT + index * _SPAN.size, used, length)
-            used += max(length, 0)
-        else:
-            count = min(len(payloads), MOST_IMAGES)
+            self._sizes.append(max(length, 0))
+            used += self._sizes[-1]
+        count = len(self._sizes)
         self._counters[_COUNT], self._counters[_BEGUN], self._counters[_DONE] = count, 0, 0
         self._counters[_GRAY] = gray
         np.frombuffer(self._memory, np.int64, 4 * count, _OUTCOMES_AT)[::4] = _NOTHING
-        self._count, self._gray = count, gray
+        self._gray = gray
         return count
 
     def read(self) -> Answer:
         """What is done of the request; nothing where the counts make no sense."""
         said = self.progress()
-        makes_sense = Progress().may_become(said, self._count)
+        makes_sense = Progress().may_become(said, self.count)
         done = said.done if makes_sense else 0
         outcomes = np.frombuffer(self._memory, np.int64, 4 * done, _OUTCOMES_AT).reshape(-1, 4).copy()
         kinds, shapes = outcomes[:, 0], outcomes[:, 1:]

@@ -10,7 +10,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from sparkdl.decoding.client import Decoded, decoder
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
 from sparkdl.images.schema import IMAGE_TYPE, _binary_views, _image_rows
-from sparkdl.spark import arrow as columns
+from sparkdl.spark import arrow
 from sparkdl.spark.udf import arrow_udf
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
     """Of each image that was refused the reason and its detail; null of the others."""
     rejected = [decoded.rejected.get(row) for row in range(len(decoded.shapes))]
     return (
-        columns.texts([r.reason.value if r else None for r in rejected]),
-        columns.texts([r.detail if r else None for r in rejected]),
+        arrow.string_array([r.reason.value if r else None for r in rejected]),
+        arrow.string_array([r.detail if r else None for r in rejected]),
     )
 
 
