@@ -72,7 +72,7 @@ lint: install ## Check format, style, types and the layers of the packages
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-lock: ## Make the locks anew; needs uv
+lock: ## Make the locks again; needs uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o locks/core.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/core.lock pyproject.toml --group dev -o locks/dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock pyproject.toml --extra keras -o locks/keras.lock
@@ -80,7 +80,7 @@ lock: ## Make the locks anew; needs uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -c locks/core.lock --extra java -o locks/java.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock --group build -o locks/build.lock
 
-lock-jars: install ## Make the lists of jars anew: of the local broker, and of Spark's connectors
+lock-jars: install ## Make the lists of jars again: of the local broker, and of Spark's connectors
 	$(BIN)/python -m streaming.jar_lists broker > locks/.jars.lock && mv locks/.jars.lock streaming/kafka/local/kafka.lock
 	$(BIN)/python -m streaming.jar_lists kafka > locks/.jars.lock && mv locks/.jars.lock streaming/kafka.lock
 	$(BIN)/python -m streaming.jar_lists delta > locks/.jars.lock && mv locks/.jars.lock streaming/delta.lock

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import stat
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sparkdl.errors import RequestError
+from sparkdl.system.files import open_regular
 
 LARGEST = 1 << 30
 """Bytes of a file of names: as many as 10 million files have. Other files are far smaller."""
@@ -23,15 +24,11 @@ def read_entry(path: Path, largest: int = _LARGEST_ENTRY) -> bytes:
     Raises
     ------
     OSError
-        If it cannot be opened.
+        If it cannot be opened, or is no regular file.
     ValueError
-        If it is no regular file, or larger than `largest` bytes.
+        If it is larger than `largest` bytes.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no regular file")
+    with open_regular(path, os.O_NOFOLLOW) as opened, io.BufferedReader(opened) as file:
         content = file.read(largest + 1)
     if len(content) > largest:
         raise ValueError(f"it is larger than {largest >> 20} MiB")

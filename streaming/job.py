@@ -183,7 +183,7 @@ class StreamJob:
     def _check_checkpoint(self) -> None:
         """Raises a SparkdlError if the checkpoint is gone, or not this stream's any more.
 
-        Where it is gone, Spark would begin anew in its place, at batch 0.
+        Where it is gone, Spark would start again in its place, at batch 0.
         """
         if not is_claimed(self.settings.checkpoint, self._checkpoint_id):
             raise SparkdlError(f"checkpoint {self.settings.checkpoint} is gone: bring it back")

@@ -24,8 +24,8 @@ class QueryRun:
         self._write = write
         self._leaving_since: float | None = None
         self._left = False
-        self._writing, self._quiet_since = False, time.monotonic()
         self._writing_since: float | None = None
+        self._quiet_since = time.monotonic()
         self._well_at: float | None = None
         # Python keeps what the JVM may call, and the JVM the query that calls it: were the query to be reached from
         # there, neither would ever let go of the other, nor of the networks that the query has broadcast.
@@ -69,7 +69,7 @@ class QueryRun:
         if self._leaving_since is None:
             self._leaving_since = time.monotonic()
         quiet_since = max(self._leaving_since, self._quiet_since)
-        quiet = not self._writing and time.monotonic() - quiet_since > _LEAVE
+        quiet = self._writing_since is None and time.monotonic() - quiet_since > _LEAVE
         if quiet or self._waits:
             self._left = True
             self._query.stop()
@@ -87,7 +87,7 @@ class QueryRun:
 
     def look(self) -> None:
         """Notes whether the query comes along: it writes, or waits for images."""
-        if self._writing or self._waits:
+        if self._writing_since is not None or self._waits:
             self._well_at = time.monotonic()
 
     @property
@@ -106,11 +106,11 @@ class QueryRun:
             # same one again when the stream goes on. An error is the one way to leave it from within.
             self._left = True
             raise Left
-        self._writing, self._writing_since = True, time.monotonic()
+        self._writing_since = time.monotonic()
         try:
             self._write(rows, batch_id)
         finally:
-            self._writing, self._writing_since, self._quiet_since = False, None, time.monotonic()
+            self._writing_since, self._quiet_since = None, time.monotonic()
 
 
 class Left(Exception):  # noqa: N818 - ends a micro-batch that was not begun; nobody sees it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from sparkdl.errors import RequestError
+from sparkdl.system.files import NotRegularError, open_regular
+from sparkdl.system.ownership import writable_by_others
 
 TOML = "sparkdl.toml"
 MOST_BYTES = 1 << 20
 """The longest file that is read."""
 
-_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY  # one that may be entered need not be readable
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO has no writer to wait for
 
 
 def read_settings_file() -> dict[str, Any]:
@@ -32,18 +31,16 @@ def read_settings_file() -> dict[str, Any]:
         If it is no TOML, no regular file or too long, or if another user than this one and root can have written it.
     """
     try:
-        with _opened(".", _DIRECTORY) as directory, _opened(TOML, _FILE, directory) as file:
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                raise RequestError(f"{TOML}: expected a regular file: remove it, or start elsewhere")
-            _check_writers(TOML, status)
-            _check_writers(f"the directory of {TOML}", os.fstat(directory))
-            if status.st_size > MOST_BYTES:
-                raise RequestError(f"{TOML}: expected at most {MOST_BYTES} bytes, received {status.st_size}")
-            with open(file, "rb", closefd=False) as opened:
-                return tomllib.loads(opened.read(MOST_BYTES).decode())
+        with _opened(".", _DIRECTORY) as directory, open_regular(TOML, os.O_NOFOLLOW, directory) as file:
+            _check_writers(TOML, TOML, os.fstat(file.fileno()))
+            _check_writers(f"the directory of {TOML}", ".", os.fstat(directory))
+            if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
+                raise RequestError(f"{TOML}: expected at most {MOST_BYTES} bytes, received {size}")
+            return tomllib.loads(file.read(MOST_BYTES).decode())
     except FileNotFoundError:
         return {}
+    except NotRegularError as error:
+        raise RequestError(f"{TOML}: expected a regular file: remove it, or start elsewhere") from error
     except OSError as error:
         if Path(TOML).is_symlink():
             raise RequestError(f"{TOML} is a link, which is not followed: put the file itself there") from error
@@ -85,19 +82,14 @@ def _has(directory: Path, names: Iterable[str]) -> bool:
     return all(os.path.lexists(directory / name) for name in names)
 
 
-def _check_writers(name: str, status: os.stat_result) -> None:
-    if status.st_uid not in {0, os.geteuid()}:
-        raise RequestError(
-            f"{name} belongs to another user (uid {status.st_uid}): make it your own, or start elsewhere"
-        )
-    if status.st_mode & _OTHERS:
-        what = "." if name != TOML else TOML
-        raise RequestError(f"{name} can be written by other users: chmod go-w {what}, or start elsewhere")
+def _check_writers(name: str, place: str, status: os.stat_result) -> None:
+    if fault := writable_by_others(status):
+        raise RequestError(f"{name} {fault}: chown and chmod go-w {place}, or start elsewhere")
 
 
 @contextmanager
-def _opened(path: str, flags: int, directory: int | None = None) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC, dir_fd=directory)
+def _opened(path: str, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         yield descriptor
     finally:

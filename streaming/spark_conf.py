@@ -44,7 +44,7 @@ CONF = {
     ),
     # A micro-batch's outcomes are kept for the moment between its two writes.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
-    # What Spark remembers of the past for its UI, each micro-batch anew: by default the plans of 1,000 of them.
+    # What Spark remembers of the past for its UI, each micro-batch again: by default the plans of 1,000 of them.
     "spark.sql.ui.retainedExecutions": "50",
     "spark.ui.retainedJobs": "50",
     "spark.ui.retainedStages": "50",

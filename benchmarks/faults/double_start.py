@@ -72,7 +72,7 @@ def _figures(seconds: list[float]) -> list[float]:
 
 
 class Pair:
-    """Two streams on one checkpoint, each with a log of its own.
+    """Two streams on one checkpoint, with separate logs.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What the scripts of faults share: images, the stream in a process of its own, and the sums of what came out.
 
 models = trained_models(work)                       # a registry, trained once and kept in `work`
-trial = Trial(work / "points-parquet", models)      # its directories, made anew
+trial = Trial(work / "points-parquet", models)      # its directories, made again
 images = drawn_images(1000)                         # 3 in 100 of them broken
 expected = drop(images, trial.watched)              # as the producer does; gives the ids to come
 with trial.stream("--trigger", "0s") as process:    # `sparkdl stream`, killed with all its processes at the end

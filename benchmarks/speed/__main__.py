@@ -11,6 +11,7 @@ import json
 import os
 from pathlib import Path
 
+from authentication import authentication
 from bench import ROOT, Bench, machine
 from growth import growth
 from latency import latency
@@ -28,6 +29,7 @@ MEASUREMENTS = {
     "start": start,
     "growth": growth,
     "machines": machines,
+    "authentication": authentication,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +33,30 @@ def latency(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[
     with Broker(BROKER).running(port=0) as broker:
         for rate in RATES if rounds > 1 else (10,):
             for name in ("stream", "without a model", *(["Spark's defaults, without a model"] if rate == 10 else [])):
-                times = _topic_to_topic(bench, broker, name, registry, payloads, rate)
-                found[f"Kafka to Kafka, {name}, {rate} a second"] = _quantiles(times)
-                say(f"  Kafka to Kafka, {name}, {rate} a second: {_quantiles(times)}")
+                times = topic_to_topic(bench, broker, name, registry, payloads, rate)
+                found[f"Kafka to Kafka, {name}, {rate} a second"] = quantiles(times)
+                say(f"  Kafka to Kafka, {name}, {rate} a second: {quantiles(times)}")
             times = _directory_to_parquet(bench, registry, payloads, rate)
-            found[f"directory to Parquet, stream, {rate} a second"] = _quantiles(times)
-            say(f"  directory to Parquet, {rate} a second: {_quantiles(times)}")
+            found[f"directory to Parquet, stream, {rate} a second"] = quantiles(times)
+            say(f"  directory to Parquet, {rate} a second: {quantiles(times)}")
     return found
 
 
-def _quantiles(seconds: list[float]) -> dict[str, float]:
+def quantiles(seconds: list[float]) -> dict[str, float]:
+    """Quantiles of latencies in seconds, and how many there are."""
     return {f"p{q}": round(float(np.quantile(seconds, q / 100)), 3) for q in (50, 95, 99)} | {"images": len(seconds)}
 
 
-def _topic_to_topic(
-    bench: Bench, broker: str, name: str, registry: Path, payloads: list[bytes], rate: float
+def topic_to_topic(
+    bench: Bench,
+    broker: str,
+    name: str,
+    registry: Path,
+    payloads: list[bytes],
+    rate: float,
+    more: Sequence[str] = (),
 ) -> list[float]:
+    """Seconds from sending to arrival, of each image after the warm-up; `more` are arguments of `sparkdl stream`."""
     from kafka import KafkaConsumer, KafkaProducer
 
     source, target = make_topic(broker, 2), make_topic(broker, 2)
@@ -56,7 +64,7 @@ def _topic_to_topic(
     if name == "stream":
         command = sparkdl(
             "stream", "--source", f"kafka://{broker}/{source}", "--sink", f"kafka://{broker}/{target}", "--model",
-            str(registry), "--checkpoint", str(place / "checkpoint"), "--trigger", "0s",
+            str(registry), "--checkpoint", str(place / "checkpoint"), "--trigger", "0s", *more,
         )  # fmt: skip
     else:
         command = [*bench.contender("plain_stream.py"), broker, source, target, str(place / "checkpoint")]

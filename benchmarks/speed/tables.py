@@ -160,6 +160,14 @@ def _machines(figures: Figures) -> list[str]:
     return [*_table(["master", "images a second"], rows), "", ratio, "", _machine(figures)]
 
 
+def _authentication(figures: Figures) -> list[str]:
+    rows = [
+        *([f"images a second, {way}", _spread(ratio)] for way, ratio in figures["throughput"].items()),
+        *([f"latency at 10 a second, Kafka to Kafka, {name}", _spread(r)] for name, r in figures["latency"].items()),
+    ]
+    return [*_table(["with over without", "ratio"], rows), "", _machine(figures)]
+
+
 def _over(table: str, base: str, other: str) -> Callable[[Figures], float]:
     return lambda figures: float(figures[table]["ratio"][base][other][0])
 
@@ -236,4 +244,5 @@ TABLES: Mapping[str, Callable[[Figures], list[str]]] = {
     "start": _start,
     "growth": _growth,
     "machines": _machines,
+    "authentication": _authentication,
 }

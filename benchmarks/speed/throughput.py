@@ -59,7 +59,7 @@ def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callabl
     }
     if bench.python is not None:
         contenders["Ray Data"] = lambda: by("Ray Data", bench.other("ray_data.py"), *warm)
-    found = interleaved(contenders, rounds, _telling(say))
+    found = interleaved(contenders, rounds, telling(say))
     agreement = {name: _agreement(_answers(answers["stream"]), _answers(path)) for name, path in answers.items()}
     return {"images": images, "agreement": agreement, **_table(found)}
 
@@ -107,7 +107,7 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
                 return quix(bench, exported, broker, topic, target, images, warm_up)
 
             contenders["Quix Streams"] = others
-        found = interleaved(contenders, rounds, _telling(say))
+        found = interleaved(contenders, rounds, telling(say))
         ours = answers["stream to Parquet"]()
         agreement = {name: _agreement(ours, theirs()) for name, theirs in answers.items()}
     return {"images": images, "agreement": agreement, **_table(found)}
@@ -154,7 +154,7 @@ def fill(broker: str, images: Path, partitions: int = 2) -> str:
     return topic
 
 
-def _telling(say: Callable[[str], None]) -> Callable[[int, str, Measured], None]:
+def telling(say: Callable[[str], None]) -> Callable[[int, str, Measured], None]:
     def tell(number: int, name: str, measured: Measured) -> None:
         say(f"  {number}, {name}: {measured.rate:.1f} a second, {measured.peak / 2**20:.0f} MiB")
 

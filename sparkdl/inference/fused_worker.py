@@ -18,7 +18,7 @@ from sparkdl.decoding.udf import decode_payloads, reasons_of
 from sparkdl.images.ink import normalize_ink
 from sparkdl.images.rejection import Limits, Reason, Rejected
 from sparkdl.networks.runtime import Network, extract_features
-from sparkdl.spark import arrow as columns
+from sparkdl.spark import arrow
 from sparkdl.system.files import path_of, read_beginning
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ class Scorer:
             for payloads, sizes in self._read(rows["origin"].to_pylist()):
                 some = rows.slice(start, len(sizes))
                 start += len(sizes)
-                size = columns.optional(sizes, pa.int64())
+                size = arrow.nullable_array(sizes, pa.int64())
                 sized = some.set_column(some.schema.get_field_index("size"), "size", size)
-                yield self._scored(sized, columns.payloads(payloads))
+                yield self._scored(sized, arrow.binary_array(payloads))
 
     def _scored(self, rows: pa.RecordBatch, payloads: pa.Array) -> pa.RecordBatch:
         scored = self._score(payloads)
@@ -165,14 +165,14 @@ def outcomes(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decod
     best[rows] = shares.argmax(axis=1) if len(rows) else 0
     good = shares[~refused[rows]]
     ends = np.concatenate([[0], np.cumsum(~refused)]) * len(classes)
-    names = columns.texts(classes)
-    keys = names.take(columns.numbers(np.tile(np.arange(len(classes), dtype=np.int32), len(good))))
-    starts = columns.numbers(ends.astype(np.int32), np.append(~refused, True))
+    names = arrow.string_array(classes)
+    keys = names.take(arrow.number_array(np.tile(np.arange(len(classes), dtype=np.int32), len(good))))
+    starts = arrow.number_array(ends.astype(np.int32), np.append(~refused, True))
     return pa.StructArray.from_arrays(
         [
-            names.take(columns.numbers(best, ~refused)),
-            columns.numbers(confidence, ~refused),
-            pa.MapArray.from_arrays(starts, keys, columns.numbers(good.ravel())),
+            names.take(arrow.number_array(best, ~refused)),
+            arrow.number_array(confidence, ~refused),
+            pa.MapArray.from_arrays(starts, keys, arrow.number_array(good.ravel())),
             *reasons_of(decoded),
         ],
         names=SCORED_TYPE.names,

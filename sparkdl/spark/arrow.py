@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 _MOST = np.iinfo(np.int32).max  # bytes of text or binary data in one Arrow array
 
 
-def numbers(values: NDArray[Any], valid: NDArray[np.bool_] | None = None, kind: pa.DataType | None = None) -> pa.Array:
+def number_array(
+    values: NDArray[Any], valid: NDArray[np.bool_] | None = None, kind: pa.DataType | None = None
+) -> pa.Array:
     """An array of N numbers.
 
     Parameters
@@ -32,18 +34,18 @@ def numbers(values: NDArray[Any], valid: NDArray[np.bool_] | None = None, kind: 
     return pa.Array.from_buffers(kind, len(values), [_bits(valid), pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def optional(values: Sequence[int | None], kind: pa.DataType) -> pa.Array:
+def nullable_array(values: Sequence[int | None], kind: pa.DataType) -> pa.Array:
     """An array of a `kind` of 64 bits, from integers or None for null."""
     valid = np.array([value is not None for value in values], bool)
-    return numbers(np.array([value or 0 for value in values], np.int64), valid, kind)
+    return number_array(np.array([value or 0 for value in values], np.int64), valid, kind)
 
 
-def texts(values: Sequence[str | None]) -> pa.StringArray:
+def string_array(values: Sequence[str | None]) -> pa.StringArray:
     """An array of strings, null where one is None."""
     return _pieces([None if value is None else value.encode() for value in values], pa.string())
 
 
-def payloads(values: Sequence[bytes | None]) -> pa.BinaryArray:
+def binary_array(values: Sequence[bytes | None]) -> pa.BinaryArray:
     """An array of bytes, null where they are None."""
     return _pieces(values, pa.binary())
 

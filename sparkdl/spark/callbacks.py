@@ -40,7 +40,7 @@ def require_token(gateway: Any) -> None:
         _give_token_to_java(gateway, token)
     except Exception as error:
         raise SparkdlError(f"calls from Java cannot be authenticated with this version of py4j: {error}") from error
-    parameters.auth_token = token  # read anew for each connection
+    parameters.auth_token = token  # read again for each connection
 
 
 def _give_token_to_java(gateway: Any, token: str) -> None:

@@ -22,7 +22,7 @@ _PATIENCE = 300.0  # seconds
 
 
 def make_archive() -> Path:
-    """Makes the archive, or makes it anew, in a process that has started no Spark yet; returns its path.
+    """Makes the archive, or makes it again, in a process that has started no Spark yet; returns its path.
 
     Raises
     ------

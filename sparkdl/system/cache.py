@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import stat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +10,7 @@ from tempfile import TemporaryDirectory
 import platformdirs
 
 from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.system.ownership import writable_by_others
 
 CACHE_VARIABLE = "SPARKDL_CACHE_DIR"
 _ANOTHER = f"set {CACHE_VARIABLE} to a directory that you alone can write to"
@@ -36,7 +35,7 @@ def cache_directory(part: str) -> Path:
             status = inner.lstat()
         except OSError:  # the rest of the way is made when something is written
             break
-        if fault := _fault(status):
+        if fault := writable_by_others(status, sticky=True):
             raise RequestError(f"the cache {directory.parent} is refused: {inner} {fault}; {_ANOTHER}")
     return directory
 
@@ -47,7 +46,7 @@ def is_owned(path: Path) -> bool:
         status = path.lstat()
     except OSError:
         return False
-    return stat.S_ISREG(status.st_mode) and _fault(status) is None
+    return stat.S_ISREG(status.st_mode) and writable_by_others(status) is None
 
 
 def make_directory(directory: Path) -> None:
@@ -68,32 +67,3 @@ def write_atomically(path: Path, content: bytes) -> None:
             partial.replace(path)
     except OSError as error:
         raise SparkdlError(f"{path} cannot be written ({error}): set {CACHE_VARIABLE} to another directory") from error
-
-
-def _fault(status: os.stat_result) -> str | None:
-    """Return why something is not for this user and root alone to write to, None if it is."""
-    if status.st_uid not in {0, os.getuid()}:
-        return f"belongs to the user {_name_of(status.st_uid)}"
-    if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
-        return None  # as /tmp: others can add to it, and exchange nothing that is not theirs
-    if status.st_mode & stat.S_IWOTH:
-        return "can be written by everybody"
-    if status.st_mode & stat.S_IWGRP and not _is_group_of_one(status.st_gid):
-        return f"can be written by the group {status.st_gid}"
-    return None
-
-
-def _is_group_of_one(group: int) -> bool:
-    """Return whether a group is this user's own, as many systems make one for each user and let it write by default."""
-    try:
-        user, entry = pwd.getpwuid(os.getuid()), grp.getgrgid(group)
-    except KeyError:
-        return False
-    return entry.gr_name == user.pw_name and set(entry.gr_mem) <= {user.pw_name}
-
-
-def _name_of(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return str(user)

@@ -6,6 +6,8 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote, unquote_to_bytes
 
 _SCHEME = "file:"
@@ -25,6 +27,35 @@ def path_of(origin: str) -> str:
     return os.fsdecode(unquote_to_bytes(origin.removeprefix(_SCHEME)))
 
 
+class NotRegularError(OSError):
+    """What lies at a path is no regular file."""
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike[str], flags: int = 0, directory: int | None = None) -> Iterator[io.FileIO]:
+    """Open a regular file that somebody else may have put there, unbuffered: no FIFO and no device is waited for.
+
+    Parameters
+    ----------
+    path
+        Of the file; relative to `directory`, a descriptor, if that is given.
+    flags
+        More of `os.open`: `os.O_NOFOLLOW` where a link is refused.
+
+    Raises
+    ------
+    NotRegularError
+        If it is something else.
+    OSError
+        If it cannot be opened.
+    """
+    flags |= os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    with io.FileIO(os.open(path, flags, dir_fd=directory)) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise NotRegularError(errno.EINVAL, "it is no regular file", os.fspath(path))
+        yield opened
+
+
 def read_beginning(path: str | os.PathLike[str], most: int) -> tuple[bytes | None, int | None]:
     """At most `most + 1` bytes of a regular file, and its size in bytes; None for both if there is nothing to be read.
 
@@ -38,12 +69,9 @@ def read_beginning(path: str | os.PathLike[str], most: int) -> tuple[bytes | Non
         If this process or machine lacks what it takes to read any file, so that to try again may help.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        with os.fdopen(descriptor, "rb", buffering=0) as opened:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return None, None
-            return _read(opened, min(most + 1, status.st_size)), status.st_size
+        with open_regular(path) as opened:
+            size = os.fstat(opened.fileno()).st_size
+            return _read(opened, min(most + 1, size)), size
     except OSError as error:
         if error.errno in _EXHAUSTION:
             raise

@@ -163,7 +163,7 @@ class Lease:
         if newest > self._number:
             holder = Holder.parse(_read(self._directory / str(newest)))
             raise ReplacedError(f"it was taken over by {holder or 'another stream'}")
-        # Opened anew each time: that is when a network file system asks its server.
+        # Opened again each time: that is when a network file system asks its server.
         content = self._path.read_bytes()
         with suppress(ValueError, TypeError, KeyError):
             if json.loads(content)["owner"] == self._owner:

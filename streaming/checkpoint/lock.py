@@ -112,7 +112,7 @@ class CheckpointLock:
             who = str(held.holder or "a process that has just begun")
             raise RequestError(
                 f"checkpoint {checkpoint} is in use by another stream ({who}): stop that one first, or give this one "
-                "a checkpoint and a sink of its own"
+                "its own checkpoint and sink"
             ) from None
         except OSError as error:
             raise RequestError(f"--checkpoint: {checkpoint} cannot be written: {error.strerror}") from error

@@ -18,9 +18,9 @@ _OFFSETS, _COMMITS, _METADATA = "offsets", "commits", "metadata"
 
 
 def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, plans_again: bool) -> list[Path]:
-    """Removes the last entries of Spark's logs if they are cut, and names the query anew; returns what was cut.
+    """Removes the last entries of Spark's logs if they are cut, and names the query again; returns what was cut.
 
-    Without its commit a micro-batch is repeated, which every sink allows for. Without its offsets it is planned anew;
+    Without its commit a micro-batch is repeated, which every sink allows for. Without its offsets it is planned again;
     that is safe where the plan is the same again, or where the sink does not pass over it as complete.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _GONE = "the topic of {place} is gone: make it again and start with a new checkpoint"
 _EXPIRED = (
-    "messages of {place} are gone that were not read yet: they expired, or the topic was made anew; "
+    "messages of {place} are gone that were not read yet: they expired, or the topic was made again; "
     "to go on with those that are left, add --no-fail-on-data-loss"
 )
 _LASTING = {

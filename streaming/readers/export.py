@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.images.rejection import DEAD_LETTER_LIST
+from sparkdl.system.ownership import writable_by_others
 from streaming.readers.base import Reader, to_json_value
 
 _LONGEST = 80  # characters of an id in a file's name
@@ -45,11 +45,8 @@ def export_directory(directory: Path) -> Iterator[int]:
             raise RequestError(f"{directory} is a link, which is not followed: name a new directory") from error
         raise RequestError(f"{directory} cannot be a directory to write to: {error.strerror}") from error
     try:
-        status = os.fstat(opened)
-        if status.st_uid != os.geteuid():
-            raise RequestError(f"{directory} belongs to another user (uid {status.st_uid}): name a new directory")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise RequestError(f"{directory} can be written by other users: chmod go-w it, or name a new directory")
+        if fault := writable_by_others(os.fstat(opened)):
+            raise RequestError(f"{directory} {fault}: name a new directory")
         if os.listdir(opened):  # noqa: PTH208 - of a descriptor
             raise RequestError(f"{directory} is not empty: name a new directory")
         yield opened

@@ -32,7 +32,7 @@ class StagedSink(Sink):
 
     A batch is written as Parquet under `DIR/_staging/batch=N-ATTEMPT`, and becomes decided by one rename, to
     `DIR/_staging/ready=N`; only then its two parts are brought to their places, dead letters first. A batch that was
-    cut off before it was decided is written anew; one that was cut off after is completed from what was staged, at the
+    cut off before it was decided is written again; one that was cut off after is completed from what was staged, at the
     next start or when Spark repeats it. It is never computed again, so that both parts always come from the same
     computation. Needs a file system whose rename of a directory is atomic (a local disk, HDFS).
 

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from console.main import run
-from sparkdl.spark import arrow as columns
+from sparkdl.spark import arrow
 from sparkdl.spark.udf import arrow_udf
 
 WORKERS = 6
@@ -32,7 +32,7 @@ def probe(said: pa.Array) -> pa.Array:
     from sparkdl.networks import runtime
 
     line = json.dumps({"pid": os.getpid(), "networks": len(runtime._SESSIONS), "heavy": heavy()})
-    return columns.texts([f"{words.as_py()}{line}\n" for words in said])
+    return arrow.string_array([f"{words.as_py()}{line}\n" for words in said])
 
 
 def ask_workers(spark: SparkSession) -> list[dict[str, object]]:

@@ -70,7 +70,7 @@ def _share(part: Indices, whole: Indices) -> Floats:
 
 
 def bootstrap_intervals(truth: Indices, said: Indices, seed: int = 0) -> dict[str, list[float] | None]:
-    """95% intervals [low, high] of `AVERAGES`, by drawing the images anew, with replacement, `RESAMPLES` times.
+    """95% intervals [low, high] of `AVERAGES`, by drawing the images again, with replacement, `RESAMPLES` times.
 
     The limits are bias-corrected percentiles of the resamples (B. Efron, Canadian Journal of Statistics 9, 1981,
     139-158): of few images a class, plain ones are too high for precision. An image matters by its cell of the

@@ -97,7 +97,7 @@ def _method(evaluation: Evaluation, about: About) -> list[str]:
     return [
         *lines,
         "Intervals are at 95%. Those of accuracy and recall are Wilson's; those of the other averages come from",
-        f"drawing the images anew {RESAMPLES} times, with replacement (a bias-corrected bootstrap). They say what",
+        f"drawing the images again {RESAMPLES} times, with replacement (a bias-corrected bootstrap). They say what",
         "other images of the same source might show; not what another source would, nor another training.",
         "",
     ]

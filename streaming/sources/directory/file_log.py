@@ -205,7 +205,7 @@ def _read(path: Path, make: Callable[[Any], _T]) -> _T:
 def damaged(path: Path, why: str) -> SparkdlError:
     """The error for a file or directory of a checkpoint that does not say what it should."""
     return SparkdlError(
-        f"the checkpoint is damaged at {path} ({why}): put it back from a copy, or begin anew with a new checkpoint "
+        f"the checkpoint is damaged at {path} ({why}): put it back from a copy, or start again with a new checkpoint "
         "and a new sink"
     )
 

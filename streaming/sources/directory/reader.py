@@ -171,7 +171,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         while self._listed and len(chosen) < most:
             file = self._listed.pop()
             if (again and not self._is_same(file)) or not self._settling.is_settled(file):
-                continue  # until the directory is listed anew
+                continue  # until the directory is listed again
             weight += min(file.size, self._max_bytes) if self._contents or file.size > _SMALL_BYTES else 0
             if chosen and weight > _TRIGGER_BYTES:
                 self._listed.append(file)
@@ -240,17 +240,17 @@ def _to_arrow(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
     # Here, because one of Spark's processes loads this module only to make a source, and keeps what it has loaded.
     import pyarrow as pa
 
-    from sparkdl.spark import arrow as columns
+    from sparkdl.spark import arrow
 
     names, origins, payloads, sizes, parents, times = zip(*rows, strict=True)
     return pa.RecordBatch.from_arrays(
         [
-            columns.texts(names),
-            columns.texts(origins),
-            columns.payloads(payloads),
-            columns.optional(sizes, pa.int64()),
-            columns.texts(parents),
-            columns.optional(times, pa.timestamp("us", "UTC")),
+            arrow.string_array(names),
+            arrow.string_array(origins),
+            arrow.binary_array(payloads),
+            arrow.nullable_array(sizes, pa.int64()),
+            arrow.string_array(parents),
+            arrow.nullable_array(times, pa.timestamp("us", "UTC")),
         ],
         names=ENCODED.names,
     )

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from another_user import as_another_user, shared_directory
+from needs import need
 from refusals import refused
 from streams import Place, digits, drop
 
 from console.main import run
 from sparkdl.models.registry import Registry
-from streaming.settings import StreamSettings
+from streaming.settings import AfterRead, StreamSettings
 from streaming.settings_file import MOST_BYTES, TOML
 from training.data.loading import Dataset
 
@@ -42,7 +43,7 @@ def shared(monkeypatch: pytest.MonkeyPatch, here: Path) -> Iterator[Path]:
 
 def test_a_file_that_another_user_planted_is_refused(shared: Path) -> None:
     as_another_user('printf "%s" "$2" > "$1/sparkdl.toml"', shared, DELETE)
-    with refused("sparkdl.toml belongs to another user (uid 65534)", "start elsewhere"):
+    with refused("sparkdl.toml belongs to another user (nobody)", "start elsewhere"):
         StreamSettings.read(**NEEDED)
 
 
@@ -55,16 +56,25 @@ def test_a_link_of_another_user_to_a_file_of_ours_is_refused(shared: Path, here:
 
 def test_a_file_of_ours_where_others_may_write_is_refused(shared: Path) -> None:
     (shared / TOML).write_text("")
-    with refused("the directory of sparkdl.toml can be written by other users: chmod go-w ."):
+    with refused("the directory of sparkdl.toml can be written by everybody: chown and chmod go-w ."):
         StreamSettings.read(**NEEDED)
 
 
-@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
-def test_a_file_that_others_may_write_is_refused(here: Path, mode: int) -> None:
+@pytest.mark.parametrize(("mode", "who"), [(0o664, "the group 100"), (0o646, "everybody"), (0o666, "everybody")])
+def test_a_file_that_others_may_write_is_refused(here: Path, mode: int, who: str) -> None:
+    need(os.geteuid() == 0, "only root can give a file to another group")
     (here / TOML).write_text(DELETE)
+    os.chown(here / TOML, -1, 100)
     (here / TOML).chmod(mode)
-    with refused("sparkdl.toml can be written by other users: chmod go-w sparkdl.toml"):
+    with refused(f"sparkdl.toml can be written by {who}: chown and chmod go-w sparkdl.toml"):
         StreamSettings.read(**NEEDED)
+
+
+def test_a_group_of_this_user_alone_may_write(here: Path) -> None:
+    here.chmod(0o775)  # as a umask of 002 makes it
+    (here / TOML).write_text(DELETE)
+    (here / TOML).chmod(0o664)
+    assert StreamSettings.read(**NEEDED).after_read is AfterRead.DELETE
 
 
 def test_a_directory_of_another_user_is_refused(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ def test_a_server_for_other_machines_answers_to_any_name(everywhere: Server) -> 
 
 def test_it_listens_on_ipv6_too() -> None:
     if not socket.has_dualstack_ipv6():
-        pytest.skip("no IPv6 here")
+        pytest.skip("this machine has no IPv6, so nothing can listen on it")
     for found in server("[::1]:0"):
         assert status(found, "/livez", "Host: [::1]") == 200
 

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from isolated import DIGITS, assert_digits, outcomes_of, views
 from liar import TAKEN, liar
+from needs import need
 from streams import wait_until
 
 from sparkdl.decoding.client import Decoder
@@ -28,7 +29,7 @@ from sparkdl.images.rejection import Limits, Reason, Rejected
 
 TIMEOUT = 1.0
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="holds where Linux has it")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="seals, seccomp and /proc are of Linux only")
 
 
 @contextmanager
@@ -159,8 +160,7 @@ def filtered() -> None:
     decoder = Decoder(Limits())
     decoder.decode(views(DIGITS[:1]))
     decoder.close()
-    if not decoder.is_filtered:
-        pytest.skip("system calls are not filtered on this machine")
+    need(decoder.is_filtered, "system calls of decoders are filtered on Linux with seccomp, x86-64 and ARM64, only")
 
 
 @pytest.mark.usefixtures("filtered")

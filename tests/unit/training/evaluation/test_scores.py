@@ -84,7 +84,7 @@ def test_about_95_of_100_bootstrap_intervals_hold_the_true_value() -> None:
         truth, said = imperfect(400, 4, 0.8, seed)
         interval = bootstrap_intervals(truth, said, seed)["f1_macro"]
         assert interval is not None
-        held += interval[0] <= 0.85 <= interval[1]  # a quarter of the 20% that were drawn anew are right by chance
+        held += interval[0] <= 0.85 <= interval[1]  # a quarter of the 20% that were drawn again are right by chance
     assert 180 <= held <= 198  # of a binomial of 0.95 this holds in all but one case of a thousand
 
 

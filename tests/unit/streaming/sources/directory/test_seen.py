@@ -191,7 +191,7 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, name: str, cont
     seen.begin_removing(0)
     seen.take(listed("a.png"))
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(SparkdlError, match=f"damaged at {tmp_path / name} .*put it back from a copy, or begin anew"):
+    with pytest.raises(SparkdlError, match=f"damaged at {tmp_path / name} .*put it back from a copy, or start again"):
         Seen(tmp_path)
 
 

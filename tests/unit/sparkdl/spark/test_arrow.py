@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkdl.spark import arrow as columns
+from sparkdl.spark import arrow
 
 TIME = pa.timestamp("us", "UTC")
 
 
 @given(st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]))))
 def test_texts(values: list[str | None]) -> None:
-    made = columns.texts(values)
+    made = arrow.string_array(values)
     made.validate(full=True)
     assert made.equals(pa.array(values, pa.string()))
 
 
 @given(st.lists(st.none() | st.binary()))
 def test_payloads(values: list[bytes | None]) -> None:
-    made = columns.payloads(values)
+    made = arrow.binary_array(values)
     made.validate(full=True)
     assert made.equals(pa.array(values, pa.binary()))
 
@@ -30,7 +30,7 @@ def test_payloads(values: list[bytes | None]) -> None:
 @given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1)))
 def test_optional_integers_and_times(values: list[int | None]) -> None:
     for kind in (pa.int64(), TIME):
-        made = columns.optional(values, kind)
+        made = arrow.nullable_array(values, kind)
         made.validate(full=True)
         assert made.equals(pa.array(values, kind))
 
@@ -40,17 +40,17 @@ def test_optional_integers_and_times(values: list[int | None]) -> None:
 def test_numbers(kind: type[np.generic], pairs: list[tuple[int, bool]]) -> None:
     values = np.array([value for value, _ in pairs], kind)
     valid = np.array([there for _, there in pairs], bool)
-    assert columns.numbers(values).equals(pa.array(values))
-    made = columns.numbers(values, valid)
+    assert arrow.number_array(values).equals(pa.array(values))
+    made = arrow.number_array(values, valid)
     made.validate(full=True)
     assert made.equals(pa.array(values, mask=~valid))
 
 
 def test_every_second_number_of_an_array() -> None:
-    assert columns.numbers(np.arange(10)[::2]).to_pylist() == [0, 2, 4, 6, 8]
+    assert arrow.number_array(np.arange(10)[::2]).to_pylist() == [0, 2, 4, 6, 8]
 
 
 def test_more_than_an_array_can_have_is_refused() -> None:
     megabyte = bytes(1 << 20)
     with pytest.raises(OverflowError, match="one Arrow array has at most 2147483647"):
-        columns.payloads([megabyte] * 2049)
+        arrow.binary_array([megabyte] * 2049)
