@@ -31,7 +31,7 @@ from bombs import QUICK, SLOW, attacks, large_batch
 from fuzzing import PREDICTED, Hostile, mutations
 from pyspark.sql import DataFrame, SparkSession
 
-from sparkdl.decoding.client import memory_for
+from sparkdl.decoding.process import memory_for
 from sparkdl.decoding.shared_memory import PIXEL_BYTES
 from sparkdl.images.pixels import MOST_PIXELS
 from sparkdl.images.rejection import Limits

@@ -3,7 +3,8 @@
 A Spark worker starts a template at its first image, forks its decoder from it (`sparkdl.decoding.server`) and keeps
 both. A batch goes there and back in shared memory (`sparkdl.decoding.shared_memory`) with one small message each way. A
 decoder that dies is replaced; the image that it was in is tried once more alone, because whoever killed it may have
-meant another. A decoder that is in one image for longer than `sparkdl.decoding.time_limit` allows is killed.
+meant another, or an image before it may have damaged it: so not if the image was its first, and it faulted. A decoder
+that is in one image for longer than `sparkdl.decoding.time_limit` allows is killed.
 
 A decoder that was taken over by an image may say anything. What contradicts itself ends it, as a crash in the image
 that it was in; it can hold its worker no longer than an image can that is slow, and neither end nor raise in it.
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparkdl.decoding.process import PROGRAM, DecoderProcess
+from sparkdl.decoding.process import PROGRAM, DecoderProcess, memory_for
 from sparkdl.decoding.server import ASK, DONE, FAILED, MOST_SAID
 from sparkdl.decoding.shared_memory import Answer, Exchange, Progress, make_file
 from sparkdl.decoding.time_limit import Patience
@@ -39,19 +40,11 @@ from sparkdl.images.rejection import Limits, Reason, Rejected
 
 _TRIES = 3
 """Decoders in a row that may fail to decode what needs no decoding, before it is this machine that is to blame."""
-_BYTES_A_PIXEL = 24
-_MEMORY_BESIDE = 128 * 2**20
 _LOOKS = 20  # at the decoder's progress, until it is too late
 _LONGEST_LOOK = 0.5  # seconds
+_FAULTS = {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS}
+"""Not among them is SIGBUS, which a lack of memory for what is shared raises too."""
 _NONSENSE = FAILED + b"what it says of its progress makes no sense"
-
-
-def memory_for(limits: Limits) -> int:
-    """Bytes that a decoder may take beyond what it has at its start: payload, pixels, and what codecs need beside them.
-
-    24 bytes a pixel (the most that any mode of any format was seen to take is 22), three times the payload, 128 MiB.
-    """
-    return _BYTES_A_PIXEL * limits.max_pixels + 3 * limits.max_bytes + _MEMORY_BESIDE
 
 
 @dataclass
@@ -91,6 +84,8 @@ class _End:
 
     reason: Reason
     words: str
+    by_itself: bool = False
+    """By a signal that a process raises in itself, and that nobody sends to another."""
 
 
 class Decoder:
@@ -115,6 +110,7 @@ class Decoder:
         self._program = program
         self._lock = threading.Lock()
         self._patience = Patience(limits.timeout, limits.shrinks)
+        self._is_new = True  # the decoder, when it was asked last: it had met no image
         self._share_memory()
 
     def _share_memory(self) -> None:
@@ -178,7 +174,9 @@ class Decoder:
                 if not answer.in_image:
                     self._check_that_it_works()
                 decoded.rejected[row] = Rejected(end.reason, f"{first.words}, alone again: {end.words}")
-            elif answer.in_image and end.reason is Reason.DECODER_TIMEOUT:
+            elif answer.in_image and (
+                end.reason is Reason.DECODER_TIMEOUT or (end.by_itself and self._is_new and not len(answer.shapes))
+            ):
                 decoded.rejected[row] = Rejected(end.reason, end.words)
             else:
                 # If it was in no image, or says so, any of those that follow may have brought it down.
@@ -201,6 +199,7 @@ class Decoder:
     def _ask(self, payloads: Sequence[memoryview | None], gray: bool) -> _End | None:
         """Has the decoder work on as many of `payloads` as there is room for; how it ended, if it did."""
         try:
+            self._is_new = self._process.link is None
             link = self._process.link or self._process.fork()
             self._exchange.fill(payloads, gray=gray)
             try:
@@ -265,7 +264,8 @@ class Decoder:
         if end is not None:
             return end
         how = _signal_name(-code) if code is not None and code < 0 else f"exit code {code}"
-        return _End(Reason.DECODER_CRASHED, f"the decoder ended by {how}")
+        by_itself = code is not None and -code in _FAULTS
+        return _End(Reason.DECODER_CRASHED, f"the decoder ended by {how}", by_itself)
 
 
 def _words_of(said: bytes) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from sparkdl.decoding.server import FILTERED, FORK, KILL, NUMBER, WAIT
 from sparkdl.errors import SparkdlError
+from sparkdl.images.rejection import Limits
 
 PROGRAM = ("-m", "sparkdl.decoding.server")
 """What Python runs as the template. Tests of decoders that lie give another one, which takes the same arguments."""
@@ -19,6 +20,8 @@ _START_SECONDS = 60.0
 _ANSWER_SECONDS = 30.0  # that a template, which only forks and waits, may take on the busiest machine
 _LEAVE_SECONDS = 5.0
 _MOST_COMPLAINT = 65_536  # bytes of what a template prints that are read
+_BYTES_A_PIXEL = 24
+_MEMORY_BESIDE = 128 * 2**20
 # Nothing else of the worker's environment is needed, and it may hold passwords.
 _KEPT = (
     "LD_LIBRARY_PATH",
@@ -31,6 +34,14 @@ _KEPT = (
 )
 # A decoder works on one image at a time; numpy would make room for a thread a core.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def memory_for(limits: Limits) -> int:
+    """Bytes that a decoder may take beyond what it has at its start: payload, pixels, and what codecs need beside them.
+
+    24 bytes a pixel (the most that any mode of any format was seen to take is 22), three times the payload, 128 MiB.
+    """
+    return _BYTES_A_PIXEL * limits.max_pixels + 3 * limits.max_bytes + _MEMORY_BESIDE
 
 
 def minimal_environment(whole: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
