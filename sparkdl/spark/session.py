@@ -50,12 +50,12 @@ DEFAULTS: dict[str, str] = {
     # Micro-batches are short jobs on few rows: code generation costs more than it saves.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    # What plans do not show of a source's options: by default addresses, and what is called a secret or a password; a
-    # key of TLS is called neither.
-    # What Spark's UI and event logs do not show of settings: by default no keys of accounts, and no logins.
+    # Settings whose values Spark's UI and event logs hide. Spark's default misses the keys of accounts and logins.
     "spark.redaction.regex": (
         "(?i)secret|password|passphrase|credential|token|(access|account|private|keystore)[.]?key|jaas|[.]sas[.]"
     ),
+    # Options of a source whose values query plans hide. Spark's default hides addresses and what is called a secret or
+    # a password; a key of TLS is called neither.
     "spark.sql.redaction.options.regex": "(?i)url|ssl[.]keystore[.]key|sasl[.]jaas[.]config",
 }
 """Good for images, and for secrets, on any master."""

@@ -13,6 +13,8 @@ from streaming.failures import Failure
 from streaming.monitoring.observer import Batch, Observer
 from streaming.settings import StreamSettings
 
+_MAX_PATH = 1000  # characters
+
 
 class BatchLog(Observer):
     """Writes to stderr: coloured words at a terminal, one JSON object a line elsewhere.
@@ -96,6 +98,10 @@ class BatchLog(Observer):
         self._log.warning(
             f"a file could not be {how}", why=why, others="are left too if they cannot be, without a word"
         )
+
+    def not_listed(self, path: str, reason: str) -> None:
+        """A folder or file below the watched directory cannot be listed, so its images are not read."""
+        self._log.warning("not listed, so not read", path=path[:_MAX_PATH], reason=reason)
 
 
 def _harmless(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+OnError = Callable[[str, OSError], None]
+"""Is told of a folder or file that is there and cannot be listed: its path relative to the directory, and why."""
+
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""A file that was removed after it was listed, or a link that leads to none."""
+
+
+def ignore(name: str, error: OSError) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -27,48 +38,63 @@ class WatchedFile:
         return status.st_size == self.size and (status.st_mtime_ns == self.modified_ns or back)
 
 
-def scan(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """What is no folder below `directory`, by its path relative to it; nothing is looked at but names.
+def scan(directory: Path, on_error: OnError = ignore) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield every entry below `directory` that is not a folder, with its path relative to it; only names are read.
 
-    Names that begin with a dot, and folders of such names, are left out.
+    Names that begin with a dot, and folders of such names, are left out. A folder that cannot be listed is passed over
+    and reported to `on_error`, unless it was removed in the meantime.
+
+    Raises
+    ------
+    OSError
+        If `directory` itself cannot be listed.
     """
     folders = [""]
     while folders:
         folder = folders.pop()
         try:
             entries = list(os.scandir(directory / folder))
-        except OSError:
+        except OSError as error:
             if not folder:
                 raise
-            continue  # a folder that went away while its parent was listed, or that is not open to us
+            if error.errno not in _NOWHERE:
+                on_error(folder, error)
+            continue
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             name = f"{folder}{entry.name}"
             try:
                 is_folder = entry.is_dir(follow_symlinks=False)
-            except OSError:
-                continue  # went away after it was listed
+            except OSError as error:
+                if error.errno not in _NOWHERE:
+                    on_error(name, error)
+                continue
             if is_folder:
                 folders.append(f"{name}/")
             else:
                 yield name, entry
 
 
-def look_at(name: str, entry: os.DirEntry[str]) -> WatchedFile | None:
-    """The regular file that `scan` gave, or that its link leads to; None if it is none."""
+def stat_file(name: str, entry: os.DirEntry[str], on_error: OnError = ignore) -> WatchedFile | None:
+    """Return the regular file that `scan` gave, or that its link leads to; None if there is none.
+
+    A file whose status cannot be read is reported to `on_error`, unless it was removed in the meantime.
+    """
     try:
         if not entry.is_file():
             return None
         status = entry.stat()
-    except OSError:
-        return None  # went away after it was listed, or a link that leads nowhere
+    except OSError as error:
+        if error.errno not in _NOWHERE:
+            on_error(name, error)
+        return None
     return WatchedFile(name, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def list_files(directory: Path) -> Iterator[WatchedFile]:
     """The regular files below `directory`."""
-    return (file for name, entry in scan(directory) if (file := look_at(name, entry)))
+    return (file for name, entry in scan(directory) if (file := stat_file(name, entry)))
 
 
 def parent_of(name: str) -> str | None:

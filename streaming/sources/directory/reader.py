@@ -25,7 +25,7 @@ from sparkdl.system.files import origin_of, read_beginning
 from streaming.schemas import ENCODED
 from streaming.sources.directory.cleanup import Removal, logs_complete
 from streaming.sources.directory.file_log import FILES, Seen, damaged
-from streaming.sources.directory.listing import WatchedFile, look_at, parent_of, scan
+from streaming.sources.directory.listing import WatchedFile, parent_of, scan, stat_file
 from streaming.sources.directory.stability import Settling
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _BATCH_ROWS = 256
 _TRIGGER_BYTES = 128 << 20  # encoded bytes a micro-batch, unless one image has more: the driver's memory holds them
 _SMALL_BYTES = 256 << 10  # encoded bytes of a file that weighs nothing where workers read: dead letters, 256 at a time
 _LISTED_FOR = 50  # times that listing the directory took: how long what was found is good for, if it is enough
+_REPORTED = 10  # folders and files that cannot be listed and are logged
 _POLL = 0.2  # seconds between two looks at files that are waited for
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds since then that Python, which rows are shown in, has a time for.
@@ -106,6 +107,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._listed_until = 0.0
         self._until: set[str] | None = None
         self._patience_ends = 0.0
+        self._unlisted: set[str] = set()
 
     def getDefaultReadLimit(self) -> ReadLimit:
         return ReadMaxFiles(self._max_files)
@@ -146,11 +148,21 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def _look(self, seen: Seen) -> tuple[set[str], list[WatchedFile]]:
         """All names in the directory, and the files that are not seen; only of these more than the name is asked."""
         names, fresh = set[str](), list[WatchedFile]()
-        for name, entry in scan(self._directory):
+        for name, entry in scan(self._directory, self._report_unlisted):
             names.add(name)
-            if name not in seen and (self._until is None or name in self._until) and (file := look_at(name, entry)):
+            if name in seen or (self._until is not None and name not in self._until):
+                continue
+            if file := stat_file(name, entry, self._report_unlisted):
                 fresh.append(file)
         return names, fresh
+
+    def _report_unlisted(self, name: str, error: OSError) -> None:
+        """Log a folder or file that cannot be listed: once, and only the first few."""
+        if name not in self._unlisted and len(self._unlisted) < _REPORTED:
+            self._unlisted.add(name)
+            from streaming.monitoring.log import BatchLog  # tasks, which import this module, need none of it
+
+            BatchLog().not_listed(_printable(name), error.strerror or str(error))
 
     def _choose(self, seen: Seen, most: int) -> list[WatchedFile]:
         """The oldest of the settled files that were not seen: at most `most`, and no more than fit in a batch."""

@@ -4,6 +4,7 @@ is like.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from folders import bury
 from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
@@ -379,3 +381,22 @@ def test_spark_reads_every_file_once_over_two_runs_of_a_stream(
     assert old["produced_at"].timestamp() == pytest.approx(ten_years_ago, abs=1e-5)
     logs = [json.loads((tmp_path / "checkpoint" / FILES / f"{number}.json").read_text()) for number in (1, 2, 3)]
     assert [len(log) for log in logs] == [2, 1, 1]
+
+
+def test_a_file_whose_path_is_too_long_to_open_is_logged_once_and_the_others_are_read(
+    watched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(watched / "a.png")
+    bury(watched, b"x")
+    reader = open_reader(watched)
+    end = plan(reader)
+    touch(watched / "b.png")
+    rows = rows_between(reader, reader.initialOffset(), plan(reader, end))
+    assert [row["id"] for row in rows] == ["a.png", "b.png"]
+    (line,) = capsys.readouterr().err.splitlines()
+    logged = json.loads(line)
+    assert (logged["level"], logged["event"], logged["reason"]) == (
+        "warning",
+        "not listed, so not read",
+        os.strerror(errno.ENAMETOOLONG),
+    )

@@ -4,12 +4,16 @@ that was listed.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
+from another_user import UID, shared_directory
+from folders import LONGEST_PATH, bury
+from needs import need
 
-from streaming.sources.directory.listing import WatchedFile, list_files, parent_of, scan
+from streaming.sources.directory.listing import WatchedFile, list_files, parent_of, scan, stat_file
 
 
 def touch(path: Path, payload: bytes = b"x") -> Path:
@@ -67,6 +71,43 @@ def test_what_is_no_file_is_left_out(watched: Path) -> None:
     os.mkfifo(watched / "pipe.png")
     (watched / "empty folder").mkdir()
     assert names(watched) == set()
+
+
+def test_a_path_that_is_too_long_to_open_is_reported_and_the_rest_is_listed(watched: Path) -> None:
+    touch(watched / "a.png")
+    bury(watched, b"x")
+    reported: list[tuple[str, OSError]] = []
+    found = {name for name, _ in scan(watched, lambda name, error: reported.append((name, error)))}
+    ((name, error),) = reported
+    assert found == {"a.png"}
+    assert error.errno == errno.ENAMETOOLONG
+    assert len(os.fsencode(watched / name)) > LONGEST_PATH
+
+
+def test_folders_that_may_not_be_listed_or_entered_are_reported() -> None:
+    need(os.geteuid() == 0, "only root can become another user")
+    with shared_directory() as directory:
+        for mode, name in ((0o311, "unlisted"), (0o744, "unentered")):
+            touch(directory / name / "a.png").parent.chmod(mode)
+        touch(directory / "b.png")
+        reported: dict[str, int | None] = {}
+        os.seteuid(UID)
+        try:
+            entries = list(scan(directory, lambda name, error: reported.update({name: error.errno})))
+            files = [stat_file(*entry, lambda name, error: reported.update({name: error.errno})) for entry in entries]
+        finally:
+            os.seteuid(0)
+    assert {file.name for file in files if file} == {"b.png"}
+    assert reported == {"unlisted/": errno.EACCES, "unentered/a.png": errno.EACCES}
+
+
+def test_links_that_lead_nowhere_are_not_reported(watched: Path) -> None:
+    (watched / "broken.png").symlink_to(watched / "missing.png")
+    (watched / "loop.png").symlink_to(watched / "loop.png")
+    reported: list[str] = []
+    entries = list(scan(watched, lambda name, _: reported.append(name)))
+    assert [stat_file(name, entry, lambda name, _: reported.append(name)) for name, entry in entries] == [None, None]
+    assert reported == []
 
 
 def test_a_watched_directory_that_is_missing_is_an_error(watched: Path) -> None:
