@@ -44,7 +44,7 @@ test-slow: install ## Run the tests that wait long, for a broker or for a large 
 test-docker: install ## Run the tests of a reader against Kafka in a container, as most users have it; needs root
 	@tests/docker/run $(BIN)/python -m pytest tests/integration/streaming/readers/test_kafka_reader.py || [ $$? -eq 75 ] # this machine can have no Docker
 
-# Promotions and what is hostile are broken a little by `make test`; Delta is, with Parquet, by points.py.
+# ModelWatcher and what is hostile are broken a little by `make test`; Delta is, with Parquet, by points.py.
 faults: install ## Break streams on purpose, a little in each way; benchmarks/faults does it at length
 	@$(FAULTS)/kills.py --kills 1 --images 50
 	@$(FAULTS)/kills.py --what workers --kills 2 --images 150

@@ -13,10 +13,10 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from streaming.schemas import ENCODED
-from streaming.sources.directory.file_log import FILES, Seen
+from streaming.schemas import INPUT_RECORD
+from streaming.sources.directory.file_log import FILES, FileLog
 from streaming.sources.directory.listing import WatchedFile, list_files
-from streaming.sources.directory.reader import DirectorySource
+from streaming.sources.directory.reader import DirectoryDataSource
 
 ROUNDS = 5
 
@@ -37,21 +37,21 @@ def main() -> None:
         for name in names:
             (watched / name).parent.mkdir(parents=True, exist_ok=True)
             (watched / name).touch()
-        before = Seen(checkpoint / FILES)
-        before.take([WatchedFile(name, 0, 0) for name in names])
-        before.begin_removing(1)
-        before.end_removing()
+        before = FileLog(checkpoint / FILES)
+        before.append([WatchedFile(name, 0, 0) for name in names])
+        before.begin_cleanup(1)
+        before.end_cleanup()
         listed = (checkpoint / FILES / "seen.json").stat().st_size
         del before, names
 
         tracemalloc.start()
-        seen = Seen(checkpoint / FILES)
+        seen = FileLog(checkpoint / FILES)
         taken, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         del seen
-        options = {"path": watched, "checkpoint": checkpoint, "settle": 10, "slots": 1}
+        options = {"path": watched, "checkpoint": checkpoint, "stableAfter": 10, "parallelism": 1}
         options |= {"maxFilesPerTrigger": 1024, "maxBytes": 1 << 20}
-        reader = DirectorySource({name: str(value) for name, value in options.items()}).streamReader(ENCODED)
+        reader = DirectoryDataSource({name: str(value) for name, value in options.items()}).streamReader(INPUT_RECORD)
         limit = reader.getDefaultReadLimit()
         reader.latestOffset({"logs": 1}, limit)
         triggers, looks = list[float](), list[float]()

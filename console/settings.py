@@ -28,16 +28,16 @@ def print_taken(settings: StreamSettings) -> None:
 def _consequences(settings: StreamSettings) -> Iterator[str]:
     from streaming.kafka.address import is_kafka
     from streaming.monitoring.server import is_loopback, parse_http
-    from streaming.settings import AfterRead
+    from streaming.sources.base import AfterRead
 
     taken = settings.from_file.keys()
     if settings.after_read is AfterRead.DELETE and taken & {"after_read", "source"}:
         yield f"files below {settings.source} are deleted once they are read (after_read)"
     if settings.after_read is AfterRead.ARCHIVE and taken & {"after_read", "source", "archive_dir"}:
         yield f"files below {settings.source} are moved to {settings.archive_dir} once they are read (after_read)"
-    if "source" in taken and is_kafka(settings.source):
+    if "source" in taken and is_kafka(str(settings.source)):
         yield f"images are read over the network from {settings.source} (source)"
-    if "sink" in taken and is_kafka(settings.sink):
+    if "sink" in taken and is_kafka(str(settings.sink)):
         yield f"predictions and unreadable images are sent over the network to {settings.sink} (sink)"
     if "kafka_config" in taken:
         yield f"Kafka's clients log in as {settings.kafka_config} says (kafka_config)"

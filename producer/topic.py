@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 from producer.replay import paced
 from sparkdl.errors import SparkdlError
 from streaming.kafka.address import KafkaAddress
-from streaming.kafka.admin import BROKERS_TIME, admin, largest_message, make_topic
+from streaming.kafka.admin import BROKER_TIME, AdminSession
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.messages import image_headers
 from training.data.loading import LabelledImage
@@ -78,9 +78,9 @@ def replay_to_topic(
     """
     topic = address.single_topic
     images = paced(images, rate, is_over)
-    with admin(address, config) as client:
-        make_topic(client, topic, BROKERS_TIME)
-        limit = largest_message(client, topic)
+    with AdminSession(address, config) as session:
+        session.ensure_topic(topic, BROKER_TIME)
+        limit = session.max_message_bytes(topic)
     defaults = {"linger_ms": 5, "batch_size": min(_BATCH, limit)}
     producer = KafkaProducer(
         bootstrap_servers=address.servers.split(","),

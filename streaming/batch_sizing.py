@@ -1,42 +1,47 @@
-"""How many images a micro-batch may have, from what an image was seen to cost."""
+"""Micro-batch size controller: how many images a micro-batch may have, from the measured time per image."""
 
 from __future__ import annotations
 
-FIRST = 256
-"""Images a micro-batch, until more is known: they may all be slow, or crash their decoder."""
-_SECONDS = 8.0  # that a full micro-batch is to take: long against its fixed costs, short for who waits for its end
-_LEAST, _MOST = 32, 16384
-_CHANGE = 1.5  # a factor that is worth a new query, which costs as much as some hundred images
-_FULL = 0.9  # of the size: a smaller micro-batch tells nothing, and is none that more room would have made larger
+INITIAL = 256
+"""Images per micro-batch until a full one was measured: they may all be slow, or crash their decoder."""
+_TARGET_SECONDS = 8.0  # of a full micro-batch: long against its fixed costs, short for whoever waits for its end
+_MIN, _MAX = 32, 16384
+_RESIZE_FACTOR = 1.5  # a change that is worth a new query, which costs as much as some hundred images
+_FULL = 0.9  # share of the size from which a micro-batch counts as full; a smaller one tells nothing
 
 
-class Pace:
-    """Keeps the size of micro-batches where a full one takes about 8 seconds.
+class BatchSizer:
+    """Keeps micro-batches at the size where a full one takes about 8 seconds.
 
     Parameters
     ----------
     fixed
-        The size, if it is not to be changed.
+        The size in images, if it is not to be changed.
+
+    Attributes
+    ----------
+    size
+        Images per micro-batch, at most.
     """
 
     def __init__(self, fixed: int | None = None) -> None:
-        self.size = fixed or FIRST
+        self.size = fixed or INITIAL
         self._fixed = fixed is not None
-        self._wanted = self.size
+        self._target = self.size
         self._warm = False
 
-    def note(self, images: int, seconds: float) -> None:
-        """A micro-batch of so many images took so long, from its first to its last."""
-        # In the first one workers start and load the network.
+    def record(self, images: int, seconds: float) -> None:
+        """Record how long a micro-batch of so many images took."""
+        # During the first one, workers start and load the network.
         if self._warm and not self._fixed and images >= _FULL * self.size:
-            self._wanted = min(max(round(images / seconds * _SECONDS), _LEAST), _MOST)
+            self._target = min(max(round(images / seconds * _TARGET_SECONDS), _MIN), _MAX)
         self._warm = True
 
     @property
-    def is_off(self) -> bool:
-        """Whether another size would be much better."""
-        return max(self._wanted / self.size, self.size / self._wanted) > _CHANGE
+    def should_resize(self) -> bool:
+        """Whether another size is worth a new query."""
+        return max(self._target / self.size, self.size / self._target) > _RESIZE_FACTOR
 
-    def adjust(self) -> None:
-        """Takes the better size."""
-        self.size = self._wanted
+    def apply(self) -> None:
+        """Take the new size."""
+        self.size = self._target

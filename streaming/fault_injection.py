@@ -1,4 +1,4 @@
-"""Points at which a stream can be made to die, to test that nothing is lost there; for tests of faults only.
+"""Fault points: where a stream can be killed, to test that nothing is lost there; for tests of faults only.
 
 The environment variable SPARKDL_FAULT_POINT names one, as `NAME` or as `NAME:N` for the N-th time that it is reached.
 The driver's process then kills itself by SIGKILL, as an operator or a lack of memory would. Without the variable
@@ -22,13 +22,13 @@ class FaultPoint(StrEnum):
     """The worst moments of a sink that stages its micro-batches, in the order in which a batch passes them."""
 
     STAGED = "staged"
-    """All of the batch is staged; the rename that decides it has not been done."""
-    DECIDED = "decided"
-    """The batch is decided; nothing of it is in its place."""
+    """All of the batch is staged; the rename that commits it has not been done."""
+    COMMITTED = "committed"
+    """The batch is committed; nothing of it is published."""
     HALF_PUBLISHED = "half-published"
-    """Its dead letters are in their place, its predictions are not."""
+    """Its dead letters are published, its predictions are not."""
     PUBLISHED = "published"
-    """Both are in their places; what was staged has not been cleared away."""
+    """Both are published; what was staged has not been removed."""
     CLEARED = "cleared"
     """The sink is done with the batch; Spark has not noted it."""
 

@@ -15,9 +15,8 @@ from xml.sax.saxutils import quoteattr
 from sparkdl.spark.jars import Jar, ivy_jar
 from sparkdl.spark.java import ensure_java
 from sparkdl.system.hashing import sha256
-from streaming.kafka import admin as kafka
+from streaming import spark_conf
 from streaming.kafka.local.jars import KAFKA
-from streaming.sinks import delta_session as delta
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,17 @@ _LISTS = {
         ),
     ),
     "kafka": _List(
-        f"What {kafka.CONNECTOR} needs besides Spark's own jars", (_Package(kafka.CONNECTOR),), _OF_SPARK, True
+        f"What {spark_conf.KAFKA.package} needs besides Spark's own jars",
+        (_Package(spark_conf.KAFKA.package),),
+        _OF_SPARK,
+        True,
     ),
-    "delta": _List(f"What {delta.PACKAGE} needs besides Spark's own jars", (_Package(delta.PACKAGE),), _OF_SPARK, True),
+    "delta": _List(
+        f"What {spark_conf.DELTA.package} needs besides Spark's own jars",
+        (_Package(spark_conf.DELTA.package),),
+        _OF_SPARK,
+        True,
+    ),
 }
 
 

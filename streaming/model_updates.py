@@ -1,8 +1,9 @@
-"""Follows a registry while a stream runs: another version that is promoted is tried, then taken or refused."""
+"""Model updates while a stream runs: a version that is promoted is tried, then taken or refused."""
 
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,17 +16,19 @@ from sparkdl.images.rejection import DEFAULT_LIMITS
 from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import CURRENT, ModelVersion, Registry
 from streaming.failures import root_cause
-from streaming.results import outcomes
-from streaming.schemas import ENCODED
+from streaming.results import results
+from streaming.schemas import INPUT_RECORD
+
+_POLL = 1.0  # seconds between two looks at the registry
 
 
 class RefusedModelError(SparkdlError):
-    """A promoted version cannot be taken.
+    """A promoted version cannot be used.
 
     Attributes
     ----------
     name
-        Of the version, or what stands in its place.
+        Of the version, or of what is in its place.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -33,22 +36,56 @@ class RefusedModelError(SparkdlError):
         self.name = name
 
 
-class Promotions:
-    """The promoted versions of the registry at `address`; of any other address there are none.
+class ModelWatcher:
+    """Watches the registry at `address` for promoted versions; at any other address there are none.
 
     Parameters
     ----------
     address
-        What `--model` says.
+        Of a model, as `--model` gives it.
     running
-        The version that the stream runs with.
+        The version that the stream runs with; to be set when it takes another.
     """
 
     def __init__(self, address: str, running: ModelVersion) -> None:
         path = Path(address).resolve()
         self._registry = Registry(path) if running.path.parent == path else None
         self.running = running
-        self._looked_at = self._signature()
+        self._known = self._signature()
+        self._polled_at = time.monotonic()
+
+    def next_model(self, spark: SparkSession, running: Classifier) -> tuple[ModelVersion, Classifier] | None:
+        """Return another version that was promoted and works, loaded; asks the registry once a second at most.
+
+        Raises
+        ------
+        RefusedModelError
+            If what was promoted is not a version, differs from what was saved, cannot be loaded, has other classes
+            than `running`, or does not classify.
+        """
+        if time.monotonic() - self._polled_at < _POLL:
+            return None
+        self._polled_at = time.monotonic()
+        version = self.promoted()
+        return None if version is None else (version, load_next(spark, version, running))
+
+    def promoted(self) -> ModelVersion | None:
+        """Return the version that was promoted since the last call, if it is another than the running one.
+
+        Raises
+        ------
+        RefusedModelError
+            If what was promoted is not a version.
+        """
+        signature = self._signature()
+        if self._registry is None or signature in (None, self._known):
+            return None
+        self._known = signature
+        try:
+            promoted = self._registry.current()
+        except SparkdlError as error:
+            raise RefusedModelError(CURRENT, str(error)) from error
+        return promoted if promoted is not None and promoted.name != self.running.name else None
 
     def _signature(self) -> tuple[int, int] | None:
         """What changes whenever a version is promoted, also the same one again."""
@@ -60,27 +97,9 @@ class Promotions:
             return None
         return status.st_mtime_ns, status.st_ino
 
-    def next(self) -> ModelVersion | None:
-        """The version that was promoted since the last call, if it is not the one that runs.
 
-        Raises
-        ------
-        RefusedModelError
-            If what was promoted is no version.
-        """
-        signature = self._signature()
-        if self._registry is None or signature in (None, self._looked_at):
-            return None
-        self._looked_at = signature
-        try:
-            promoted = self._registry.current()
-        except SparkdlError as error:
-            raise RefusedModelError(CURRENT, str(error)) from error
-        return promoted if promoted is not None and promoted.name != self.running.name else None
-
-
-def load_successor(spark: SparkSession, version: ModelVersion, running: Classifier) -> Classifier:
-    """Loads `version` and has it classify an image, as a worker would.
+def load_next(spark: SparkSession, version: ModelVersion, running: Classifier) -> Classifier:
+    """Load `version`, and have it classify an image as a worker would.
 
     Raises
     ------
@@ -103,7 +122,7 @@ def load_successor(spark: SparkSession, version: ModelVersion, running: Classifi
 def try_classifier(spark: SparkSession, classifier: Classifier) -> None:
     """Raises a SparkdlError unless `classifier` names a class for a gray image and gives each class a probability."""
     try:
-        row = outcomes(_gray_image(spark), classifier, "", 0, DEFAULT_LIMITS).collect()[0]
+        row = results(_gray_image(spark), classifier, "", 0, DEFAULT_LIMITS).collect()[0]
     except Exception as error:
         raise SparkdlError(f"it fails on an image: {root_cause(str(error))}") from error
     if row["reason"] is not None:
@@ -119,7 +138,7 @@ def _gray_image(spark: SparkSession) -> DataFrame:
     file = io.BytesIO()
     Image.new("L", (32, 32), 127).save(file, "PNG")
     payload = file.getvalue()
-    return spark.createDataFrame([("", "", bytearray(payload), len(payload), None, datetime.now(UTC))], ENCODED)
+    return spark.createDataFrame([("", "", bytearray(payload), len(payload), None, datetime.now(UTC))], INPUT_RECORD)
 
 
 def _list(names: Iterable[str] | None) -> str:

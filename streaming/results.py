@@ -1,4 +1,4 @@
-"""Shapes what the classifier says of encoded images into outcomes: prediction rows and dead-letter rows."""
+"""Results: what a classifier returns for input records, as prediction rows and dead-letter rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sparkdl.inference.classifier import Classifier, classify
 from streaming.schemas import DEAD_LETTER, PREDICTION
 
 UNREADABLE = "it was gone or could not be read when its turn came"
-"""The detail of a dead letter whose bytes, and their number, are not known."""
+"""The detail of a dead letter whose bytes and size are not known."""
 
 
-def outcomes(
-    encoded: DataFrame,
+def results(
+    records: DataFrame,
     classifier: Classifier,
     model: str,
     review_below: float,
@@ -23,14 +23,14 @@ def outcomes(
     *,
     by_origin: bool = False,
 ) -> DataFrame:
-    """One row for each encoded image, with the columns of both contracts; `reason` tells which of them it is.
+    """Return one row per input record, with the columns of both contracts; `reason` is null for predictions.
 
     Parameters
     ----------
-    encoded
-        Rows of `streaming.schemas.ENCODED`, batch or streaming.
+    records
+        Rows of `streaming.schemas.INPUT_RECORD`, batch or streaming.
     model
-        What the predictions call the model.
+        The name of the model in predictions.
     review_below
         The confidence below which a prediction needs review, 0..1.
     by_origin
@@ -38,7 +38,7 @@ def outcomes(
     """
     failed = F.col("reason").isNotNull()
     payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # of a longer one, its beginning was read
-    return classify(encoded, classifier, limits, by_origin=by_origin).select(
+    return classify(records, classifier, limits, by_origin=by_origin).select(
         "id",
         "origin",
         "prediction",
@@ -59,12 +59,12 @@ def outcomes(
 
 
 def predictions(rows: DataFrame, batch_id: int) -> DataFrame:
-    """The outcomes that are predictions, as `streaming.schemas.PREDICTION`."""
+    """Return the results that are predictions, as `streaming.schemas.PREDICTION`."""
     return _part(rows, "reason is null", PREDICTION, batch_id)
 
 
 def dead_letters(rows: DataFrame, batch_id: int) -> DataFrame:
-    """The outcomes that are dead letters, as `streaming.schemas.DEAD_LETTER`."""
+    """Return the results that are dead letters, as `streaming.schemas.DEAD_LETTER`."""
     return _part(rows, "reason is not null", DEAD_LETTER, batch_id)
 
 

@@ -1,4 +1,4 @@
-"""The row contracts: what a source gives, and the two kinds of rows that every encoded image ends as one of."""
+"""The row contracts: the input record that a source gives, and the two kinds of results, of which it becomes one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-ENCODED = StructType(
+INPUT_RECORD = StructType(
     [
         StructField("id", StringType()),
         StructField("origin", StringType()),
@@ -24,9 +24,9 @@ ENCODED = StructType(
         StructField("produced_at", TimestampType()),
     ]
 )
-"""`id` is stable across replays: the path relative to the watched directory. `origin` is a URI. `size` counts the
-bytes of the encoded image, also where it is too long and `payload` holds its beginning only; it is null where the image
-could not be read."""
+"""An encoded image. `id` is stable across replays, such as a path relative to the watched directory. `origin` is a URI.
+`size` is the length of the encoded image in bytes, also where the image is too long and `payload` holds only its first
+bytes; it is null where the image could not be read."""
 
 PREDICTION = StructType(
     [
@@ -43,6 +43,7 @@ PREDICTION = StructType(
         StructField("batch_id", LongType()),
     ]
 )
+"""A classified image. `confidence` and the values of `probabilities` are in 0..1."""
 
 DEAD_LETTER = StructType(
     [
@@ -59,6 +60,5 @@ DEAD_LETTER = StructType(
         StructField("batch_id", LongType()),
     ]
 )
-"""`reason` is one of `sparkdl.images.rejection.Reason`; `size` counts bytes; `sha256` is hexadecimal, of the
-payload.
-"""
+"""An image without a prediction. `reason` is one of `sparkdl.images.rejection.Reason`; `size` is in bytes; `sha256` is
+hexadecimal, of the payload."""

@@ -1,111 +1,142 @@
-"""Everything a stream can be told, with every default, in one frozen object."""
+"""All settings of a stream, with their defaults, in one frozen object."""
 
 from __future__ import annotations
 
+import os
 import re
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
 )
 
 from sparkdl.errors import RequestError
-from sparkdl.images.rejection import DEFAULT_LIMITS
+from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
 from streaming.settings_file import TOML, check_place, read_settings_file
+from streaming.sinks.base import Sink
+from streaming.sinks.factory import FORMS as SINK_FORMS
+from streaming.sinks.factory import parse_sink
+from streaming.sources.base import AfterRead, LabelFrom, Source
+from streaming.sources.directory.source import STABLE_AFTER
+from streaming.sources.factory import FORMS as SOURCE_FORMS
+from streaming.sources.factory import parse_source
 
+ENV_PREFIX = "SPARKDL_"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class LabelFrom(StrEnum):
-    """Where an image's true class is read from, if it is known at all."""
-
-    NONE = "none"
-    PARENT = "parent"
-
-
-class AfterRead(StrEnum):
-    """What is done with a file once its micro-batch is complete."""
-
-    KEEP = "keep"
-    ARCHIVE = "archive"
-    DELETE = "delete"
-
-
 def _to_seconds(value: object) -> object:
-    """Seconds of "1s", "500ms", "2m", "1h" or a number."""
+    """Return the seconds of "1s", "500ms", "2m", "1h" or a number."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip())
     if not match or (match[2] or "s") not in _UNITS:
         raise ValueError("expected a duration such as 500ms, 1s or 2m")
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-class StreamSettings(BaseSettings):
-    """One stream: from where, by which model, to where.
+Duration = Annotated[float, BeforeValidator(_to_seconds)]
+"""Seconds, also given as text with a unit."""
+
+
+class StreamSettings(BaseModel):
+    """One stream: its source, model, sink and checkpoint, and how it runs.
 
     `read` takes each field from the keyword argument, else from the environment (`SPARKDL_` and its name), else from
-    `sparkdl.toml` in the working directory, else it has its default.
+    `sparkdl.toml` in the working directory, else its default. `sparkdl stream` has an option for each field.
+
+    `source` and `sink` are addresses, or objects of your own (`streaming.sources.base.Source`,
+    `streaming.sinks.base.Sink`).
     """
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="SPARKDL_", extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    source: str = Field(description="a directory to watch, or kafka://HOST:PORT/TOPIC")
-    model: str = Field("models", description="a registry, a version, or a saved PipelineModel")
-    sink: str = Field(description="parquet:DIR, delta:DIR, a directory, kafka://HOST:PORT/TOPIC or console")
-    checkpoint: Path = Field(description="the directory of the stream's progress")
-    available_now: bool = Field(False, description="process what is there, then end")
-    trigger: Annotated[float, BeforeValidator(_to_seconds)] = Field(1.0, description="seconds between micro-batches")
-    label_from: LabelFrom = Field(LabelFrom.NONE, description="where the true class is read from")
+    source: Annotated[str | InstanceOf[Source], PlainSerializer(str)] = Field(
+        description=f"Where images come from: {SOURCE_FORMS}."
+    )
+    model: str = Field("models", description="A registry, a version, or a saved PipelineModel.")
+    sink: Annotated[str | InstanceOf[Sink], PlainSerializer(str)] = Field(
+        description=f"Where results go: {SINK_FORMS}."
+    )
+    checkpoint: Path = Field(description="The directory of the stream's progress.")
+    available_now: bool = Field(False, description="Classify what is there, then end.")
+    trigger: Duration = Field(1.0, description="Time between micro-batches, such as 500ms.")
+    label_from: LabelFrom = Field(
+        LabelFrom.NONE, description="none, or parent: the name of a file's folder is its true class."
+    )
     max_images_per_trigger: int | None = Field(
-        None, ge=1, description="images a micro-batch at the most; default: as many as take about 8 seconds"
+        None, ge=1, description="Images per micro-batch, at most; by default as many as take about 8 s."
     )
-    settle: Annotated[float, BeforeValidator(_to_seconds)] = Field(
-        10.0, description="seconds without change after which a file that does not end as its format ends is read"
+    stable_after: Duration = Field(
+        STABLE_AFTER, description="Time without a change after which a file is read that has no end of its own."
     )
-    after_read: AfterRead = Field(AfterRead.KEEP, description="what is done with files that were read")
-    archive_dir: Path | None = Field(None, description="where files that were read are moved to")
+    after_read: AfterRead = Field(AfterRead.KEEP, description="What happens to files: keep, archive or delete.")
+    archive_dir: Path | None = Field(None, description="Where --after-read archive moves files.")
     review_below: float | None = Field(
-        None, ge=0, le=1, description="confidence below which a prediction needs review; default: the model's own"
+        None, ge=0, le=1, description="Confidence below which a prediction needs review; by default the model's own."
     )
-    max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="encoded bytes an image at the most")
-    max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="pixels an image at the most")
-    decode_timeout: Annotated[float, BeforeValidator(_to_seconds)] = Field(
-        DEFAULT_LIMITS.timeout, gt=0, description="seconds that decoding one image may take"
+    max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="Largest encoded image, in bytes.")
+    max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="Largest image, in pixels.")
+    decode_timeout: Duration = Field(DEFAULT_LIMITS.timeout, gt=0, description="Longest time to decode one image.")
+    kafka_config: Path | None = Field(
+        None, description="A properties file of Kafka clients, for TLS and logins; Kafka's own tools read the same."
     )
-    kafka_config: Path | None = Field(None, description="a properties file of Kafka's clients, for TLS and logins")
-    starting_offsets: str = Field("earliest", description="where a new stream begins: earliest, latest or JSON")
-    min_partitions: int | None = Field(None, ge=1, description="tasks that read a micro-batch; default: one a core")
-    fail_on_data_loss: bool = Field(True, description="stop if messages are gone that were not read yet")
-
-    retries: int = Field(5, ge=0, description="times in a row that a stream that failed is started again")
-    http: str | None = Field(None, description="[HOST:]PORT of /livez, /readyz and /metrics")
+    starting_offsets: str = Field(
+        "earliest", description="Where a new stream of messages begins: earliest, latest or JSON."
+    )
+    min_partitions: int | None = Field(
+        None, ge=1, description="Tasks that read a micro-batch of messages; by default one per core."
+    )
+    fail_on_data_loss: bool = Field(True, description="Fail if messages are gone that were not read yet.")
+    retries: int = Field(5, ge=0, description="Restarts in a row after a failure.")
+    http: str | None = Field(
+        None, description="[HOST:]PORT that answers /livez, /readyz and /metrics; by default none."
+    )
 
     _from_file: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def from_file(self) -> dict[str, Any]:
-        """The settings that were taken from `sparkdl.toml`, as they stand there."""
+        """The settings that were taken from `sparkdl.toml`, as they are written there."""
         return self._from_file
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings
+    @property
+    def limits(self) -> Limits:
+        """Of an image; slow images shorten the time of those that follow."""
+        return Limits(self.max_bytes, self.max_pixels, self.decode_timeout, shrinks=True)
+
+    def make_source(self) -> Source:
+        """Return the source: the object, or what its address names.
+
+        Raises
+        ------
+        RequestError
+            If the address has no known form, or other settings are not for this kind of source.
+        """
+        return self.source if isinstance(self.source, Source) else parse_source(self.source, **self._options())
+
+    def make_sink(self) -> Sink:
+        """Return the sink: the object, or what its address names.
+
+        Raises
+        ------
+        RequestError
+            If the address has no known form, or other settings are not for this kind of sink.
+        """
+        return self.sink if isinstance(self.sink, Sink) else parse_sink(self.sink, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in ("source", "sink")}
 
     @classmethod
     def read(cls, **given: Any) -> StreamSettings:
-        """The settings, with arguments that are None taken as not given.
+        """Return the settings; arguments that are None count as not given.
 
         Raises
         ------
@@ -113,11 +144,12 @@ class StreamSettings(BaseSettings):
             In one line: which setting is missing or out of range, or why `sparkdl.toml` is not read.
         """
         given = {name: value for name, value in given.items() if value is not None}
-        set_already = given.keys() | EnvSettingsSource(cls)().keys()
+        variables = {name: os.environ.get(ENV_PREFIX + name.upper()) for name in cls.model_fields}
+        set_already = {name: value for name, value in variables.items() if value is not None} | given
         file = read_settings_file()
         taken = {name: file[name] for name in cls.model_fields if name in file and name not in set_already}
         try:
-            settings = cls(**given, **taken)
+            settings = cls(**set_already, **taken)
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
@@ -128,5 +160,6 @@ class StreamSettings(BaseSettings):
             raise RequestError(f"{flag}: {message}, received {first['input']!r}") from error
         if taken:
             settings._from_file.update(taken)
-            check_place(None if "://" in settings.source else Path(settings.source), Path(settings.model))
+            source = str(settings.source)
+            check_place(None if "://" in source else Path(source), Path(settings.model))
         return settings

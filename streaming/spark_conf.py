@@ -1,74 +1,77 @@
-"""What a Spark session has to be started with for a stream: jars and settings.
+"""What the Spark session of a stream is started with: settings, and the jars of connectors.
 
 `kafka.lock` and `delta.lock` beside this module list the jars that a connector needs besides Spark's own, with their
-digests; `make lock-jars` makes them.
+digests; `make lock-jars` writes them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sparkdl.spark.session import JAVA_OPTIONS
-from streaming.kafka.address import is_kafka
-from streaming.kafka.admin import CONNECTOR
-from streaming.sinks import delta_session
 
 
 @dataclass(frozen=True)
 class Connector:
-    """A Maven package, the list of its jars, the Spark settings that it needs, and the addresses that need it."""
+    """A Maven package that Spark needs for a source or a sink.
 
-    serves: Callable[[str], bool]
+    Attributes
+    ----------
+    package
+        `GROUP:ARTIFACT:VERSION`.
+    lock
+        The list of its jars (`sparkdl.spark.jars`).
+    conf
+        Spark settings that it needs.
+    """
+
     package: str
     lock: Path
     conf: dict[str, str] = field(default_factory=dict)
 
 
-# Hadoop starts `chmod` for each file and directory that it makes on a local disk, many in each micro-batch. This is the
-# fastest way to start a process, and there on Linux only: elsewhere Java could start none any more.
+# Hadoop starts `chmod` for each file and directory that it creates on a local disk, many in each micro-batch. VFORK is
+# the fastest way to start a process, and exists on Linux only: elsewhere Java could not start any.
 _LAUNCH = " -Djdk.lang.Process.launchMechanism=VFORK" if sys.platform == "linux" else ""
 
 CONF = {
-    # A micro-batch's plan is new each time, and what is computed is computed in Python: the compiler that takes long to
-    # make fast code does not earn its time. What a micro-batch leaves behind is little.
+    # Each micro-batch has a new plan, and its work is done in Python: optimized code never pays for its compilation.
+    # A micro-batch leaves little garbage.
     "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
     f"-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30{_LAUNCH}",
-    # Spark's choice for a local checkpoint starts `readlink` again and again for each file that it renames. With this
-    # one two drivers that race for a file can both believe to have made it: that there is one driver only is for the
-    # checkpoint's lock to see to (`streaming.checkpoint.lock`).
+    # Spark's default for a local checkpoint starts `readlink` several times for each file that it renames. With this
+    # manager two drivers that race for a file can both believe that they created it: the checkpoint's lock makes sure
+    # that there is only one driver (`streaming.checkpoint.lock`).
     "spark.sql.streaming.checkpointFileManagerClass": (
         "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
     ),
-    # A micro-batch's outcomes are kept for the moment between its two writes.
+    # The results of a micro-batch are cached between its two writes only.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
-    # What Spark remembers of the past for its UI, each micro-batch again: by default the plans of 1,000 of them.
+    # What Spark keeps of past micro-batches for its UI: by default the plans of 1,000 of them.
     "spark.sql.ui.retainedExecutions": "50",
     "spark.ui.retainedJobs": "50",
     "spark.ui.retainedStages": "50",
     "spark.ui.retainedTasks": "1000",
 }
-"""Of every stream."""
+"""Settings of every stream."""
 
 _HERE = Path(__file__).parent
-CONNECTORS = (
-    Connector(is_kafka, CONNECTOR, _HERE / "kafka.lock"),
-    Connector(delta_session.is_delta, delta_session.PACKAGE, _HERE / "delta.lock", delta_session.CONF),
+KAFKA = Connector("org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0", _HERE / "kafka.lock")
+DELTA = Connector(
+    "io.delta:delta-spark_4.2_2.13:4.4.0",
+    _HERE / "delta.lock",
+    {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # The state of a table is computed in so many partitions; the default, 50, suits tables of millions of files.
+        "spark.databricks.delta.snapshotPartitions": "2",
+    },
 )
 
 
-def connectors_for(*addresses: str) -> list[Connector]:
-    """The connectors that `addresses` need; none for directories of files."""
-    return [connector for connector in CONNECTORS if any(map(connector.serves, addresses))]
-
-
-def locks_for(*addresses: str) -> list[Path]:
-    """The lists of the jars that `addresses` need, for `spark_session`."""
-    return [connector.lock for connector in connectors_for(*addresses)]
-
-
-def stream_conf(*addresses: str) -> dict[str, str]:
-    """The Spark settings of a stream between `addresses`, static ones among them."""
-    return CONF | {key: value for connector in connectors_for(*addresses) for key, value in connector.conf.items()}
+def stream_conf(connectors: Iterable[Connector] = ()) -> dict[str, str]:
+    """Return the Spark settings of a stream that uses `connectors`, static ones among them."""
+    return CONF | {key: value for connector in connectors for key, value in connector.conf.items()}

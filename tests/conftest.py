@@ -18,27 +18,24 @@ from secured import Keys, a_secured_broker
 from sparkdl.errors import SparkdlError
 from sparkdl.models.registry import ModelVersion, Registry
 from sparkdl.spark.session import LOCAL_DEFAULTS, spark_session
-from streaming.kafka import admin as kafka_connector
 from streaming.kafka.local.broker import Broker
-from streaming.sinks import delta_session as delta
-from streaming.spark_conf import CONF, CONNECTORS
+from streaming.spark_conf import DELTA, KAFKA, stream_conf
 from training.data.loading import Dataset, open_dataset
 from training.fitting.recipes import recipe
 from training.train import train
 
-KAFKA = pytest.StashKey[str]()
+BROKER = pytest.StashKey[str]()
 
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """The session that all tests share: two slots, two shuffle partitions, and the connectors if they can be had."""
-    settings = CONF | {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
+    settings = stream_conf() | {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
     settings["spark.driver.extraJavaOptions"] = LOCAL_DEFAULTS[
         "spark.driver.extraJavaOptions"
     ]  # classifiers are fitted
-    needed = {key: value for connector in CONNECTORS for key, value in connector.conf.items()}
     try:
-        session = spark_session("tests", needed | settings, [connector.lock for connector in CONNECTORS])
+        session = spark_session("tests", stream_conf((KAFKA, DELTA)) | settings, [KAFKA.lock, DELTA.lock])
     except SparkdlError as error:
         if os.environ.get("CI") == "true":
             raise  # nothing that can run there is skipped
@@ -51,13 +48,13 @@ def spark() -> Iterator[SparkSession]:
 @pytest.fixture(scope="session")
 def kafka_spark(spark: SparkSession) -> SparkSession:
     """The shared session, which has the Kafka connector."""
-    return _with(spark, kafka_connector.CONNECTOR)
+    return _with(spark, KAFKA.package)
 
 
 @pytest.fixture(scope="session")
 def delta_spark(spark: SparkSession) -> SparkSession:
     """The shared session, which has Delta Lake."""
-    return _with(spark, delta.PACKAGE)
+    return _with(spark, DELTA.package)
 
 
 def _with(spark: SparkSession, package: str) -> SparkSession:
@@ -71,7 +68,7 @@ def _with(spark: SparkSession, package: str) -> SparkSession:
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The `HOST:PORT` of a broker; which one it is stands at the end of the report."""
     with a_broker(tmp_path_factory.mktemp("kafka")) as (address, words):
-        request.config.stash[KAFKA] = words
+        request.config.stash[BROKER] = words
         yield address
 
 
@@ -89,18 +86,18 @@ def secured_broker(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     # Where tests run in several processes, the one that has the terminal has no broker.
-    if (words := session.config.stash.get(KAFKA, None)) and hasattr(session.config, "workeroutput"):
+    if (words := session.config.stash.get(BROKER, None)) and hasattr(session.config, "workeroutput"):
         session.config.workeroutput["kafka"] = words
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     if words := getattr(node, "workeroutput", {}).get("kafka"):
-        node.config.stash[KAFKA] = words
+        node.config.stash[BROKER] = words
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if words := terminalreporter.config.stash.get(KAFKA, None):
+    if words := terminalreporter.config.stash.get(BROKER, None):
         terminalreporter.write_line(f"kafka: {words}")
 
 

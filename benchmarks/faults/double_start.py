@@ -40,7 +40,7 @@ from harness import (
 from sparkdl.errors import RequestError
 from streaming.checkpoint.lock import CheckpointLock
 
-_FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "10", "--settle", "0s", "--available-now")
+_FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "10", "--stable-after", "0s", "--available-now")
 _REFUSED = re.compile(
     r"sparkdl: checkpoint \S+ is in use by another stream \(process \d+ on \S+, since \S+\): stop .*\n"
 )

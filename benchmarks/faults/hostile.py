@@ -1,7 +1,7 @@
 """Hostile images through Spark: `python benchmarks/faults/hostile.py [--seed N] [--mutations N]`; takes minutes.
 
 About 250 attacks made by hand (`bombs`) and as many damaged images as asked for (`fuzzing`) go through a DataFrame of
-encoded rows and `streaming.results.outcomes` with a model that is trained on drawn digits. Promised, and checked:
+encoded rows and `streaming.results.results` with a model that is trained on drawn digits. Promised, and checked:
 
 - as many rows come out as went in, each a prediction or a dead letter with one of the reasons that its attack allows;
 - no Python worker died: on `local[N]` Spark gives a task no second try, so that would be an exception;
@@ -37,8 +37,8 @@ from sparkdl.images.pixels import MOST_PIXELS
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion, Registry
 from sparkdl.spark.session import spark_session
-from streaming.results import outcomes
-from streaming.schemas import ENCODED
+from streaming.results import results
+from streaming.schemas import INPUT_RECORD
 from training.data.loading import open_dataset
 from training.fitting.recipes import recipe
 from training.train import train
@@ -93,7 +93,7 @@ class Watch:
 
 
 def encoded(spark: SparkSession, sent: Iterable[Hostile], directory: Path) -> tuple[DataFrame, list[Hostile]]:
-    """The attacks as rows of `ENCODED`, by way of a Parquet file, and without their payloads."""
+    """The attacks as rows of `INPUT_RECORD`, by way of a Parquet file, and without their payloads."""
     at, told, rows, size = datetime(2026, 1, 1, tzinfo=UTC), [], [], 0
     schema = pa.schema(
         [
@@ -105,7 +105,7 @@ def encoded(spark: SparkSession, sent: Iterable[Hostile], directory: Path) -> tu
             ("produced_at", pa.timestamp("us", "UTC")),
         ]
     )
-    assert schema.names == ENCODED.names
+    assert schema.names == INPUT_RECORD.names
     with pq.ParquetWriter(directory / "attacks.parquet", schema, compression="NONE") as writer:
         for attack in sent:
             name = str(len(told))
@@ -136,7 +136,7 @@ def run(
         frame, told = encoded(spark, sent, Path(scratch))
         made = time.monotonic()
         rows = (
-            outcomes(frame, model.load(), model.name, 0.5, limits)
+            results(frame, model.load(), model.name, 0.5, limits)
             .select("id", "prediction", "reason", "detail")
             .collect()
         )

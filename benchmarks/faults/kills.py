@@ -43,7 +43,7 @@ from training.data.loading import LabelledImage
 _AFTER_FIRST_BATCH = 3.0  # seconds
 _STARTING = 0.25  # share of the kills that fall into the start
 _PATIENCE = 60.0  # seconds for a micro-batch after a kill
-_FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "20", "--settle", "0s")
+_FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "20", "--stable-after", "0s")
 
 Feed = Callable[[Sequence[LabelledImage]], Expected]
 
@@ -133,7 +133,7 @@ def _kill_drivers(
         # Killed here, by the end of the block.
         moments["while starting" if trial.batches() == told else "while running"] += 1
         for path in (trial.sink / "_staging").glob("*"):
-            moments[f"left {'decided' if path.name.startswith('ready=') else 'half staged'}"] += 1
+            moments[f"left {'committed' if path.name.startswith('ready=') else 'half staged'}"] += 1
         if faults(trial, _together(fed), complete=False):
             verdict(f"after kill {number + 1}", trial, _together(fed), moments)
             raise SystemExit(1)

@@ -90,7 +90,7 @@ def answered(models: Path, title: str, images: Sequence[LabelledImage], timeout:
     """A stream of these images, once it has ended."""
     trial = Trial(WORK / f"slow-images-{title}", models)
     expected = drop(images, trial.watched)
-    flags = ("--available-now", "--settle", "0s", "--decode-timeout", f"{timeout:g}s")
+    flags = ("--available-now", "--stable-after", "0s", "--decode-timeout", f"{timeout:g}s")
     trial.run(*flags, seconds=3600, PYTHONPATH=PLANTED)
     return trial, expected
 
@@ -99,7 +99,7 @@ def stopped(models: Path, images: Sequence[LabelledImage], timeout: float) -> tu
     """How long a stream of these images takes to end that is told to in its first micro-batch, and its exit code."""
     trial = Trial(WORK / "slow-images-stopped", models)
     drop(images, trial.watched)
-    flags = ("--settle", "0s", "--decode-timeout", f"{timeout:g}s", "--max-images-per-trigger", str(len(images)))
+    flags = ("--stable-after", "0s", "--decode-timeout", f"{timeout:g}s", "--max-images-per-trigger", str(len(images)))
     with trial.stream(*flags, PYTHONPATH=PLANTED) as process:
         wait_until(lambda: _decodes(process.pid) or process.poll() is not None, 120)
         began = time.monotonic()

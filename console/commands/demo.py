@@ -45,9 +45,9 @@ def demo(
     from console.tables import print_figures
     from sparkdl.models.registry import Registry
     from streaming.job import StreamJob
-    from streaming.kafka.address import SCHEME
+    from streaming.plan import prepare
     from streaming.settings import StreamSettings
-    from streaming.spark_conf import connectors_for
+    from streaming.spark_conf import KAFKA
     from training.data.loading import open_dataset
     from training.fitting.recipes import recipe
     from training.train import train
@@ -59,7 +59,7 @@ def demo(
     _make_empty(directory)
 
     _step(f"1. Training on {len(known)} of {len(dataset)} images of {len(dataset.classes)} classes from {address}")
-    spark = start_spark(conf or (), connectors_for(SCHEME) if kafka else ())
+    spark = start_spark(conf or (), [KAFKA] if kafka else ())
     with working("training"):
         trained = train(spark, known, recipe("digits", ["copies=0"]), Registry(directory / "models"), seed=seed)
     print_figures(trained.evaluation)
@@ -73,7 +73,7 @@ def demo(
         print_taken(settings)
         _step(f"2. Streaming from {settings.source} to {settings.sink}")
         seen = _Tally()
-        job = StreamJob(spark, settings, seen)
+        job = StreamJob(spark, prepare(settings), seen)
         job.start()
         try:
             _step(f"3. Producing: {len(unseen)} unseen images and some broken ones, {_RATE:.0f} a second")

@@ -43,7 +43,7 @@ class DirectoryRoute(Route):
         self._watched, self._sink = directory / "watched", directory / "sink"
         self._watched.mkdir()
         self.settings = {"source": str(self._watched), "sink": f"parquet:{self._sink}", "label_from": "parent"}
-        self.settings["settle"] = "0s"  # every file is renamed to its name when it is complete, a broken one too
+        self.settings["stable_after"] = "0s"  # every file is renamed to its name when it is complete, a broken one too
 
     def produce(self, images: Dataset, rate: float, seed: int) -> int:
         from producer.replay import replay_to_directory, sequence
@@ -59,7 +59,7 @@ class DirectoryRoute(Route):
         return len(bad) + replay_to_directory(mixed, self._watched, rate=rate, label_folders=True)
 
     def reader(self) -> Reader:
-        from streaming.readers.base import ParquetReader
+        from streaming.readers.parquet import ParquetReader
 
         return ParquetReader(str(self._sink))
 
@@ -72,14 +72,14 @@ class KafkaRoute(Route):
 
     def __init__(self, servers: str) -> None:
         from streaming.kafka.address import KafkaAddress
-        from streaming.kafka.admin import BROKERS_TIME, admin, make_topic
+        from streaming.kafka.admin import BROKER_TIME, AdminSession
         from streaming.kafka.client_config import ClientConfig
 
         self._config = ClientConfig()
         self._images = KafkaAddress(servers, _IMAGES)
         self._predictions = KafkaAddress(servers, _PREDICTIONS)
-        with admin(self._images, self._config) as client:
-            make_topic(client, _IMAGES, BROKERS_TIME)
+        with AdminSession(self._images, self._config) as session:
+            session.ensure_topic(_IMAGES, BROKER_TIME)
         self.settings = {"source": str(self._images), "sink": str(self._predictions)}
 
     def produce(self, images: Dataset, rate: float, seed: int) -> int:

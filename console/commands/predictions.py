@@ -27,7 +27,7 @@ def read(
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show what could not be classified.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Show counts, not rows.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Wait for more; end with Ctrl-C.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Rows at the most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows, at most.")] = None,
     export: Annotated[
         Path | None, typer.Option(help="With --dead-letters: give their bytes back as files in this new directory.")
     ] = None,
@@ -37,7 +37,9 @@ def read(
     """Read what a stream has written."""
     if export is not None and (not dead_letters or summary or follow or limit):
         raise RequestError("--export goes with --dead-letters alone")
-    reader = open_reader(sink, kafka_config)
+    from streaming.sinks.factory import parse_sink
+
+    reader = parse_sink(sink, kafka_config=kafka_config).reader()
     if export is not None:
         _export(reader, export)
         return
@@ -70,25 +72,6 @@ def _export(reader: Reader, directory: Path) -> None:
     err.print(
         f"{files} dead letters in {directory}; sparkdl produce --data {directory} sends them again", soft_wrap=True
     )
-
-
-def open_reader(address: str, kafka_config: Path | None) -> Reader:
-    """The reader of the sink at `address`."""
-    from streaming.kafka.address import KafkaAddress, is_kafka
-    from streaming.kafka.client_config import ClientConfig
-    from streaming.sinks.delta_session import is_delta
-
-    if is_kafka(address):
-        from streaming.readers.kafka import KafkaReader
-
-        return KafkaReader(KafkaAddress.parse(address), ClientConfig.read(kafka_config))
-    if is_delta(address):
-        from streaming.readers.delta import DeltaReader
-
-        return DeltaReader(address)
-    from streaming.readers.base import ParquetReader
-
-    return ParquetReader(address)
 
 
 def print_summary(figures: dict[str, Any], *, classes: bool = True) -> None:

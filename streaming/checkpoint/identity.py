@@ -1,4 +1,4 @@
-"""A checkpoint's fingerprint: which stream it belongs to, so that no other is started on it."""
+"""The identity of a checkpoint: which stream it belongs to, so that no other is started on it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,38 @@ from uuid import uuid4
 
 from sparkdl.errors import RequestError
 from streaming.checkpoint_files import FAULTS, parse, read_entry, write_entry
-from streaming.settings import StreamSettings
-from streaming.sinks import sink_identity
-from streaming.sources.factory import source_identity
+from streaming.sinks.base import Sink
+from streaming.sources.base import Source
 
 FORMAT = 1
 _FILE = "sparkdl.json"
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 _PROGRESS = ("files", "offsets")
 
+Fingerprint = dict[str, str | int]
+"""What a checkpoint belongs to: the format, the source and the sink."""
 
-def check_checkpoint(settings: StreamSettings) -> str | None:
-    """The id of the checkpoint directory, None if it is new.
+
+def fingerprint(source: Source, sink: Sink) -> Fingerprint:
+    """Return the fingerprint of a stream. A Kafka source or sink asks its brokers."""
+    return {"format": FORMAT, "source": source.identity(), "sink": sink.identity()}
+
+
+def check_checkpoint(directory: Path, stream: Fingerprint) -> str | None:
+    """Return the id of a checkpoint, None if it is new.
+
+    Parameters
+    ----------
+    directory
+        The checkpoint.
+    stream
+        What it must belong to.
 
     Raises
     ------
     RequestError
         If the checkpoint is another stream's, naming both sides, or is no directory of ours.
     """
-    directory = settings.checkpoint
     mark = directory / _FILE
     if directory.exists() and not directory.is_dir():
         raise RequestError(f"--checkpoint: expected a directory, received the file {directory}")
@@ -45,7 +58,7 @@ def check_checkpoint(settings: StreamSettings) -> str | None:
         raise RequestError(f"--checkpoint: {mark} cannot be read: {error}") from error
     if not any((directory / name).exists() for name in _PROGRESS):
         return identity  # claimed by a stream that never started, so that it may become another's
-    for key, ours in _fingerprint(settings).items():
+    for key, ours in stream.items():
         if theirs.get(key) != ours:
             raise RequestError(
                 f"checkpoint {directory} belongs to another stream: its {key} is {theirs.get(key)}, "
@@ -54,15 +67,21 @@ def check_checkpoint(settings: StreamSettings) -> str | None:
     return identity
 
 
-def claim_checkpoint(settings: StreamSettings) -> str:
-    """The id of the checkpoint directory, which is made if it is new, and marked as this stream's."""
-    identity = check_checkpoint(settings) or uuid4().hex
+def claim_checkpoint(directory: Path, stream: Fingerprint) -> str:
+    """Return the id of a checkpoint, which is created if it is missing, and marked as this stream's.
+
+    Raises
+    ------
+    RequestError
+        As `check_checkpoint` does, or if it cannot be written.
+    """
+    identity = check_checkpoint(directory, stream) or uuid4().hex
     try:
-        settings.checkpoint.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({**_fingerprint(settings), "id": identity}, indent=2) + "\n"
-        write_entry(settings.checkpoint / _FILE, content, partial=f".{_FILE}-{identity}")
+        directory.mkdir(parents=True, exist_ok=True)
+        content = json.dumps({**stream, "id": identity}, indent=2) + "\n"
+        write_entry(directory / _FILE, content, partial=f".{_FILE}-{identity}")
     except OSError as error:
-        raise RequestError(f"--checkpoint: {settings.checkpoint} cannot be written: {error.strerror}") from error
+        raise RequestError(f"--checkpoint: {directory} cannot be written: {error.strerror}") from error
     return identity
 
 
@@ -72,7 +91,3 @@ def is_claimed(directory: Path, identity: str) -> bool:
         return bool(parse(read_entry(directory / _FILE))["id"] == identity)
     except FAULTS:
         return False
-
-
-def _fingerprint(settings: StreamSettings) -> dict[str, str | int]:
-    return {"format": FORMAT, "source": source_identity(settings), "sink": sink_identity(settings)}

@@ -1,4 +1,4 @@
-"""Mends a checkpoint whose last entries were cut in the middle of a write, as a loss of power can leave them.
+"""Repair of a checkpoint whose last entries were cut in the middle of a write, as a loss of power can leave them.
 
 Spark writes each entry under another name and renames it, so a killed process cuts none; but it does not force them to
 the disk. It then refuses to start, although what is cut can be done without.
@@ -17,20 +17,20 @@ from streaming.checkpoint_files import check_tree, parse, read_entry, write_entr
 _OFFSETS, _COMMITS, _METADATA = "offsets", "commits", "metadata"
 
 
-def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, plans_again: bool) -> list[Path]:
-    """Removes the last entries of Spark's logs if they are cut, and names the query again; returns what was cut.
+def repair_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, repeats_batches: bool) -> list[Path]:
+    """Remove the last entries of Spark's logs if they are cut, and give the query a new id; return what was cut.
 
     Without its commit a micro-batch is repeated, which every sink allows for. Without its offsets it is planned again;
-    that is safe where the plan is the same again, or where the sink does not pass over it as complete.
+    that is safe where the plan is the same again, or where the sink does not have it yet.
 
     Parameters
     ----------
     checkpoint
-        Of a stream that does not run.
+        Of a stream that is not running.
     is_complete
-        Whether the sink would pass over a micro-batch of this number.
-    plans_again
-        Whether the source gives a micro-batch of the same number the same images.
+        Whether the sink has a micro-batch already.
+    repeats_batches
+        As of `streaming.sources.base.Source`.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def mend_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, pla
             continue
         path = checkpoint / log / str(last)
         committed = (checkpoint / _COMMITS / str(last)).is_file() and checkpoint / _COMMITS / str(last) not in removed
-        if log == _OFFSETS and (committed or (is_complete(last) and not plans_again)):
+        if log == _OFFSETS and (committed or (is_complete(last) and not repeats_batches)):
             raise RequestError(
                 f"--checkpoint: {path} was cut in the middle of a write, and micro-batch {last} is in the sink: "
                 "bring the file back from a copy, or go on with a new checkpoint and a new sink"

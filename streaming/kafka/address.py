@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sparkdl.errors import RequestError
 
 SCHEME = "kafka://"
-_FORM = f"{SCHEME}HOST:PORT[,HOST:PORT]/TOPIC"
+FORM = f"{SCHEME}HOST:PORT[,HOST:PORT]/TOPIC"
 _SERVERS = re.compile(r"[^\s,/]+:\d{1,5}(,[^\s,/]+:\d{1,5})*")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -31,7 +31,7 @@ class KafkaAddress:
 
     @classmethod
     def parse(cls, address: str) -> KafkaAddress:
-        """The parts of an address.
+        """Return the parts of an address.
 
         Raises
         ------
@@ -40,7 +40,7 @@ class KafkaAddress:
         """
         servers, _, topic = address.removeprefix(SCHEME).partition("/")
         if not address.startswith(SCHEME) or not topic or not _SERVERS.fullmatch(servers):
-            raise RequestError(f"expected a Kafka address as {_FORM}, received {address!r}")
+            raise RequestError(f"expected a Kafka address as {FORM}, received {address!r}")
         return cls(servers, topic)
 
     @property
@@ -67,5 +67,5 @@ class KafkaAddress:
 
 
 def is_kafka(address: str) -> bool:
-    """Whether `address` is meant as one of Kafka."""
+    """Whether `address` is meant as a Kafka address."""
     return address.startswith("kafka:")

@@ -1,106 +1,117 @@
-"""Kafka from the driver's side: addresses, the connector, and a look at the brokers before a stream starts."""
+"""Administration of Kafka from the driver: what the brokers have, and topics that are created."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
-
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from typing import TYPE_CHECKING, Any
 
 from sparkdl.errors import RequestError, SparkdlError
-from streaming.kafka.address import KafkaAddress
-from streaming.kafka.client_config import ClientConfig
-from streaming.kafka.preflight import PATIENCE, greet
+from streaming.kafka.preflight import TIMEOUT, probe
 
-CONNECTOR = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0"
+if TYPE_CHECKING:
+    from streaming.kafka.address import KafkaAddress
+    from streaming.kafka.client_config import ClientConfig
+
+CLIENT_ID = "sparkdl-admin"
+"""How brokers know the sessions of this module, with a number, unless --kafka-config names another `client.id`."""
+_numbers = itertools.count(1)
+
+BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""For a topic of images: a producer may set a record's time to one that Spark cannot hold, which ends every stream."""
 
 
-@contextmanager
-def admin(address: KafkaAddress, config: ClientConfig) -> Iterator[KafkaAdminClient]:
-    """A client that asks the brokers of `address`.
+class AdminSession:
+    """A connection to the administration of the brokers at an address.
+
+    Use it as a context manager, or `close` it.
 
     Raises
     ------
     SparkdlError
-        If none of them answers, or not to these credentials; says which and why.
+        If no broker answers, or not to these credentials; says which and why. Each method raises it too.
     """
-    _knock(address, config)
-    options = {"bootstrap_timeout_ms": PATIENCE * 1000, **config.python_options(KafkaAdminClient.DEFAULT_CONFIG)}
-    try:
-        client = KafkaAdminClient(bootstrap_servers=address.servers.split(","), **options)
-    except KafkaError as error:
-        raise SparkdlError(f"Kafka at {address.servers} was reached but cannot be used: {error}") from error
-    try:
-        yield client
-    except KafkaError as error:
-        raise SparkdlError(f"Kafka at {address.servers} refuses: {error}") from error
-    finally:
-        client.close()
+
+    def __init__(self, address: KafkaAddress, config: ClientConfig) -> None:
+        from kafka import KafkaAdminClient
+        from kafka.errors import KafkaError
+
+        self._address = address
+        _probe_any(address, config)
+        options = {"client_id": f"{CLIENT_ID}-{next(_numbers)}", "bootstrap_timeout_ms": TIMEOUT * 1000}
+        options |= config.python_options(KafkaAdminClient.DEFAULT_CONFIG)
+        try:
+            self.client = KafkaAdminClient(bootstrap_servers=address.servers.split(","), **options)
+        except KafkaError as error:
+            raise SparkdlError(f"Kafka at {address.servers} was reached but cannot be used: {error}") from error
+
+    def close(self) -> None:
+        """End the connection."""
+        self.client.close()
+
+    def __enter__(self) -> AdminSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        from kafka.errors import KafkaError
+
+        try:
+            yield
+        except KafkaError as error:
+            raise SparkdlError(f"Kafka at {self._address.servers} refuses: {error}") from error
+
+    def cluster_id(self) -> str:
+        """Return the id of the cluster, which stays the same when its brokers move."""
+        with self._asking():
+            return str(self.client.describe_cluster()["cluster_id"])
+
+    def partitions(self) -> dict[str, int]:
+        """Return the number of partitions of each topic that the address names and that exists."""
+        topics = self._address.topics
+        with self._asking():
+            found: list[dict[str, Any]] = self.client.describe_topics(list(topics) if topics else None)
+        return {topic["name"]: len(topic["partitions"]) for topic in found if topic["error_code"] == 0}
+
+    def check_topics(self) -> None:
+        """Raise a RequestError if a topic that the address names is missing."""
+        there = self.partitions()
+        missing = [name for name in self._address.topics or () if name not in there]
+        if missing:
+            raise RequestError(f"no topic {' and no topic '.join(missing)} at {self._address.servers}: create it first")
+
+    def ensure_topic(self, name: str, configs: Mapping[str, str]) -> None:
+        """Create a topic if it is missing, with the brokers' default number of partitions and replicas."""
+        from kafka.errors import TopicAlreadyExistsError
+
+        with self._asking():
+            if self.client.describe_topics([name])[0]["error_code"] == 0:
+                return
+            with suppress(TopicAlreadyExistsError):  # created by another client in between
+                self.client.create_topics({name: {"configs": dict(configs)}}, wait_for_metadata=True)
+
+    def max_message_bytes(self, topic: str) -> int:
+        """Return the `max.message.bytes` of a topic."""
+        from kafka.admin import ConfigResource, ConfigResourceType
+
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+        with self._asking():
+            configs = self.client.describe_configs([resource], config_filter="all")["topic"][topic]
+        return int(configs["max.message.bytes"]["value"])
 
 
-def _knock(address: KafkaAddress, config: ClientConfig) -> None:
-    """Greets the first broker that can be reached, for the reason why none can or why this one does not answer."""
+def _probe_any(address: KafkaAddress, config: ClientConfig) -> None:
+    """Probe the brokers up to the first that can be reached, to say why none can or why this one does not answer."""
     reasons = []
     for server in address.servers.split(","):
         try:
-            greet(server, config)
+            probe(server, config)
         except (OSError, OverflowError) as error:
             reasons.append(f"{server}: {getattr(error, 'strerror', None) or error}")
         else:
             return
     raise SparkdlError(f"no Kafka broker can be reached at {'; '.join(reasons)}")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What the brokers say of themselves: the id of the cluster, and partitions by topic."""
-
-    cluster_id: str
-    partitions: Mapping[str, int]
-
-
-def look_at(address: KafkaAddress, config: ClientConfig) -> Cluster:
-    """Asks the brokers for their cluster's id and for the topics that `address` names and that exist.
-
-    Raises
-    ------
-    SparkdlError
-        As `admin` does.
-    """
-    with admin(address, config) as client:
-        found: list[dict[str, Any]] = client.describe_topics(list(address.topics) if address.topics else None)
-        return Cluster(
-            str(client.describe_cluster()["cluster_id"]),
-            {topic["name"]: len(topic["partitions"]) for topic in found if topic["error_code"] == 0},
-        )
-
-
-def check_topics(address: KafkaAddress, config: ClientConfig) -> None:
-    """Raises a RequestError if a topic that `address` names is missing, a SparkdlError if no broker answers."""
-    cluster = look_at(address, config)
-    missing = [name for name in address.topics or () if name not in cluster.partitions]
-    if missing:
-        raise RequestError(f"no topic {' and no topic '.join(missing)} at {address.servers}: make it first")
-
-
-BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
-"""A topic of images: producers may set a record's time to what Spark cannot hold, which ends every stream of it."""
-
-
-def make_topic(client: KafkaAdminClient, name: str, configs: Mapping[str, str]) -> None:
-    """Makes a topic, with the brokers' own number of partitions and replicas, if there is none of that name."""
-    if client.describe_topics([name])[0]["error_code"] == 0:
-        return
-    with suppress(TopicAlreadyExistsError):  # by another, since we looked
-        client.create_topics({name: {"configs": dict(configs)}}, wait_for_metadata=True)
-
-
-def largest_message(client: KafkaAdminClient, topic: str) -> int:
-    """The `max.message.bytes` of a topic."""
-    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
-    configs = client.describe_configs([resource], config_filter="all")["topic"][topic]
-    return int(configs["max.message.bytes"]["value"])

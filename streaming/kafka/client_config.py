@@ -13,8 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import javaproperties
-
 from sparkdl.errors import RequestError
 
 _DECIDED = (
@@ -65,6 +63,8 @@ class ClientConfig:
         """
         if path is None:
             return cls()
+        import javaproperties
+
         try:
             with path.open("rb") as file:
                 found = javaproperties.load(file)

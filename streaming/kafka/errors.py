@@ -1,13 +1,15 @@
-"""What an error of Kafka's means: in one line, and whether to retry."""
+"""Errors of Spark's Kafka connector: what each means in one line, and whether a retry can help."""
 
 from __future__ import annotations
 
-_GONE = "the topic of {place} is gone: make it again and start with a new checkpoint"
+from streaming.failures import KnownError
+
+_GONE = "the topic of {place} is gone: create it again and start with a new checkpoint"
 _EXPIRED = (
-    "messages of {place} are gone that were not read yet: they expired, or the topic was made again; "
+    "messages of {place} are gone that were not read yet: they expired, or the topic was created again; "
     "to go on with those that are left, add --no-fail-on-data-loss"
 )
-_LASTING = {
+_FATAL = {
     "UnknownTopicOrPartitionException": _GONE,
     "UnknownTopicIdException": _GONE,
     "OffsetOutOfRangeException": _EXPIRED,
@@ -22,27 +24,24 @@ _LASTING = {
     "openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES does, or put it into a PKCS12 store",
     "TopicAuthorizationException": "the user of --kafka-config has no right to {place}",
 }
-"""What is the same at the next attempt, and what it means."""
-_PASSING = {
+_TRANSIENT = {
     "kafka.common.errors.TimeoutException": "the brokers of {place} do not answer; the stream goes on where it "
     "stopped when it is started again",
 }
 
 
-def explain(failure: str, place: str) -> str | None:
-    """What a failure of the connector means and what to do, None if it is none that is known.
+def describe_error(message: str, place: str) -> KnownError | None:
+    """Return what a failure of the connector means, None if it is not known.
 
     Parameters
     ----------
-    failure
+    message
         The whole text of the error.
     place
         The address that the stream reads or writes.
     """
-    known = {**_LASTING, **_PASSING}
-    return next((words.format(place=place) for sign, words in known.items() if sign in failure), None)
-
-
-def lasts(failure: str) -> bool:
-    """Whether a failure of the connector, the whole text of the error, would be the same at the next attempt."""
-    return any(sign in failure for sign in _LASTING)
+    for table, fatal in ((_FATAL, True), (_TRANSIENT, False)):
+        for sign, words in table.items():
+            if sign in message:
+                return KnownError(words.format(place=place), fatal)
+    return None

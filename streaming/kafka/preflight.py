@@ -1,6 +1,6 @@
-"""The first connection to a broker, made by hand: where a client would try again in silence, it says what is wrong.
+"""Probe of a broker: a client would retry without a word, this connection says what is wrong.
 
-It takes three requests of Kafka's protocol, each in a version that all brokers have: ApiVersions, SaslHandshake and
+It uses three requests of Kafka's protocol, each in a version that all brokers have: ApiVersions, SaslHandshake and
 SaslAuthenticate (https://kafka.apache.org/protocol).
 """
 
@@ -10,20 +10,19 @@ import socket
 import ssl
 import struct
 
-from kafka.net.sasl import get_sasl_mechanism
-
 from sparkdl.errors import SparkdlError
 from streaming.kafka.client_config import ClientConfig
 
-PATIENCE = 10  # seconds for a broker to answer
+TIMEOUT = 10
+"""Seconds for a broker to answer."""
 _API_VERSIONS, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = (18, 0), (17, 1), (36, 0)  # key and version
 _ILLEGAL_SASL_STATE = 34  # what a listener without logins answers to one
-_LONGEST = 1 << 20  # bytes of an answer; what is no Kafka seems to announce more
+_MAX_ANSWER = 1 << 20  # bytes of an answer; what is no Kafka seems to announce more
 _OTHER_HOST = (62, 64)  # OpenSSL's codes for the certificate of another name, or of another IP address
 
 
-def greet(server: str, config: ClientConfig) -> None:
-    """Connects to a broker as `config` says, logs in, and leaves.
+def probe(server: str, config: ClientConfig) -> None:
+    """Connect to a broker as `config` says, log in, and close the connection.
 
     Parameters
     ----------
@@ -39,7 +38,7 @@ def greet(server: str, config: ClientConfig) -> None:
     """
     host, _, port = server.rpartition(":")
     host = host.strip("[]")
-    with _secured(socket.create_connection((host, int(port)), PATIENCE), host, server, config) as connection:
+    with _secured(socket.create_connection((host, int(port)), TIMEOUT), host, server, config) as connection:
         try:
             _ask(connection, _API_VERSIONS)
         except (OSError, struct.error) as error:
@@ -76,9 +75,11 @@ def _secured(connection: socket.socket, host: str, server: str, config: ClientCo
 
 
 def _log_in(connection: socket.socket, server: str, config: ClientConfig) -> None:
+    from streaming.kafka.private import sasl_mechanism
+
     options = config.python_options({})
     name = options["sasl_mechanism"]
-    mechanism = get_sasl_mechanism(name)(**{key: value for key, value in options.items() if key.startswith("sasl_")})
+    mechanism = sasl_mechanism(name, {key: value for key, value in options.items() if key.startswith("sasl_")})
     try:
         code, mechanisms = _offer(connection, name)
         if code == _ILLEGAL_SASL_STATE:
@@ -134,7 +135,7 @@ def _ask(connection: socket.socket, request: tuple[int, int], body: bytes = b"")
     message = struct.pack(">hhih", *request, 0, -1) + body
     connection.sendall(struct.pack(">i", len(message)) + message)
     (length,) = struct.unpack(">i", _receive(connection, 4))
-    if not 4 <= length <= _LONGEST:
+    if not 4 <= length <= _MAX_ANSWER:
         raise ConnectionError("an answer that is none of Kafka's")
     return _receive(connection, length)[4:]
 

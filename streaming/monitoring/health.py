@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+STARTING = "it is starting"
+"""Why a stream is not ready that has not been started yet; it is alive."""
+
 
 @dataclass(frozen=True)
 class Health:
-    """How a stream is. `ready`: it runs, reads its source and writes; else `why` not."""
+    """Whether a stream is `live` (supervised) and `ready` (it reads its source and writes), else `why` not."""
 
     live: bool
     ready: bool

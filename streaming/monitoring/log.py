@@ -1,4 +1,4 @@
-"""Tells of a running stream: one line a micro-batch, and a sum at the end."""
+"""The log of a stream: one line per micro-batch, and a sum at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import structlog
 from sparkdl.system.terminal import printable
 from streaming.failures import Failure
 from streaming.monitoring.observer import Batch, Observer
-from streaming.settings import StreamSettings
 
 _MAX_PATH = 1000  # characters
 
@@ -43,16 +42,16 @@ class BatchLog(Observer):
         self._since = time.monotonic()
         self.batches = self.predictions = self.dead_letters = 0
 
-    def mended(self, path: Path) -> None:
-        self._log.warning("checkpoint mended", file=str(path), reason="cut in the middle of a write")
+    def repaired(self, path: Path) -> None:
+        self._log.warning("checkpoint repaired", file=str(path), reason="cut in the middle of a write")
 
-    def started(self, settings: StreamSettings, model: str) -> None:
+    def started(self, source: str, sink: str, checkpoint: Path, model: str) -> None:
         self._log.info(
             "stream started",
-            source=settings.source,
+            source=source,
             model=model,
-            sink=settings.sink,
-            checkpoint=str(settings.checkpoint),
+            sink=sink,
+            checkpoint=str(checkpoint),
         )
 
     def answers(self, address: str) -> None:
@@ -105,7 +104,7 @@ class BatchLog(Observer):
 
 
 def _harmless(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """What a terminal would obey is shown instead: names and reasons come from outside."""
+    """Show control characters as escapes: names and reasons come from outside."""
     return {
         key: printable(value, keep="\n\t" if key == "stack" else "") if isinstance(value, str) else value
         for key, value in event.items()

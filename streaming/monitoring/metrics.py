@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from streaming.failures import Failure
 from streaming.monitoring.observer import Batch, Observer
-from streaming.settings import StreamSettings
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -18,9 +19,9 @@ class Metrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._images = Counter("sparkdl_images", "Images that ended in the sink.", ["outcome"], registry=self.registry)
-        for outcome in ("prediction", "dead_letter"):
-            self._images.labels(outcome)  # 0 from the start
+        self._images = Counter("sparkdl_images", "Images that ended in the sink.", ["result"], registry=self.registry)
+        for result in ("prediction", "dead_letter"):
+            self._images.labels(result)  # 0 from the start
         self._batches = Histogram(
             "sparkdl_batch_seconds",
             "Time to classify and write a micro-batch.",
@@ -52,7 +53,7 @@ class Metrics(Observer):
         self._model.clear()
         self._model.labels(model).set(1)
 
-    def started(self, settings: StreamSettings, model: str) -> None:
+    def started(self, source: str, sink: str, checkpoint: Path, model: str) -> None:
         self._uses(model)
 
     def batch(self, batch: Batch) -> None:

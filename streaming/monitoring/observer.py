@@ -1,4 +1,4 @@
-"""What a stream tells of itself while it runs, and the shape of those who listen: the log, metrics, health."""
+"""Events of a stream, and the contract of those who are told of them: the log, metrics, your own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streaming.failures import Failure
-    from streaming.settings import StreamSettings
 
 
 @dataclass(frozen=True)
@@ -27,17 +26,16 @@ class Batch:
 
 
 class Observer:
-    """Is told what happens to a stream; to listen to some of it, override that.
+    """Is told what happens to a stream; override the events that you need.
 
-    `batch` is called on the stream's own thread, the others on the thread that watches over it. What an observer raises
-    fails the stream.
+    `batch` is called on the query's thread, the others on the supervisor's. What an observer raises fails the stream.
     """
 
-    def mended(self, path: Path) -> None:
-        """A file of the checkpoint was cut in the middle of a write, and is done without."""
+    def repaired(self, path: Path) -> None:
+        """A file of the checkpoint was cut in the middle of a write, and was removed."""
 
-    def started(self, settings: StreamSettings, model: str) -> None:
-        """The stream runs."""
+    def started(self, source: str, sink: str, checkpoint: Path, model: str) -> None:
+        """The first query was started; `source` and `sink` are their names, `model` is the version."""
 
     def batch(self, batch: Batch) -> None:
         """A micro-batch is in the sink."""

@@ -1,4 +1,4 @@
-"""Reads what a stream has written: predictions, dead letters, and a summary of both; starts no Spark."""
+"""The contract of a reader: predictions, dead letters and a summary of a sink, without Spark."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from sparkdl.errors import RequestError, SparkdlError
-from streaming.sinks.address import directory_of
-from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS
+from sparkdl.errors import SparkdlError
+from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS
 
-_LONGEST = 300  # characters of what a library says
+_MAX_MESSAGE = 300  # characters of a library's message
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # a second
 _FIRST, _LAST = -62_135_510_400, 253_402_214_400  # seconds: 0001-01-02 and 9999-12-31, in any time zone
 _POLL = 0.5  # seconds between two looks for new batches
@@ -75,7 +73,7 @@ class Reader(ABC):
 
 @contextmanager
 def reading(place: Path) -> Iterator[None]:
-    """Turns what reading raises, where somebody else has written than a stream, into one line.
+    """Turn what reading raises, where something else than a stream has written, into one line.
 
     Raises
     ------
@@ -86,7 +84,7 @@ def reading(place: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ArithmeticError, ValueError, TypeError, LookupError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
-        raise SparkdlError(f"{place} cannot be read: {lines[0][:_LONGEST]}") from error
+        raise SparkdlError(f"{place} cannot be read: {lines[0][:_MAX_MESSAGE]}") from error
 
 
 def is_own(file: Path, directory: Path) -> bool:
@@ -129,35 +127,6 @@ class BatchReader(Reader):
 
     def _part(self, *, dead: bool) -> Path:
         return self.root / (DEAD_LETTERS if dead else PREDICTIONS)
-
-
-class ParquetReader(BatchReader):
-    """The rows of a Parquet sink.
-
-    Raises
-    ------
-    RequestError
-        If the address is no Parquet sink's, or there is nothing yet.
-    """
-
-    def __init__(self, address: str) -> None:
-        self.root = Path(directory_of(address))
-        if not self.root.is_dir():
-            raise RequestError(f"no such sink: {address}")
-        if (self.root / PREDICTIONS / "_delta_log").is_dir():
-            raise RequestError(f"{self.root} holds Delta tables: read delta:{self.root}")
-        if not (self.root / PREDICTIONS).is_dir() and not any(self.root.glob("_*")):
-            raise RequestError(f"{address} is not a sink: expected {self.root.name}/{PREDICTIONS}")
-
-    def _tables(self, seen: set[int], *, dead: bool, names: list[str] | None = None) -> Iterator[pa.Table]:
-        batches = {int(path.name.split("=")[1]): path for path in self._part(dead=dead).glob("batch=*")}
-        for number in sorted(batches.keys() - seen):
-            seen.add(number)
-            files = sorted(batches[number].glob("*.parquet"))
-            for path in files:
-                if not is_own(path, self.root):
-                    raise ValueError(f"{path} is no file of its own")
-            yield pa.concat_tables([pq.ParquetFile(path).read(names) for path in files])
 
 
 def _with_readable_times(table: pa.Table) -> pa.Table:

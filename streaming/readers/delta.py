@@ -1,4 +1,4 @@
-"""Reads predictions and dead letters from the tables that the Delta sink writes to; starts no Spark."""
+"""Reader of the Delta sink; starts no Spark."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import pyarrow.compute as pc
 
 from sparkdl.errors import RequestError
 from streaming.readers.base import BatchReader, is_own, reading
-from streaming.sinks.address import directory_of
-from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS
+from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS
 
 _BATCH = "batch_id"
 _EVER = (0, 2**63 - 1)
 
 
 class DeltaReader(BatchReader):
-    """The rows of a Delta sink, whether or not its files have been compacted since (`OPTIMIZE`).
+    """The rows of a Delta sink in a directory, whether or not its files have been compacted since (`OPTIMIZE`).
 
     Files whose ranges of batches overlap are read together: without compaction that is one batch.
 
     Raises
     ------
     RequestError
-        If the address is no Delta sink's, there is nothing yet, or the package `deltalake` is missing.
+        If the directory is not a Delta sink, there is nothing yet, or the package `deltalake` is missing.
     """
 
-    def __init__(self, address: str) -> None:
-        self.root = Path(directory_of(address))
+    def __init__(self, directory: str) -> None:
+        self.root = Path(directory)
+        address = f"delta:{directory}"
         try:
             from deltalake import DeltaTable
         except ImportError as error:

@@ -1,4 +1,4 @@
-"""Dead letters as files, so that they can be looked into, mended and sent again."""
+"""Export of dead letters as files, so that they can be examined, repaired and sent again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparkdl.images.rejection import DEAD_LETTER_LIST
 from sparkdl.system.ownership import writable_by_others
 from streaming.readers.base import Reader, to_json_value
 
-_LONGEST = 80  # characters of an id in a file's name
+_MAX_ID = 80  # characters of an id in a file's name
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -64,7 +64,7 @@ def _check_links(directory: Path) -> None:
 def export_dead_letters(reader: Reader, directory: int) -> Iterator[dict[str, Any]]:
     """Write each dead letter's bytes into a directory, and give its row with the name of its `file`.
 
-    The name is a number and what is harmless of the id: an id comes from outside and is never taken as a path. A row
+    The name is a number and the sanitized id: an id comes from outside and is never used as a path. A row
     whose bytes were not kept has no file. `dead-letters.jsonl` lists all rows; it appears when all are written.
 
     Parameters
@@ -99,4 +99,4 @@ def _new_file(name: str, directory: int) -> int:
 
 
 def _name(number: int, identity: str) -> str:
-    return f"{number:06d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', identity)[-_LONGEST:]}"
+    return f"{number:06d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', identity)[-_MAX_ID:]}"

@@ -1,4 +1,4 @@
-"""Reads predictions and dead letters from the topics that the Kafka sink writes to."""
+"""Reader of the Kafka sink; starts no Spark."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 from sparkdl.errors import SparkdlError
 from streaming.kafka.address import KafkaAddress
-from streaming.kafka.admin import check_topics, look_at
+from streaming.kafka.admin import AdminSession
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.messages import DEAD_LETTERS_SUFFIX, dead_letter_row, prediction_row
 from streaming.readers.base import Reader
@@ -39,7 +38,8 @@ class KafkaReader(Reader):
         self._address, self._config = address, config
         self._topic = address.single_topic
         self.skipped = 0
-        check_topics(address, config)
+        with AdminSession(address, config) as session:
+            session.check_topics()
 
     def rows(self, *, dead: bool = False, follow: bool = False) -> Iterator[dict[str, Any]]:
         seen: dict[str, None] = {}
@@ -67,10 +67,11 @@ class KafkaReader(Reader):
                 part.clear()
         yield {name: [values[name] for values in part] for name in names}
 
-    def _records(self, topic: str, *, follow: bool) -> Iterator[ConsumerRecord]:
+    def _records(self, topic: str, *, follow: bool) -> Iterator[Any]:
         """The messages of a topic: those that are there now, or with `follow` those to come as well."""
-        if topic not in look_at(KafkaAddress(self._address.servers, topic), self._config).partitions:
-            return
+        with AdminSession(KafkaAddress(self._address.servers, topic), self._config) as session:
+            if topic not in session.partitions():
+                return
         consumer = KafkaConsumer(
             bootstrap_servers=self._address.servers.split(","),
             group_id=None,

@@ -1,34 +1,45 @@
-"""The console sink: each outcome as a line of JSON on standard output, for looking."""
+"""The console sink: each result as a line of JSON on standard output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from streaming.sinks.base import BatchStats, Sink
 
-from sparkdl.system.terminal import printable_json
-from streaming.results import dead_letters, predictions
-from streaming.sinks.base import Sink, Written, always
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class ConsoleSink(Sink):
-    """Prints each outcome as a JSON object a line on standard output; for looking."""
+    """Prints each result as a JSON object per line on standard output, without its payload; at least once."""
 
-    def open(self, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
-        pass
+    @classmethod
+    def from_address(cls, address: str, **others: Any) -> ConsoleSink:
+        """Return the sink; an address has nothing to add."""
+        return cls()
 
-    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
-        rows.persist(StorageLevel.MEMORY_AND_DISK)
+    def identity(self) -> str:
+        return "console"
+
+    def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
+        from pyspark import StorageLevel
+        from pyspark.sql import functions as F
+
+        from sparkdl.system.terminal import printable_json
+        from streaming.results import dead_letters, predictions
+
+        results.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             counts = []
-            for part in (predictions(rows, batch_id), dead_letters(rows, batch_id)):
+            for part in (predictions(results, batch_id), dead_letters(results, batch_id)):
                 lines = [
                     printable_json(row[0]) for row in part.drop("payload").select(F.to_json(F.struct("*"))).collect()
                 ]
                 counts.append(len(lines))
                 print(*lines, sep="\n", end="\n" * bool(lines), flush=True)  # noqa: T201 - this is what it is for
         finally:
-            rows.unpersist()
-        return Written(*counts)
+            results.unpersist()
+        return BatchStats(*counts)
+
+    def __str__(self) -> str:
+        return "console"

@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
-from pyspark.sql import SparkSession
-from pyspark.sql.types import StructType
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from streaming.schemas import DEAD_LETTER, PREDICTION
-from streaming.sinks.address import SinkKind
-from streaming.sinks.delta_session import check_session
-from streaming.sinks.staging import DEAD_LETTERS, PREDICTIONS, StagedSink
+from sparkdl.errors import RequestError
+from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS, directory_of
+from streaming.sinks.base import always
+from streaming.sinks.staging import StagedSink
+from streaming.spark_conf import DELTA
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.types import StructType
+
+    from streaming.readers.base import Reader
 
 _DONE = "done="
-_SCHEMAS: dict[str, StructType] = {DEAD_LETTERS: DEAD_LETTER, PREDICTIONS: PREDICTION}
 
 
 class DeltaSink(StagedSink):
     """The Delta tables `DIR/predictions` and `DIR/dead_letters`, exactly once for every reader of Delta.
 
-    Both are there from the beginning. Each part of a decided batch is appended by one commit, as one file, under the
-    checkpoint's id and the batch's (`txnAppId`, `txnVersion`): Delta passes over an append that was done before, so a
-    batch that was cut off between its two appends can be completed by doing both. Then what was staged is renamed to
-    `DIR/_staging/done=N` and emptied, which tells that Spark repeats a batch that is complete.
-
-    Raises
-    ------
-    RequestError
-        If the session has no Delta Lake.
+    Both exist from the beginning. Each part of a committed batch is appended by one commit, as one file, with the
+    checkpoint's id and the batch's (`txnAppId`, `txnVersion`): Delta skips an append that it has, so a batch that was
+    interrupted between its two appends can be completed by doing both. Then what was staged is renamed to
+    `DIR/_staging/done=N` and emptied, so that a complete batch is recognized when Spark repeats it.
     """
 
-    kind = SinkKind.DELTA
+    scheme = "delta"
+    connector = DELTA
 
-    def __init__(self, spark: SparkSession, root: str) -> None:
+    @classmethod
+    def from_address(cls, address: str, **others: Any) -> DeltaSink:
+        """Return the sink in the directory of `delta:DIR`."""
+        return cls(directory_of(address, cls.scheme))
+
+    def reader(self) -> Reader:
+        from streaming.readers.delta import DeltaReader
+
+        return DeltaReader(self.directory)
+
+    def open(self, spark: SparkSession, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
+        """Prepare the sink; the session must have been started with Delta Lake."""
         check_session(spark)
-        super().__init__(spark, root)
+        super().open(spark, checkpoint_id, still_ours)
 
     def _prepare(self) -> None:
-        for part, schema in _SCHEMAS.items():
+        for part, schema in _schemas().items():
             empty = self._spark.createDataFrame([], schema)
             empty.write.format("delta").mode("ignore").save(f"{self._root}/{part}")
 
     def is_complete(self, batch_id: int) -> bool:
         return self._files.exists(f"{self._staging}/{_DONE}{batch_id}")
 
-    def _place(self, staged: str, part: str, batch_id: int) -> None:
+    def _publish_part(self, staged: str, part: str, batch_id: int) -> None:
         (
-            self._spark.read.schema(_SCHEMAS[part])
+            self._spark.read.schema(_schemas()[part])
             .parquet(staged)
             .coalesce(1)
             .write.format("delta")
@@ -54,11 +67,38 @@ class DeltaSink(StagedSink):
             .save(f"{self._root}/{part}")
         )
 
-    def _clear(self, ready: str, batch_id: int) -> None:
+    def _clear(self, committed: str, batch_id: int) -> None:
         done = f"{_DONE}{batch_id}"
-        self._files.rename(ready, f"{self._staging}/{done}")
-        for part in _SCHEMAS:
+        self._files.rename(committed, f"{self._staging}/{done}")
+        for part in (DEAD_LETTERS, PREDICTIONS):
             self._files.delete(f"{self._staging}/{done}/{part}")
         for name in self._files.names(self._staging):
             if name.startswith(_DONE) and name != done:
                 self._files.delete(f"{self._staging}/{name}")
+
+
+def _schemas() -> dict[str, StructType]:
+    from streaming.schemas import DEAD_LETTER, PREDICTION
+
+    return {DEAD_LETTERS: DEAD_LETTER, PREDICTIONS: PREDICTION}
+
+
+def check_session(spark: SparkSession) -> None:
+    """Ask whether a session can write Delta tables.
+
+    Raises
+    ------
+    RequestError
+        If it cannot; says what it must be started with.
+    """
+    from py4j.java_gateway import JavaClass
+
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None  # a session of this process, not of Spark Connect
+    if not isinstance(jvm.io.delta.sql.DeltaSparkSessionExtension, JavaClass):
+        raise RequestError(
+            f"Spark was started without the jars of Delta Lake: start it with --packages {DELTA.package}"
+        )
+    for key in ("spark.sql.extensions", "spark.sql.catalog.spark_catalog"):
+        if DELTA.conf[key] not in (spark.conf.get(key, "") or ""):
+            raise RequestError(f"Spark was started without Delta Lake: start it with --conf {key}={DELTA.conf[key]}")

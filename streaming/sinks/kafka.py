@@ -1,60 +1,95 @@
-"""The Kafka sink: predictions on a topic as JSON, dead letters on one beside it as the bytes they came as."""
+"""The Kafka sink: predictions on a topic as JSON, dead letters on another as the original bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
+from sparkdl.images.rejection import DEFAULT_LIMITS
 from streaming.kafka.address import KafkaAddress
-from streaming.kafka.admin import admin, largest_message, make_topic
 from streaming.kafka.client_config import ClientConfig
-from streaming.kafka.messages import DEAD_LETTERS_SUFFIX, JSON_TYPE, SCHEMA, Header
-from streaming.schemas import PREDICTION
-from streaming.sinks.base import Sink, Written, always
+from streaming.kafka.errors import describe_error
+from streaming.kafka.messages import DEAD_LETTERS_SUFFIX
+from streaming.sinks.base import BatchStats, Sink, always
+from streaming.spark_conf import KAFKA
 
-_OVERHEAD = 64 * 1024  # bytes that the key and headers of a message take at the most
-_LONGEST_DETAIL = 1000  # characters
-_COUNTS = "counts"
-_TIME = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from streaming.failures import KnownError
+    from streaming.kafka.admin import AdminSession
+    from streaming.readers.base import Reader
+
+_OVERHEAD = 64 * 1024  # bytes of the key and headers of a message, at most
 
 
 class KafkaSink(Sink):
-    """Messages keyed by `id`, at least once: a compacted topic or a reader that keys by `id` sees each once.
+    """Messages keyed by `id`, at least once: a compacted topic, or a reader that keys by `id`, has each of them once.
 
-    Predictions go to `TOPIC`, dead letters to `TOPIC.dead-letters`, both in one pass; topics that are missing are
-    made. A micro-batch that Spark repeats is sent again. The bytes of a dead letter that are more than its topic takes
-    (`max.message.bytes`) are left out, which its `size` tells; of a topic made here that is never so.
+    Predictions go to `TOPIC`, dead letters to `TOPIC.dead-letters`, both in one pass; missing topics are created. A
+    micro-batch that Spark repeats is sent again. The bytes of a dead letter that is larger than its topic takes
+    (`max.message.bytes`) are left out, which its `size` shows; a topic that is created here takes all of them.
 
     Parameters
     ----------
     address
         With the name of one topic.
     config
-        Of Kafka's clients.
+        Settings of Kafka clients.
     max_bytes
-        Encoded bytes an image at the most: what a dead letter can have.
+        Encoded bytes of an image, at most: what a dead letter can have.
     """
 
-    def __init__(self, address: KafkaAddress, config: ClientConfig, max_bytes: int) -> None:
+    connector = KAFKA
+
+    def __init__(
+        self, address: KafkaAddress, config: ClientConfig | None = None, max_bytes: int = DEFAULT_LIMITS.max_bytes
+    ) -> None:
         self._address = address
-        self._config = config
+        self._config = config or ClientConfig()
         self._topic = address.single_topic
         self._dead_topic = self._topic + DEAD_LETTERS_SUFFIX
-        self._largest = max_bytes + _OVERHEAD
+        self._max_message = max_bytes + _OVERHEAD
+        self._cluster_id = ""
+        self._session: AdminSession | None = None
+        """Opened by the first of `identity` and `open`, and kept for the second: there is one session per start."""
 
-    def open(self, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
-        with admin(self._address, self._config) as client:
-            make_topic(client, self._topic, {})
-            make_topic(client, self._dead_topic, {"max.message.bytes": str(self._largest)})
-            limit = largest_message(client, self._dead_topic) - _OVERHEAD
-        self._columns = _message(self._topic, self._dead_topic, limit)
+    @classmethod
+    def from_address(
+        cls,
+        address: str,
+        *,
+        kafka_config: Path | None = None,
+        max_bytes: int = DEFAULT_LIMITS.max_bytes,
+        **others: Any,
+    ) -> KafkaSink:
+        """Return the sink that `kafka://HOST:PORT/TOPIC` and the settings of a stream name."""
+        return cls(KafkaAddress.parse(address), ClientConfig.read(kafka_config), max_bytes)
 
-    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
-        counted = rows.observe(_COUNTS, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
-        counted.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated by the sending, and counted while it is
+    def identity(self) -> str:
+        """A cluster is known by its id, because its brokers may move."""
+        self._cluster_id = self._cluster_id or self._admin().cluster_id()
+        return f"kafka:{self._cluster_id}/{self._topic}"
+
+    def open(self, spark: SparkSession, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
+        from streaming.sinks.kafka_messages import message_columns
+
+        session = self._admin()
+        session.ensure_topic(self._topic, {})
+        session.ensure_topic(self._dead_topic, {"max.message.bytes": str(self._max_message)})
+        limit = session.max_message_bytes(self._dead_topic) - _OVERHEAD
+        self.close()
+        self._columns = message_columns(self._topic, self._dead_topic, limit)
+
+    def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
+        from pyspark import StorageLevel
+        from pyspark.sql import functions as F
+
+        from streaming.sinks.kafka_messages import COUNTS, counts_of
+
+        counted = results.observe(COUNTS, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
+        counted.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated, and counted, by the sending
         try:
             (
                 counted.withColumn("batch_id", F.lit(batch_id).cast("long"))
@@ -62,62 +97,33 @@ class KafkaSink(Sink):
                 .write.format("kafka")
                 .options(**self._config.spark_options())
                 .option("kafka.bootstrap.servers", self._address.servers)
-                .option("kafka.max.request.size", max(self._largest, 1 << 20))
-                .option("kafka.buffer.memory", max(2 * self._largest, 32 << 20))
+                .option("kafka.max.request.size", max(self._max_message, 1 << 20))
+                .option("kafka.buffer.memory", max(2 * self._max_message, 32 << 20))
                 .save()
             )
-            total, failed = _counts_of(counted)
+            total, failed = counts_of(counted)
         finally:
             counted.unpersist()
-        return Written(total - failed, failed)
+        return BatchStats(total - failed, failed)
 
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
-def _counts_of(counted: DataFrame) -> tuple[int, int]:
-    """Images, and those of them that failed, of rows that were persisted and evaluated.
+    def reader(self) -> Reader:
+        from streaming.readers.kafka import KafkaReader
 
-    An `Observation` would be told at the end of an action, and hears of none that Kafka's sink does.
-    """
-    found = counted._jdf.queryExecution().observedMetrics().get(_COUNTS)
-    return (found.get().getLong(0), found.get().getLong(1)) if found.isDefined() else (0, 0)
+        return KafkaReader(self._address, self._config)
 
+    def describe_error(self, message: str) -> KnownError | None:
+        return describe_error(message, str(self))
 
-def _message(topic: str, dead_topic: str, limit: int) -> list[Column]:
-    """An outcome as what Spark's Kafka sink takes: `topic, key, value, headers`; `limit`: bytes of a dead letter.
+    def _admin(self) -> AdminSession:
+        from streaming.kafka.admin import AdminSession
 
-    To be made once, not for each micro-batch: it is hundreds of calls to the JVM.
-    """
-    dead = F.col("reason").isNotNull()
-    options = {"timestampFormat": _TIME, "timeZone": "UTC", "ignoreNullFields": "false"}
-    prediction = F.to_json(F.struct(*PREDICTION.names), options).cast("binary")
-    return [
-        F.when(dead, dead_topic).otherwise(topic).alias("topic"),
-        F.col("id").cast("binary").alias("key"),
-        F.when(dead, F.when(F.length("payload") <= limit, F.col("payload"))).otherwise(prediction).alias("value"),
-        F.when(
-            dead,
-            _headers(
-                {
-                    Header.SCHEMA: F.lit(SCHEMA),
-                    Header.ORIGIN: F.col("origin"),
-                    Header.REASON: F.col("reason"),
-                    Header.DETAIL: F.substring("detail", 1, _LONGEST_DETAIL),
-                    Header.SIZE: F.col("size").cast("string"),
-                    Header.SHA256: F.col("sha256"),
-                    Header.LABEL: F.col("label"),
-                    Header.PRODUCED_AT: F.date_format("produced_at", _TIME),
-                    Header.FAILED_AT: F.date_format("failed_at", _TIME),
-                    Header.BATCH_ID: F.col("batch_id").cast("string"),
-                }
-            ),
-        )
-        .otherwise(_headers({Header.SCHEMA: F.lit(SCHEMA), Header.CONTENT_TYPE: F.lit(JSON_TYPE)}))
-        .alias("headers"),
-    ]
+        self._session = self._session or AdminSession(self._address, self._config)
+        return self._session
 
-
-def _headers(values: dict[Header, Column]) -> Column:
-    """The headers that have a value."""
-    structs = (
-        F.struct(F.lit(name.value).alias("key"), value.cast("binary").alias("value")) for name, value in values.items()
-    )
-    return F.filter(F.array(*structs), lambda header: header["value"].isNotNull())
+    def __str__(self) -> str:
+        return str(self._address)

@@ -1,27 +1,21 @@
-"""What the sinks that promise exactly once share: a micro-batch is staged, decided by one rename, then published."""
+"""What the sinks that promise exactly once share: a micro-batch is staged, committed by one rename, then published."""
 
 from __future__ import annotations
 
 import json
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
-from py4j.protocol import Py4JJavaError
-from pyspark import StorageLevel
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation, SparkSession
-from pyspark.sql import functions as F
-
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.spark.hadoop_fs import Files
 from streaming.fault_injection import FaultPoint, fault_point
-from streaming.results import dead_letters, predictions
-from streaming.sinks.address import SinkKind, absolute
-from streaming.sinks.base import Sink, Written, always
+from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS, absolute
+from streaming.sinks.base import BatchStats, Sink, always
 
-PREDICTIONS, DEAD_LETTERS = "predictions", "dead_letters"
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
 _OWNER = "_checkpoint.json"
 _STAGING = "_staging"
 _READY, _ATTEMPT = "ready=", "batch="
@@ -30,57 +24,75 @@ _READY, _ATTEMPT = "ready=", "batch="
 class StagedSink(Sink):
     """A directory whose micro-batches are published from what was staged, and from nothing else.
 
-    A batch is written as Parquet under `DIR/_staging/batch=N-ATTEMPT`, and becomes decided by one rename, to
-    `DIR/_staging/ready=N`; only then its two parts are brought to their places, dead letters first. A batch that was
-    cut off before it was decided is written again; one that was cut off after is completed from what was staged, at the
-    next start or when Spark repeats it. It is never computed again, so that both parts always come from the same
-    computation. Needs a file system whose rename of a directory is atomic (a local disk, HDFS).
+    A batch is written as Parquet to `DIR/_staging/batch=N-ATTEMPT` and committed by one rename to
+    `DIR/_staging/ready=N`. Only then its two parts are published, dead letters first. A batch that was interrupted
+    before its commit is written again. One that was interrupted later is completed from what was staged, at the next
+    start or when Spark repeats it. It is never computed again, so both parts always come from the same computation.
+    Needs a file system whose rename of a directory is atomic (a local disk, HDFS).
 
     No attempt writes where another does. `open` removes what other attempts have staged before it looks for what is
-    decided: after that none of them can decide anything, since what it would rename is gone. What the JVM of a killed
-    driver still writes lies there, in nobody's way, until the next `open`.
+    committed: after that none of them can commit anything, because what it would rename is gone. What the JVM of a
+    killed driver still writes stays there, unused, until the next `open`.
 
-    `DIR/_checkpoint.json` names the checkpoint whose batch ids are meant.
+    `DIR/_checkpoint.json` names the checkpoint whose batch ids are used.
+
+    Parameters
+    ----------
+    directory
+        A path, or a URI of another file system.
     """
 
-    def __init__(self, spark: SparkSession, root: str) -> None:
-        # Spark's own default is a type of old that knows no time zone, and no year after 2262 to most readers. A stream
-        # writes in a copy of this session.
-        spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-        self._spark = spark
-        self._files = Files(spark)
-        self._root = absolute(root)
+    scheme: ClassVar[str]
+    """Of the sink's address; the kind of sink that `_checkpoint.json` names."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self._root = absolute(directory)
         self._staging = f"{self._root}/{_STAGING}"
         self._owner = f"{self._root}/{_OWNER}"
         self._still_ours: Callable[[], None] = always
         self._attempt = ""
-        """What was staged last and perhaps not decided."""
-        self._decided: dict[int, Written] = {}
-        """What was staged here and has not been told of, since publishing failed."""
+        """What was staged last and perhaps not committed."""
+        self._committed: dict[int, BatchStats] = {}
+        """What was committed here and has not been returned, because publishing failed."""
 
-    # --- what a kind of sink says ------------------------------------------------------------------------------------
+    def identity(self) -> str:
+        return f"{self.scheme}:{self._root}"
 
-    kind: ClassVar[SinkKind]
+    def __str__(self) -> str:
+        return f"{self.scheme}:{self.directory}"
+
+    # --- what each kind of sink defines ------------------------------------------------------------------------------
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Makes what has to be there before the first batch; can be cut off and called again at any point."""
+        """Create what must exist before the first batch; can be interrupted and repeated at any point."""
 
     @abstractmethod
     def is_complete(self, batch_id: int) -> bool:
-        """Whether a batch is in its place already, and nothing of it is staged."""
+        """Whether a batch is published, and nothing of it is staged."""
 
     @abstractmethod
-    def _place(self, staged: str, part: str, batch_id: int) -> None:
-        """Brings the Parquet files in the directory `staged` to the place of `part`, unless they are there."""
+    def _publish_part(self, staged: str, part: str, batch_id: int) -> None:
+        """Publish the Parquet files in the directory `staged` as `part`, unless they are published."""
 
     @abstractmethod
-    def _clear(self, ready: str, batch_id: int) -> None:
-        """Removes what is left of a batch that is in its place."""
+    def _clear(self, committed: str, batch_id: int) -> None:
+        """Remove what is left of a published batch."""
 
-    # --- what all of them do -----------------------------------------------------------------------------------------
+    # --- what they have in common ------------------------------------------------------------------------------------
 
-    def open(self, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
+    def open(self, spark: SparkSession, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
+        from py4j.protocol import Py4JJavaError
+        from pyspark.errors import PySparkException
+
+        from sparkdl.spark.hadoop_fs import Files
+
+        # Spark's default is a legacy type without a time zone, which most readers cannot read after the year 2262. A
+        # stream writes in a copy of this session.
+        spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+        self._spark = spark
+        self._files = Files(spark)
         self._checkpoint = checkpoint_id
         self._still_ours = still_ours
         try:
@@ -101,7 +113,7 @@ class StagedSink(Sink):
         if not self._files.exists(self._owner):
             if self._files.exists(f"{self._root}/{PREDICTIONS}"):
                 raise RequestError(f"sink {self._root} holds predictions that no checkpoint owns: use another sink")
-            mark = json.dumps({"checkpoint": checkpoint_id, "kind": self.kind}) + "\n"
+            mark = json.dumps({"checkpoint": checkpoint_id, "kind": self.scheme}) + "\n"
             try:
                 if self._files.create(self._owner, mark):
                     return
@@ -113,53 +125,59 @@ class StagedSink(Sink):
                 f"sink {self._root} holds batches of another checkpoint ({found['checkpoint']}); this one is "
                 f"{checkpoint_id}: use the checkpoint it was written with, or another sink"
             )
-        if found["kind"] != self.kind:
-            raise RequestError(f"sink {self._root} is {found['kind']}:DIR, not {self.kind}:DIR: use another sink")
+        if found["kind"] != self.scheme:
+            raise RequestError(f"sink {self._root} is {found['kind']}:DIR, not {self.scheme}:DIR: use another sink")
 
-    def write(self, rows: DataFrame, batch_id: int) -> Written | None:
+    def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
         if not self._files.exists(self._owner):
-            # A disk that is not mounted any more: what were written into the empty place would be hidden by the disk.
+            # A disk that is not mounted any more: what is written to the empty place would be hidden by the disk.
             raise SparkdlError(f"sink {self._root} is gone (it has no {_OWNER}): bring it back")
         if self._files.exists(self._ready(batch_id)):
             self._publish(batch_id)
         if not self.is_complete(batch_id):
-            self._decided[batch_id] = self._stage(rows, batch_id)
+            self._committed[batch_id] = self._stage(results, batch_id)
             self._publish(batch_id)
-        return self._decided.pop(batch_id, None)
+        return self._committed.pop(batch_id, None)
 
     def _ready(self, batch_id: int) -> str:
         return f"{self._staging}/{_READY}{batch_id}"
 
-    def _stage(self, rows: DataFrame, batch_id: int) -> Written:
+    def _stage(self, results: DataFrame, batch_id: int) -> BatchStats:
+        from pyspark import StorageLevel
+        from pyspark.sql import Observation
+        from pyspark.sql import functions as F
+
+        from streaming.results import dead_letters, predictions
+
         if self._attempt:
             self._files.delete(self._attempt)  # failed
         staged = self._attempt = f"{self._staging}/{_ATTEMPT}{batch_id}-{uuid4().hex}"
-        rows.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated once, by the first of the writes
+        results.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated once, by the first of the writes
         counts = Observation()
         try:
-            counted = rows.observe(counts, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
+            counted = results.observe(counts, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
             _write_parquet(predictions(counted, batch_id), f"{staged}/{PREDICTIONS}")
             total, failed = counts.get["images"], counts.get["failed"]
             if failed:
-                _write_parquet(dead_letters(rows, batch_id), f"{staged}/{DEAD_LETTERS}")
+                _write_parquet(dead_letters(results, batch_id), f"{staged}/{DEAD_LETTERS}")
         finally:
-            rows.unpersist()
+            results.unpersist()
         fault_point(FaultPoint.STAGED)
         self._still_ours()
         self._files.rename(staged, self._ready(batch_id))
         self._attempt = ""
-        fault_point(FaultPoint.DECIDED)
-        return Written(total - failed, failed)
+        fault_point(FaultPoint.COMMITTED)
+        return BatchStats(total - failed, failed)
 
     def _publish(self, batch_id: int) -> None:
-        """Brings a decided batch to its places; can be cut off and called again at any point."""
+        """Publish a committed batch; can be interrupted and repeated at any point."""
         ready = self._ready(batch_id)
         if self.is_complete(batch_id):
             self._files.delete(ready)
             return
         for part, reached in ((DEAD_LETTERS, FaultPoint.HALF_PUBLISHED), (PREDICTIONS, FaultPoint.PUBLISHED)):
             if self._files.exists(f"{ready}/{part}"):
-                self._place(f"{ready}/{part}", part, batch_id)
+                self._publish_part(f"{ready}/{part}", part, batch_id)
             fault_point(reached)
         self._clear(ready, batch_id)
         fault_point(FaultPoint.CLEARED)

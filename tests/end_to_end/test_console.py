@@ -87,7 +87,10 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["predictions", "kafka://h:1"], "kafka://HOST:PORT[,HOST:PORT]/TOPIC"),
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--trigger", "soon"], "such as 500ms"),
         (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--label-from", "name"], "--label-from"),
-        (["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--settle", "soon"], "such as 500ms"),
+        (
+            ["stream", "--source", "empty", "--sink", "out", "--checkpoint", "c", "--stable-after", "soon"],
+            "such as 500ms",
+        ),
         (
             ["stream", "--source", "empty", "--sink", "o", "--checkpoint", "c", "--after-read", "archive"],
             "--archive-dir",
@@ -169,7 +172,7 @@ def test_train_stream_and_read_with_the_command_alone(
 
     assert run(["predictions", str(watched)]) == 2  # a directory, but not a sink
     stream = ["stream", "--source", str(watched), "--model", str(models), "--sink", f"parquet:{sink}"]
-    stream += ["--after-read", "archive", "--archive-dir", str(tmp_path / "archive"), "--settle", "0s"]
+    stream += ["--after-read", "archive", "--archive-dir", str(tmp_path / "archive"), "--stable-after", "0s"]
     assert run([*stream, "--checkpoint", str(tmp_path / "c"), "--available-now", "--label-from", "parent"]) == 0
     log = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert [entry["event"] for entry in log] == ["stream started", "batch", "stream ended"]

@@ -28,9 +28,9 @@ from sparkdl.models.registry import ModelVersion, Registry
 from sparkdl.spark.hadoop_fs import Files
 from streaming.checkpoint.lock import CheckpointLock
 from streaming.failures import Failure
-from streaming.results import outcomes
+from streaming.results import results
 from streaming.settings import StreamSettings
-from streaming.sinks.base import Written
+from streaming.sinks.base import BatchStats
 from streaming.sinks.parquet import ParquetSink
 from training.data.loading import Dataset
 
@@ -126,15 +126,17 @@ import sys
 from pathlib import Path
 from sparkdl.spark.session import spark_session
 from streaming.checkpoint.lock import CheckpointLock
-from streaming.spark_conf import stream_conf
 from streaming.job import StreamJob
 from streaming.monitoring.log import BatchLog
+from streaming.plan import prepare
 from streaming.settings import StreamSettings
 source, sink, model, checkpoint, seconds = sys.argv[1:]
-settings = StreamSettings.read(source=source, sink=sink, model=model, checkpoint=checkpoint, trigger=0, settle="0s")
+places = {"source": source, "sink": sink, "model": model, "checkpoint": checkpoint}
+settings = StreamSettings.read(**places, trigger=0, stable_after="0s")
 lock = CheckpointLock.acquire(Path(checkpoint), seconds=float(seconds))
-spark = spark_session("test", stream_conf(source, sink) | {"spark.master": "local[2]"})
-job = StreamJob(spark, settings, BatchLog(), lock=lock)
+plan = prepare(settings)
+spark = spark_session("test", plan.spark_conf | {"spark.master": "local[2]"})
+job = StreamJob(spark, plan, BatchLog(), lock=lock)
 job.start()
 job.wait()
 """
@@ -196,7 +198,7 @@ def test_a_job_that_could_not_be_made_leaves_the_checkpoint_free(spark: SparkSes
 def test_what_spark_says_of_two_streams_becomes_one_clear_line(spoken: str) -> None:
     settings = StreamSettings.read(source="in", sink="out", checkpoint=Path("checkpoint"))
     failure = Failure.of(RuntimeError(spoken), settings)
-    assert failure.lasting
+    assert failure.fatal
     assert failure.reason == "another stream writes to checkpoint checkpoint: stop one of them"
 
 
@@ -208,10 +210,10 @@ def rows(spark: SparkSession, model: ModelVersion, drawn: Dataset) -> DataFrame:
     """The outcomes of four drawn digits and two broken images."""
     images = [(image.name, image.read(), image.label) for image in drawn.images[:160:40]]
     images += [(name, BROKEN[name].payload, None) for name in ("nothing.png", "cut.png")]
-    return outcomes(encoded_rows(spark, images).coalesce(1), model.load(), model.name, 0.5, Limits())
+    return results(encoded_rows(spark, images).coalesce(1), model.load(), model.name, 0.5, Limits())
 
 
-WRITTEN = Written(predictions=4, dead_letters=2)
+WRITTEN = BatchStats(predictions=4, dead_letters=2)
 
 
 def ids(root: Path) -> list[list[str]]:
@@ -220,9 +222,9 @@ def ids(root: Path) -> list[list[str]]:
 
 def test_an_attempt_that_was_overtaken_decides_nothing(spark: SparkSession, tmp_path: Path, rows: DataFrame) -> None:
     root = tmp_path / "sink"
-    overtaken, successor = ParquetSink(spark, str(root)), ParquetSink(spark, str(root))
+    overtaken, successor = ParquetSink(str(root)), ParquetSink(str(root))
     # The worst moment: all is staged, and the lock has just been looked at.
-    overtaken.open(OWNER, still_ours=lambda: successor.open(OWNER))
+    overtaken.open(spark, OWNER, still_ours=lambda: successor.open(spark, OWNER))
     with pytest.raises(SparkdlError, match=r"cannot be renamed to .*ready=0: No such file"):
         overtaken.write(rows, 0)
     assert ids(root) == [[], []]
@@ -234,15 +236,15 @@ def test_an_attempt_that_is_overtaken_after_it_has_decided_is_completed_by_its_s
     spark: SparkSession, tmp_path: Path, rows: DataFrame
 ) -> None:
     root = tmp_path / "sink"
-    successor = ParquetSink(spark, str(root))
+    successor = ParquetSink(str(root))
 
     class Paused(ParquetSink):
         def _publish(self, batch_id: int) -> None:
-            successor.open(OWNER)
+            successor.open(spark, OWNER)
             super()._publish(batch_id)
 
-    overtaken = Paused(spark, str(root))
-    overtaken.open(OWNER)
+    overtaken = Paused(str(root))
+    overtaken.open(spark, OWNER)
     assert overtaken.write(rows, 0) == WRITTEN
     assert [len(part) for part in ids(root)] == [4, 2]
     assert list((root / "_staging").iterdir()) == []
@@ -251,11 +253,11 @@ def test_an_attempt_that_is_overtaken_after_it_has_decided_is_completed_by_its_s
 def test_attempts_at_the_same_batch_do_not_mix(spark: SparkSession, tmp_path: Path, rows: DataFrame) -> None:
     root = tmp_path / "sink"
     together = threading.Barrier(2)
-    sinks = [ParquetSink(spark, str(root)) for _ in range(2)]
+    sinks = [ParquetSink(str(root)) for _ in range(2)]
     for sink in sinks:
-        sink.open(OWNER, still_ours=lambda: (together.wait(60), None)[1])
+        sink.open(spark, OWNER, still_ours=lambda: (together.wait(60), None)[1])
 
-    def write(sink: ParquetSink) -> Written | SparkdlError | None:
+    def write(sink: ParquetSink) -> BatchStats | SparkdlError | None:
         try:
             return sink.write(rows, 0)
         except SparkdlError as error:
@@ -274,8 +276,8 @@ def test_what_a_zombie_leaves_is_removed_by_the_next_start(
 ) -> None:
     left = tmp_path / "sink" / "_staging" / "batch=7-0123" / "predictions" / "_temporary"
     left.mkdir(parents=True)
-    sink = ParquetSink(spark, str(tmp_path / "sink"))
-    sink.open(OWNER)
+    sink = ParquetSink(str(tmp_path / "sink"))
+    sink.open(spark, OWNER)
     assert not left.parent.parent.exists()
     left.mkdir(parents=True)  # it still writes
     assert sink.write(rows, 7) == WRITTEN
@@ -288,10 +290,10 @@ def test_of_two_checkpoints_that_take_a_new_sink_at_once_one_has_it(spark: Spark
         together = threading.Barrier(4)
 
         def take(checkpoint: str, root: Path = root, together: threading.Barrier = together) -> str:
-            sink = ParquetSink(spark, str(root))
+            sink = ParquetSink(str(root))
             together.wait(60)
             try:
-                sink.open(checkpoint)
+                sink.open(spark, checkpoint)
             except RequestError as error:
                 return str(error)
             return ""
@@ -310,9 +312,9 @@ def test_a_sink_without_links_is_taken_exclusively_too(
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", no_links)
-    ParquetSink(spark, str(tmp_path / "sink")).open(OWNER)
+    ParquetSink(str(tmp_path / "sink")).open(spark, OWNER)
     with pytest.raises(RequestError, match=f"another checkpoint \\({OWNER}\\)"):
-        ParquetSink(spark, str(tmp_path / "sink")).open("other")
+        ParquetSink(str(tmp_path / "sink")).open(spark, "other")
     assert not Files(spark).create(f"{tmp_path}/sink/_checkpoint.json", "third")
 
 

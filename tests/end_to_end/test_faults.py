@@ -36,12 +36,12 @@ def test_nothing_happens_without_the_variable() -> None:
 
 
 def test_the_process_is_killed_where_the_variable_says_so() -> None:
-    done = reach("decided", FaultPoint.STAGED, FaultPoint.DECIDED, FaultPoint.PUBLISHED)
+    done = reach("committed", FaultPoint.STAGED, FaultPoint.COMMITTED, FaultPoint.PUBLISHED)
     assert (done.returncode, done.stdout.split()) == (-signal.SIGKILL, ["0"])
 
 
 def test_a_number_is_the_time_of_reaching_the_point() -> None:
-    done = reach("staged:2", FaultPoint.STAGED, FaultPoint.DECIDED, FaultPoint.STAGED, FaultPoint.DECIDED)
+    done = reach("staged:2", FaultPoint.STAGED, FaultPoint.COMMITTED, FaultPoint.STAGED, FaultPoint.COMMITTED)
     assert (done.returncode, done.stdout.split()) == (-signal.SIGKILL, ["0", "1"])
 
 
@@ -54,9 +54,9 @@ def test_an_unknown_name_is_refused_with_the_list(monkeypatch: pytest.MonkeyPatc
 def test_a_stream_refuses_an_unknown_name_before_it_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "decidd:2")
+    monkeypatch.setenv(VARIABLE, "comitted:2")
     assert run(["stream", "--source", "in", "--sink", "out", "--checkpoint", "progress"]) == 2
-    assert capsys.readouterr().err == "sparkdl: unknown SPARKDL_FAULT_POINT 'decidd': did you mean decided?\n"
+    assert capsys.readouterr().err == "sparkdl: unknown SPARKDL_FAULT_POINT 'comitted': did you mean committed?\n"
 
 
 @pytest.mark.parametrize("given", ["staged:0", "staged:x", "staged:", "staged:-1"])

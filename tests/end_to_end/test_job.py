@@ -25,7 +25,7 @@ from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion, Registry
 from streaming.failures import root_cause
-from streaming.results import outcomes
+from streaming.results import results
 from training.data.loading import Dataset, LabelledImage
 
 IMAGES = 1000
@@ -157,7 +157,7 @@ def test_a_batch_gives_the_same_outcomes_as_the_stream(run: Run, spark: SparkSes
     encoded = encoded_rows(spark, images).coalesce(2)
     assert model.review_below is not None
     limits = Limits(max_bytes=MAX_BYTES)
-    batch = outcomes(encoded, model.load(), model.name, model.review_below, limits).collect()
+    batch = results(encoded, model.load(), model.name, model.review_below, limits).collect()
     streamed = {row["id"]: row for part in ("predictions", "dead_letters") for row in rows_of(run.sink, part)}
     assert len(batch) == len(images)
     for row in batch:

@@ -29,7 +29,6 @@ from streaming.kafka.local.broker import Broker
 from streaming.kafka.local.listeners import free_port
 from streaming.readers.kafka import KafkaReader
 from streaming.settings import StreamSettings
-from streaming.sources.factory import open_source
 from training.data.loading import Dataset
 
 PAGES = ("/environment/", "/SQL/", "/StreamingQuery/", "/jobs/", "/stages/", "/executors/", "/storage/")
@@ -170,7 +169,7 @@ def test_plans_do_not_show_secrets(
         checkpoint=tmp_path / "checkpoint",
         kafka_config=written(tmp_path, properties),
     )
-    plan = open_source(kafka_spark, settings, 100)._jdf.queryExecution().toString()
+    plan = settings.make_source().open(kafka_spark, settings.checkpoint, 100)._jdf.queryExecution().toString()
     assert "kafka" in plan
     assert seen(secrets, plan) == set()
 

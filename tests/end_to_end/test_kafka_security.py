@@ -41,7 +41,7 @@ from producer.topic import replay_to_topic
 from sparkdl.errors import SparkdlError
 from sparkdl.models.registry import Registry
 from streaming.kafka.address import KafkaAddress
-from streaming.kafka.admin import admin, look_at, make_topic
+from streaming.kafka.admin import AdminSession
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.local.broker import Broker, kafka_tool
 from streaming.readers.kafka import KafkaReader
@@ -169,7 +169,7 @@ def test_what_does_not_fit_the_broker_is_refused_at_once(
     server = secured_broker.addresses()[listener]
     started = time.monotonic()
     with pytest.raises(SparkdlError) as caught:
-        look_at(KafkaAddress(server, "any"), ClientConfig.read(written(tmp_path, properties(keys))))
+        AdminSession(KafkaAddress(server, "any"), ClientConfig.read(written(tmp_path, properties(keys)))).partitions()
     assert time.monotonic() - started < AT_ONCE
     assert f"Kafka at {server} " in str(caught.value)
     assert words in str(caught.value)
@@ -204,7 +204,7 @@ def test_what_is_no_kafka_is_named_at_once(tmp_path: Path) -> None:
             assert server.stdout is not None
             address = f"127.0.0.1:{server.stdout.readline().split(' port ')[1].split()[0]}"
             with pytest.raises(SparkdlError, match=f"Kafka at {address} was reached but does not answer as PLAINTEXT"):
-                look_at(KafkaAddress(address, "any"), ClientConfig())
+                AdminSession(KafkaAddress(address, "any"), ClientConfig()).partitions()
         finally:
             server.terminate()
 
@@ -243,8 +243,8 @@ def test_an_encryption_that_java_cannot_read_is_named(
     modern.write_text(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode() + "".join(chain[1:]))
     properties = mine | {"ssl.keystore.location": str(modern), "ssl.key.password": KEY_PASSWORD}
     file = written(place.root, {"security.protocol": SSL} | keys.trust() | properties)
-    with admin(source, ClientConfig.read(file)) as client:
-        make_topic(client, source.topic, {})
+    with AdminSession(source, ClientConfig.read(file)) as session:
+        session.ensure_topic(source.topic, {})
     job = place.job(kafka_spark, source=str(source), kafka_config=file)
     with pytest.raises(SparkdlError, match=r"Java cannot read the encrypted key of --kafka-config: .*PBE-SHA1-3DES"):
         job.wait()
@@ -287,7 +287,7 @@ def test_a_certificate_of_another_host_is_refused_unless_names_do_not_count(
         match=rf"^the certificate of Kafka at {impostor} is for another host \(.*\): .*"
         "ssl.endpoint.identification.algorithm",
     ):
-        look_at(address, config)
+        AdminSession(address, config)
     with pytest.raises(Py4JJavaError, match="No subject alternative names matching IP address"):
         connector_reads(kafka_spark, address, config)
 

@@ -25,7 +25,8 @@ from streaming.failures import Failure
 from streaming.job import StreamJob
 from streaming.monitoring.metrics import Metrics
 from streaming.monitoring.server import parse_http, serve
-from streaming.settings import StreamSettings
+from streaming.plan import prepare
+from streaming.sources.factory import parse_source
 from training.data.loading import Dataset
 
 
@@ -41,7 +42,7 @@ def break_sink(place: Place) -> None:
     (place.sink / "predictions").write_text("in the way")
 
 
-def mend_sink(place: Place) -> None:
+def repair_sink(place: Place) -> None:
     (place.sink / "predictions").unlink()
 
 
@@ -56,7 +57,7 @@ def test_a_stream_whose_sink_is_away_for_a_while_goes_on_and_loses_nothing(
     wait_until(lambda: not job.health().ready)
     assert job.health().live
     assert "is started again" in job.health().why
-    mend_sink(place)
+    repair_sink(place)
     wait_until(lambda: place.images == 20 or not job.is_active)
     wait_until(lambda: job.health().ready)
     job.stop()
@@ -77,7 +78,7 @@ def test_a_stream_that_has_ended_is_let_go_of(spark: SparkSession, place: Place,
 
 
 @pytest.mark.parametrize("what", ["sink", "checkpoint"])
-def test_a_directory_that_is_away_is_not_begun_anew_in_its_place(
+def test_a_directory_that_is_gone_is_not_created_again(
     spark: SparkSession, place: Place, drawn: Dataset, what: str
 ) -> None:
     directory = place.root / what
@@ -107,7 +108,7 @@ def test_a_failure_that_stays_ends_the_stream_after_as_many_attempts_as_asked_fo
     with pytest.raises(SparkdlError, match=r"^the stream failed 2 times in a row: .*predictions"):
         job.wait()
     assert len(place.failures) == 1
-    mend_sink(place)
+    repair_sink(place)
     place.run_to_the_end(spark)
     assert len(place.ids()) == 1
 
@@ -125,11 +126,11 @@ def test_a_stream_that_waits_to_be_started_again_stops_at_once_when_asked(
     assert time.monotonic() - started < 3
 
 
-SETTINGS = StreamSettings.read(source="kafka://broker:9092/images", sink="out", checkpoint=Path("checkpoint"))
+SOURCE = parse_source("kafka://broker:9092/images")
 
 
 @pytest.mark.parametrize(
-    ("said", "lasting"),
+    ("said", "fatal"),
     [
         ("Caused by: java.io.IOException: No space left on device", False),
         ("Caused by: java.io.EOFException: Python worker exited unexpectedly (crashed)", False),
@@ -140,8 +141,9 @@ SETTINGS = StreamSettings.read(source="kafka://broker:9092/images", sink="out", 
         ("java.lang.IllegalStateException: [KAFKA_DATA_LOSS] gone", True),
     ],
 )
-def test_what_may_pass_is_told_from_what_lasts(said: str, lasting: bool) -> None:
-    assert Failure.of(RuntimeError(f"[STREAM_FAILED] it ended\n{said}"), SETTINGS).lasting is lasting
+def test_transient_failures_are_told_from_fatal_ones(said: str, fatal: bool) -> None:
+    error = RuntimeError(f"[STREAM_FAILED] it ended\n{said}")
+    assert Failure.of(error, Path("checkpoint"), [SOURCE.describe_error]).fatal is fatal
 
 
 # --- health and metrics over HTTP --------------------------------------------------------------------------------
@@ -166,8 +168,8 @@ def test_a_stream_answers_how_it_is_and_what_it_has_done(spark: SparkSession, pl
         status, said = get(f"{address}/livez")
         assert (status, json.loads(said)) == (200, {"live": True, "ready": True, "why": "", "model": job.model.name})
         _, text = get(f"{address}/metrics")
-        assert 'sparkdl_images_total{outcome="prediction"} 7.0' in text
-        assert 'sparkdl_images_total{outcome="dead_letter"} 1.0' in text
+        assert 'sparkdl_images_total{result="prediction"} 7.0' in text
+        assert 'sparkdl_images_total{result="dead_letter"} 1.0' in text
         assert f'sparkdl_model_info{{version="{job.model.name}"}} 1.0' in text
         assert "sparkdl_models_refused_total 0.0" in text
         job.stop()
@@ -186,7 +188,7 @@ def test_a_stream_answers_how_it_is_and_what_it_has_done(spark: SparkSession, pl
 
 def test_a_stream_that_is_starting_is_alive_and_not_ready(spark: SparkSession, place: Place) -> None:
     metrics = Metrics()
-    job = StreamJob(spark, place.settings())
+    job = StreamJob(spark, prepare(place.settings()))
     with serve("0", job.health, metrics) as address:
         for path, expected in (("livez", 200), ("readyz", 503)):
             status, said = get(f"{address}/{path}")
@@ -228,7 +230,7 @@ def test_the_stack_of_a_failure_is_shown_with_debug_alone(
     request += ["--checkpoint", place.checkpoint, "--available-now", "--retries", "0"]
     assert run([*map(str, request)]) == 1
     plain = capfd.readouterr().err
-    mend_sink(place)
+    repair_sink(place)
     place.run_to_the_end(spark)
     break_sink(place)
     (place.watched / "another.png").write_bytes(digits(drawn, 1)[0].read())

@@ -25,7 +25,8 @@ from sparkdl.models.registry import Registry
 from streaming.failures import Failure
 from streaming.job import StreamJob
 from streaming.monitoring.observer import Batch, Observer
-from streaming.schemas import ENCODED
+from streaming.plan import prepare
+from streaming.schemas import INPUT_RECORD
 from streaming.settings import StreamSettings
 from training.data.loading import Dataset, LabelledImage
 from training.data.synthetic.digits import draw_png
@@ -87,13 +88,13 @@ BROKEN: dict[str, Broken] = {
 
 
 def encoded_rows(spark: SparkSession, images: Iterable[tuple[str, bytes | None, str | None]]) -> DataFrame:
-    """Rows of the contract `ENCODED` from (id, payload, label)."""
+    """Rows of the contract `INPUT_RECORD` from (id, payload, label)."""
     at = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
     rows = [
         (name, f"file:/images/{name}", payload, None if payload is None else len(payload), label, at)
         for name, payload, label in images
     ]
-    return spark.createDataFrame(rows, ENCODED)
+    return spark.createDataFrame(rows, INPUT_RECORD)
 
 
 def rows_of(sink: Path, part: str = "predictions") -> list[dict[str, Any]]:
@@ -137,7 +138,7 @@ class Place(Observer):
     models: list[str] = field(default_factory=list)
     refusals: list[tuple[str, str]] = field(default_factory=list)
 
-    def started(self, settings: StreamSettings, model: str) -> None:
+    def started(self, source: str, sink: str, checkpoint: Path, model: str) -> None:
         self.models.append(model)
 
     def batch(self, batch: Batch) -> None:
@@ -172,7 +173,7 @@ class Place(Observer):
 
     def job(self, spark: SparkSession, observers: tuple[Observer, ...] = (), **given: Any) -> StreamJob:
         """A stream that is started and whose batches are counted."""
-        job = StreamJob(spark, self.settings(**given), self, *observers)
+        job = StreamJob(spark, prepare(self.settings(**given)), self, *observers)
         job.start()
         return job
 
@@ -185,7 +186,7 @@ class Place(Observer):
             "checkpoint": self.checkpoint,
             "trigger": 0,
             "retries": 0,
-            "settle": "100ms",
+            "stable_after": "100ms",
         }
         return StreamSettings.read(**(arguments | given))
 

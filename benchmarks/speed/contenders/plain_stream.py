@@ -13,11 +13,10 @@ def with_defaults(chosen: argparse.Namespace) -> None:
     from pyspark.sql import SparkSession
 
     from sparkdl.spark.jars import session_jars
-    from streaming.kafka.address import SCHEME
-    from streaming.spark_conf import locks_for
+    from streaming.spark_conf import KAFKA
 
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    jars = session_jars(locks_for(SCHEME))
+    jars = session_jars([KAFKA.lock])
     spark = builder.config("spark.jars", ",".join(path.as_uri() for path in jars)).getOrCreate()
     records = (
         spark.readStream.format("kafka")
@@ -38,20 +37,19 @@ def with_defaults(chosen: argparse.Namespace) -> None:
 
 
 def with_ours(chosen: argparse.Namespace) -> None:
+    from pathlib import Path
+
     from pyspark.sql import functions as F
 
     from sparkdl.spark.session import spark_session
-    from streaming.kafka.address import KafkaAddress
-    from streaming.kafka.client_config import ClientConfig
-    from streaming.settings import StreamSettings
-    from streaming.sinks.kafka import KafkaSink
-    from streaming.sources.factory import open_source
-    from streaming.spark_conf import locks_for, stream_conf
+    from streaming.sinks.factory import parse_sink
+    from streaming.sources.factory import parse_source
+    from streaming.spark_conf import KAFKA, stream_conf
 
-    source, sink = f"kafka://{chosen.broker}/{chosen.source}", f"kafka://{chosen.broker}/{chosen.target}"
-    settings = StreamSettings.read(source=source, sink=sink, checkpoint=chosen.checkpoint)
-    spark = spark_session("plain", stream_conf(source, sink), locks_for(source, sink))
-    rows = open_source(spark, settings, 1024).select(
+    source = parse_source(f"kafka://{chosen.broker}/{chosen.source}")
+    target = parse_sink(f"kafka://{chosen.broker}/{chosen.target}")
+    spark = spark_session("plain", stream_conf([KAFKA]), [KAFKA.lock])
+    rows = source.open(spark, Path(chosen.checkpoint), 1024).select(
         "id",
         "origin",
         F.lit("?").alias("prediction"),
@@ -69,8 +67,7 @@ def with_ours(chosen: argparse.Namespace) -> None:
         "size",
         F.lit(None).cast("string").alias("sha256"),
     )
-    target = KafkaSink(KafkaAddress.parse(sink), ClientConfig.read(None), settings.max_bytes)
-    target.open("plain")
+    target.open(spark, "plain")
     (
         rows.writeStream.foreachBatch(lambda batch, number: target.write(batch, number) and None)
         .option("checkpointLocation", chosen.checkpoint)

@@ -1,4 +1,4 @@
-"""After reading: archives or deletes the files of complete micro-batches, if the stream was asked to."""
+"""Cleanup of files that were read: they are archived or deleted once their micro-batch is complete."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 
 from sparkdl.errors import RequestError
 from streaming.checkpoint_files import FAULTS, parse, read_entry
-from streaming.sources.directory.file_log import Seen, damaged
+from streaming.sources.directory.file_log import FileLog, damaged
 from streaming.sources.directory.listing import WatchedFile
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def check_archive(watched: Path, archive: Path) -> None:
-    """Asks whether files of `watched` can be moved to `archive`.
+    """Ask whether files of `watched` can be moved to `archive`.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def check_archive(watched: Path, archive: Path) -> None:
         )
 
 
-def logs_complete(checkpoint: Path) -> int:
-    """Up to which log all files are in the sink, by what Spark has noted of its micro-batches in `checkpoint`.
+def completed_logs(checkpoint: Path) -> int:
+    """Return up to which log all files are in the sink, by the commits that Spark has written to `checkpoint`.
 
     Raises
     ------
     SparkdlError
-        If its notes cannot be read.
+        If they cannot be read.
     """
     commits = checkpoint / "commits"
     complete = [int(path.name) for path in commits.iterdir() if path.name.isdecimal()] if commits.is_dir() else []
@@ -62,15 +62,15 @@ def logs_complete(checkpoint: Path) -> int:
         raise damaged(noted, str(error)) from error
 
 
-class Removal:
-    """What is done with files that were read.
+class Cleanup:
+    """Archives or deletes files that were read.
 
     Parameters
     ----------
     watched
-        The directory that they lie in.
+        The watched directory.
     archive
-        Where they are moved to, under the same relative paths; None if they are deleted.
+        Where they are moved to, under the same relative paths; None to delete them.
     max_bytes
         How much of a file is read. A longer one is not deleted: nothing else has its bytes.
     """
@@ -79,26 +79,26 @@ class Removal:
         self._watched = watched
         self._archive = archive
         self._max_bytes = max_bytes
-        self._told = False
+        self._reported = False
 
-    def sweep(self, seen: Seen, complete: int) -> None:
-        """Removes the files of the logs up to `complete` that were not removed yet.
+    def run(self, log: FileLog, complete: int) -> None:
+        """Clean up the files of the logs up to `complete`.
 
-        It can be repeated, if the process died on the way. A file that cannot be removed stays, which is told once; one
-        that is another than was listed stays too, and is forgotten, so that it is read in its turn.
+        It can be repeated if the process died in between. A file that cannot be removed stays, which is logged once. A
+        file that is another than was listed stays too and is forgotten, so that it is read in its turn.
         """
-        if seen.done is None or complete <= seen.done:
+        if log.done is None or complete <= log.done:
             return
         gone, left = list[str](), list[str]()
-        for number in range(seen.done + 1, complete + 1):
-            for file in seen.log.read(number):
+        for number in range(log.done + 1, complete + 1):
+            for file in log.read(number):
                 try:
                     stays = self._remove(file)
                 except OSError as error:
                     stays = True
-                    self._tell(error)
+                    self._report(error)
                 (left if stays else gone).append(file.name)
-        seen.removed(complete, gone, left)
+        log.record_cleanup(complete, gone, left)
 
     def _remove(self, file: WatchedFile) -> bool:
         """Whether the file stays where it is, as one that was read."""
@@ -124,24 +124,24 @@ class Removal:
             raise
         return False
 
-    def _tell(self, error: OSError) -> None:
-        if not self._told:
-            self._told = True
+    def _report(self, error: OSError) -> None:
+        if not self._reported:
+            self._reported = True
             from streaming.monitoring.log import BatchLog  # tasks, which import this module, need none of it
 
             BatchLog().not_removed("archived" if self._archive else "deleted", str(error))
 
 
 class _NoFolderError(FileNotFoundError):
-    """A folder below the watched directory is none any more."""
+    """A folder below the watched directory is gone."""
 
 
 @contextmanager
 def _folder(root: Path, path: PurePosixPath, *, make: bool = False) -> Iterator[int]:
-    """A descriptor of the folder `path` below `root`, come to without following a link below `root`.
+    """Open the folder `path` below `root` without following a link below `root`.
 
-    Who can write to a watched directory could else exchange a folder for a link, and have files elsewhere removed, or
-    put elsewhere.
+    Otherwise whoever can write to a watched directory could replace a folder by a link, and have files removed
+    elsewhere, or written elsewhere.
     """
     if make:
         root.mkdir(parents=True, exist_ok=True)
@@ -175,9 +175,9 @@ def _is_there(name: str, folder: int) -> bool:
 
 
 def move(name: str, source: int, target: int, number: int) -> None:
-    """Renames a file from one open folder to another on its file system.
+    """Rename a file from one open folder to another on its file system.
 
-    Where the name is taken it gets `number` too, and never replaces a file.
+    It never replaces a file: where the name is taken, `number` is added to it.
     """
     for other in _names(name, number):
         try:

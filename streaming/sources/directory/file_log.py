@@ -1,14 +1,13 @@
-"""What was taken from a watched directory: the files of each micro-batch, and the names that were seen.
+"""The log of a watched directory on disk: the files of each micro-batch, and the names that were read.
 
-All of it lies in one directory of the checkpoint, in files that are written whole or not at all:
+All of it is in one directory of the checkpoint, in files that are written whole or not at all:
 
-- `N.json`, log N: the files that were taken together, numbered from 1. A log is written before its micro-batch is
+- `N.json`, log N: the files that are read together, numbered from 1. A log is written before its micro-batch is
   planned; one without a micro-batch (the process died between the two) becomes the next micro-batch as it is.
-- `seen.json`: the names of the logs up to a number. So older logs need neither be read nor kept.
+- `seen.json`: a snapshot of the names up to a log. Older logs need neither be read nor kept.
 - `done.json`, if files are archived or deleted after they were read: up to which log that was done.
 
-The names that were seen are those of `seen.json`, those that `done.json` says were left, and those of all logs after
-both numbers. That holds between any two writes, so a process may die at any point.
+What they say together is `FileLogState`. It holds between any two writes, so a process may die at any point.
 """
 
 from __future__ import annotations
@@ -16,68 +15,29 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sparkdl.errors import SparkdlError
 from streaming.checkpoint_files import FAULTS, LARGEST, checked_name, parse, read_entry, write_entry
+from streaming.sources.directory.file_log_state import RETAINED, CleanupMark, FileLogState, Snapshot
 from streaming.sources.directory.listing import WatchedFile
 
-RETAINED = 100
-"""Logs between two writings of `seen.json`, and logs that are kept: as many as Spark keeps micro-batches."""
-FORGET_AFTER = 7 * 86_400.0
-"""Seconds for which a name must have been away before it is forgotten. A share that cannot be listed for a while must
-not have all its files read again when it is back: a week is longer than a weekend, and bounds what is kept."""
-
 FILES = "files"
-"""The directory of a checkpoint that the progress lies in."""
+"""The directory of a checkpoint that holds the log."""
 
-_SEEN, _DONE = "seen.json", "done.json"
+_SNAPSHOT, _MARK = "seen.json", "done.json"
 _T = TypeVar("_T")
 
 
 class FileLog:
-    """The files of each micro-batch, a JSON file each, never changed."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    @property
-    def last(self) -> int:
-        """The number of the last log, 0 if there is none."""
-        return max(self._numbers(), default=0)
-
-    def append(self, files: Sequence[WatchedFile]) -> int:
-        """Writes the next log and returns its number."""
-        number = self.last + 1
-        _write(self._path(number), [[f.name, f.size, f.modified_ns, f.inode] for f in files])
-        return number
-
-    def read(self, number: int) -> list[WatchedFile]:
-        """The files of log `number`."""
-        return _read(self._path(number), _files)
-
-    def drop(self, last: int) -> None:
-        """Removes the logs up to `last`."""
-        for number in self._numbers():
-            if number <= last:
-                self._path(number).unlink(missing_ok=True)
-
-    def _path(self, number: int) -> Path:
-        return self.directory / f"{number}.json"
-
-    def _numbers(self) -> list[int]:
-        return [int(path.stem) for path in self.directory.glob("*.json") if path.stem.isdecimal()]
-
-
-class Seen:
-    """The names that are not to be taken again.
+    """The log in a directory. A name that was appended is in it until its file was cleaned up or is long gone.
 
     Parameters
     ----------
     directory
-        Where the progress lies; made at the first writing.
+        Created at the first write.
 
     Raises
     ------
@@ -86,104 +46,97 @@ class Seen:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.log = FileLog(directory)
-        self._snapshot, self._mark = directory / _SEEN, directory / _DONE
+        self.directory = directory
+        self._snapshot, self._mark = directory / _SNAPSHOT, directory / _MARK
         for leftover in directory.glob(".*.json.*"):
             leftover.unlink(missing_ok=True)
-        self._covered, self._names, self._absent = 0, set[str](), dict[str, float]()
-        self._done: int | None = None
-        self._left: set[str] = set()
-        if self._snapshot.exists():
-            self._covered, self._names, self._absent = _read(
-                self._snapshot, lambda value: (int(value["logs"]), set(value["names"]), dict(value["absent"]))
-            )
-        begin = self._covered
-        if self._mark.exists():
-            self._done, after, left = _read(
-                self._mark, lambda value: (int(value["logs"]), int(value["after"]), set(value["left"]))
-            )
-            begin = max(begin, self._done)
-            if after == self._covered:  # else `seen.json` was written later and has them
-                self._left = left
-                self._names |= left
-        self._names |= self._names_after(begin)
+        snapshot = _read(self._snapshot, Snapshot.of) if self._snapshot.exists() else None
+        mark = _read(self._mark, CleanupMark.of) if self._mark.exists() else None
+        self._state = FileLogState.restore(snapshot, mark)
+        for number in range(self._state.last + 1, max(self._numbers(), default=0) + 1):
+            self._state.append(number, _names(self.read(number)))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._names
+        return name in self._state.names
+
+    @property
+    def last(self) -> int:
+        """The number of the last log, 0 if there is none."""
+        return self._state.last
 
     @property
     def done(self) -> int | None:
         """Up to which log files were archived or deleted; None if they are kept."""
-        return self._done
+        return self._state.done
 
-    def take(self, files: Sequence[WatchedFile]) -> int:
-        """Writes `files` to a log of their own, whose number it returns, and has seen them."""
-        number = self.log.append(files)
-        self._names.update(file.name for file in files)
+    def append(self, files: Sequence[WatchedFile]) -> int:
+        """Write the next log, and return its number."""
+        number = self._state.last + 1
+        _write(self._path(number), [[f.name, f.size, f.modified_ns, f.inode] for f in files])
+        self._state.append(number, _names(files))
         return number
 
-    def begin_removing(self, complete: int) -> None:
-        """From here on files are removed after they were read; those of logs up to `complete` stay, and stay seen."""
-        if self._done is None:
+    def read(self, number: int) -> list[WatchedFile]:
+        """Return the files of log `number`."""
+        return _read(self._path(number), _files)
+
+    def begin_cleanup(self, complete: int) -> None:
+        """From now on files are cleaned up after they were read; those of the logs up to `complete` stay."""
+        if self._state.done is None:
             self._write_snapshot(complete)
-            self._write_mark(complete)
+            self.record_cleanup(complete, (), ())
 
-    def end_removing(self) -> None:
-        """From here on files are kept."""
-        if self._done is not None:
-            self._done = None
-            self._write_snapshot(self.log.last)
+    def end_cleanup(self) -> None:
+        """From now on files are kept."""
+        if self._state.done is not None:
+            self._write_snapshot(self._state.last)
             self._mark.unlink()
+            self._state.done = None
 
-    def removed(self, last: int, gone: Iterable[str], left: Iterable[str]) -> None:
-        """The files of the logs up to `last` were removed: the names `gone` are forgotten, the names `left` are not."""
-        self._names.difference_update(gone)
-        self._left.update(left)
-        self._write_mark(last)
-
-    @property
-    def _complete(self) -> int:
-        return self.log.last if self._done is None else self._done
+    def record_cleanup(self, last: int, gone: Collection[str], left: Collection[str]) -> None:
+        """Record that the files of the logs up to `last` were cleaned up: the names `left` were not removed."""
+        _write(self._mark, self._state.mark(last, left).to_json())
+        self._state.clean_up(last, gone, left)
 
     @property
-    def wants_names(self) -> bool:
-        """Whether it is time to `compact`."""
-        return self._complete - self._covered >= RETAINED
+    def needs_compaction(self) -> bool:
+        """Whether `compact` needs a new listing of the directory."""
+        return self._state.needs_snapshot
 
     def compact(self, listed: set[str], now: float) -> None:
-        """Now and then writes the names down, forgets those long absent, and removes logs that are needed no more.
+        """Now and then write a snapshot, forget names that are long absent, and remove old logs.
 
         Parameters
         ----------
         listed
-            The names that the directory has, each time that it is listed; it is to be when `wants_names`.
+            The names in the directory, each time that it is listed; it must be when `needs_compaction`.
         now
             Seconds since 1970.
         """
-        for name in self._absent.keys() & listed:
-            del self._absent[name]
-        if not self.wants_names:
+        self._state.list_again(listed)
+        if not self._state.needs_snapshot:
             return
-        complete = self._complete
-        self._absent = {name: min(self._absent.get(name, now), now) for name in self._names - listed}
-        forgotten = {name for name, since in self._absent.items() if now - since >= FORGET_AFTER}
-        self._names -= forgotten
-        for name in forgotten:
-            del self._absent[name]
+        self._state.forget(listed, now)
+        complete = self._state.complete
         self._write_snapshot(complete)
-        self.log.drop(complete - RETAINED)
-
-    def _names_after(self, number: int) -> set[str]:
-        return {file.name for later in range(number + 1, self.log.last + 1) for file in self.log.read(later)}
+        for number in self._numbers():
+            if number <= complete - RETAINED:
+                self._path(number).unlink(missing_ok=True)
 
     def _write_snapshot(self, logs: int) -> None:
-        names = self._names - self._names_after(logs)
-        _write(self._snapshot, {"logs": logs, "names": list(names), "absent": self._absent})
-        self._covered, self._left = logs, set()
+        later = {name for number in range(logs + 1, self._state.last + 1) for name in _names(self.read(number))}
+        _write(self._snapshot, self._state.snapshot(logs, later).to_json())
+        self._state.cover(logs)
 
-    def _write_mark(self, logs: int) -> None:
-        _write(self._mark, {"logs": logs, "after": self._covered, "left": list(self._left)})
-        self._done = logs
+    def _path(self, number: int) -> Path:
+        return self.directory / f"{number}.json"
+
+    def _numbers(self) -> list[int]:
+        return [int(path.stem) for path in self.directory.glob("*.json") if path.stem.isdecimal()]
+
+
+def _names(files: Iterable[WatchedFile]) -> list[str]:
+    return [file.name for file in files]
 
 
 def _files(value: Any) -> list[WatchedFile]:
@@ -203,7 +156,7 @@ def _read(path: Path, make: Callable[[Any], _T]) -> _T:
 
 
 def damaged(path: Path, why: str) -> SparkdlError:
-    """The error for a file or directory of a checkpoint that does not say what it should."""
+    """Return the error for a file or directory of a checkpoint that does not say what it should."""
     return SparkdlError(
         f"the checkpoint is damaged at {path} ({why}): put it back from a copy, or start again with a new checkpoint "
         "and a new sink"
@@ -211,7 +164,7 @@ def damaged(path: Path, why: str) -> SparkdlError:
 
 
 def _write(path: Path, value: object) -> None:
-    """Writes a JSON file so that it is there as a whole or not at all, also after a loss of power."""
+    """Write a JSON file that is there as a whole or not at all, also after a loss of power."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
         _sync(path.parent.parent)

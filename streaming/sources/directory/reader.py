@@ -1,10 +1,10 @@
-"""A watched directory as a streaming source: every file below it once, whatever its size.
+"""The Spark data source behind a watched directory: it plans micro-batches of files, and reads them in tasks.
 
-Spark's own file source marks empty files as seen and never reads them, fails on a file that is larger than an array
-of bytes may be, and forgets files that are much older than the newest. A stream that owes an answer for every file
-needs a source of its own; it is one of Spark's Python data sources.
+Spark's own file source never reads empty files, fails on a file that is larger than a byte array can be, and forgets
+files that are much older than the newest. This stream owes a result for every file, so it has a Python data source of
+its own.
 
-Progress: the offset is a count of logs, which `streaming.sources.directory.file_log` keeps in the checkpoint.
+Progress: the offset is the number of a log, which `streaming.sources.directory.file_log` keeps in the checkpoint.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pyspark.sql.types import StructType
 
 from sparkdl.spark.worker_gc import spare_collector
 from sparkdl.system.files import origin_of, read_beginning
-from streaming.schemas import ENCODED
-from streaming.sources.directory.cleanup import Removal, logs_complete
-from streaming.sources.directory.file_log import FILES, Seen, damaged
+from streaming.schemas import INPUT_RECORD
+from streaming.sources.directory.cleanup import Cleanup, completed_logs
+from streaming.sources.directory.file_log import FILES, FileLog, damaged
 from streaming.sources.directory.listing import WatchedFile, parent_of, scan, stat_file
-from streaming.sources.directory.stability import Settling
+from streaming.sources.directory.stability import Stability
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,29 +35,29 @@ NAME = "sparkdl-directory"
 _BATCH_BYTES = 2 << 20  # encoded bytes an Arrow batch, unless one image has more
 _BATCH_ROWS = 256
 _TRIGGER_BYTES = 128 << 20  # encoded bytes a micro-batch, unless one image has more: the driver's memory holds them
-_SMALL_BYTES = 256 << 10  # encoded bytes of a file that weighs nothing where workers read: dead letters, 256 at a time
-_LISTED_FOR = 50  # times that listing the directory took: how long what was found is good for, if it is enough
+_SMALL_BYTES = 256 << 10  # encoded bytes of a file that is not counted where workers read: dead letters, 256 at a time
+_LISTED_FOR = 50  # times the duration of a listing for which it may be used again, if it has enough files
 _REPORTED = 10  # folders and files that cannot be listed and are logged
-_POLL = 0.2  # seconds between two looks at files that are waited for
+_POLL = 0.2  # seconds between two listings while files may still be written
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds since then that Python, which rows are shown in, has a time for.
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
-class DirectorySource(DataSource):
-    """Options: `path`, the directory; `checkpoint`, the stream's; `maxFilesPerTrigger`; `maxBytes`, an image's encoded
-    bytes at the most, of a longer file only one byte more is read; `slots`, tasks a micro-batch; `settle`, seconds
-    without change after which a file that does not end as its format ends is taken; `afterRead`, keep (the default),
-    archive or delete; `archive`, the directory to archive in; `contents`, true (the default), or false for rows whose
-    `payload` and `size` are null, because who takes them reads the files by their `origin`."""
+class DirectoryDataSource(DataSource):
+    """Options: `path`, the directory; `checkpoint`, the stream's; `maxFilesPerTrigger`; `maxBytes`, encoded bytes of an
+    image at most, of a longer file only one byte more is read; `parallelism`, tasks per micro-batch; `stableAfter`,
+    seconds without a change after which a file is read that does not end as its format ends; `afterRead`, keep (the
+    default), archive or delete; `archive`, the directory to archive in; `includePayload`, true (the default), or false
+    for rows whose `payload` and `size` are null, because workers read the files by their `origin`."""
 
     @classmethod
     def name(cls) -> str:
         return NAME
 
     def schema(self) -> StructType:
-        return ENCODED
+        return INPUT_RECORD
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:
         directory, max_bytes = Path(self.options["path"]), int(self.options["maxBytes"])
@@ -68,10 +68,10 @@ class DirectorySource(DataSource):
             Path(self.options["checkpoint"]),
             int(self.options["maxFilesPerTrigger"]),
             max_bytes,
-            int(self.options["slots"]),
-            Settling(directory, float(self.options["settle"])),
-            Removal(directory, archive, max_bytes) if after_read != "keep" else None,
-            self.options.get("contents", "true") == "true",
+            int(self.options["parallelism"]),
+            Stability(directory, float(self.options["stableAfter"])),
+            Cleanup(directory, archive, max_bytes) if after_read != "keep" else None,
+            self.options.get("includePayload", "true") == "true",
         )
 
 
@@ -81,7 +81,7 @@ class _FilePartition(InputPartition):
 
 
 class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
-    """Plans micro-batches in a process of its own, where `_seen` lives, and reads them in tasks."""
+    """Plans micro-batches in a process of its own, where `_log` lives, and reads them in tasks."""
 
     def __init__(
         self,
@@ -89,24 +89,24 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         checkpoint: Path,
         max_files: int,
         max_bytes: int,
-        slots: int,
-        settling: Settling,
-        removal: Removal | None,
-        contents: bool,
+        parallelism: int,
+        stability: Stability,
+        cleanup: Cleanup | None,
+        include_payload: bool,
     ) -> None:
         self._directory = directory
         self._checkpoint = checkpoint
         self._max_files = max_files
         self._max_bytes = max_bytes
-        self._slots = slots
-        self._settling = settling
-        self._removal = removal
-        self._contents = contents
-        self._seen: Seen | None = None
-        self._listed: list[WatchedFile] = []  # files that were listed and have not had their turn, the oldest last
+        self._parallelism = parallelism
+        self._stability = stability
+        self._cleanup = cleanup
+        self._include_payload = include_payload
+        self._log: FileLog | None = None
+        self._listed: list[WatchedFile] = []  # listed and not chosen yet, the oldest last
         self._listed_until = 0.0
         self._until: set[str] | None = None
-        self._patience_ends = 0.0
+        self._stable_at = 0.0
         self._unlisted: set[str] = set()
 
     def getDefaultReadLimit(self) -> ReadLimit:
@@ -117,40 +117,40 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def prepareForTriggerAvailableNow(self) -> None:
         started = time.monotonic()
-        self._until, fresh = self._look(self._progress())
-        self._settling.observe(fresh, started)
-        self._patience_ends = started + self._settling.seconds
+        self._until, fresh = self._list(self._file_log())
+        self._stability.observe(fresh, started)
+        self._stable_at = started + self._stability.seconds
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
-        seen = self._progress()
-        if self._removal:
-            self._removal.sweep(seen, logs_complete(self._checkpoint))
-        if seen.log.last > start["logs"]:
+        log = self._file_log()
+        if self._cleanup:
+            self._cleanup.run(log, completed_logs(self._checkpoint))
+        if log.last > start["logs"]:
             return {"logs": start["logs"] + 1}
-        if seen.log.last < start["logs"]:
-            raise damaged(seen.log.directory, f"log {start['logs']} is missing")
-        # Micro-batches stay of a size that fits in memory, also where the trigger asks for all there is.
-        most = limit.max_files if isinstance(limit, ReadMaxFiles) else self._max_files
-        while not (chosen := self._choose(seen, most)) and (pause := self._pause()) > 0:
+        if log.last < start["logs"]:
+            raise damaged(log.directory, f"log {start['logs']} is missing")
+        # Micro-batches keep to a size that fits in memory, also where the trigger asks for all there is.
+        max_files = limit.max_files if isinstance(limit, ReadMaxFiles) else self._max_files
+        while not (chosen := self._choose(log, max_files)) and (pause := self._pause()) > 0:
             time.sleep(pause)
-        return {"logs": seen.take(chosen)} if chosen else start
+        return {"logs": log.append(chosen)} if chosen else start
 
-    def _progress(self) -> Seen:
-        """What was seen, read from the checkpoint at the first call."""
-        if self._seen is None:
-            self._seen = Seen(self._checkpoint / FILES)
-            if self._removal:
-                self._seen.begin_removing(logs_complete(self._checkpoint))
+    def _file_log(self) -> FileLog:
+        """The log, read from the checkpoint at the first call."""
+        if self._log is None:
+            self._log = FileLog(self._checkpoint / FILES)
+            if self._cleanup:
+                self._log.begin_cleanup(completed_logs(self._checkpoint))
             else:
-                self._seen.end_removing()
-        return self._seen
+                self._log.end_cleanup()
+        return self._log
 
-    def _look(self, seen: Seen) -> tuple[set[str], list[WatchedFile]]:
-        """All names in the directory, and the files that are not seen; only of these more than the name is asked."""
+    def _list(self, log: FileLog) -> tuple[set[str], list[WatchedFile]]:
+        """Return all names in the directory, and the files that are not in the log; only their status is read."""
         names, fresh = set[str](), list[WatchedFile]()
         for name, entry in scan(self._directory, self._report_unlisted):
             names.add(name)
-            if name in seen or (self._until is not None and name not in self._until):
+            if name in log or (self._until is not None and name not in self._until):
                 continue
             if file := stat_file(name, entry, self._report_unlisted):
                 fresh.append(file)
@@ -164,27 +164,27 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
             BatchLog().not_listed(_printable(name), error.strerror or str(error))
 
-    def _choose(self, seen: Seen, most: int) -> list[WatchedFile]:
-        """The oldest of the settled files that were not seen: at most `most`, and no more than fit in a batch."""
-        again = len(self._listed) >= most and time.monotonic() < self._listed_until and not seen.wants_names
-        if again and (chosen := self._take(most, again=True)):
+    def _choose(self, log: FileLog, max_files: int) -> list[WatchedFile]:
+        """Return the oldest stable files that are not in the log, no more than fit in a micro-batch."""
+        again = len(self._listed) >= max_files and time.monotonic() < self._listed_until and not log.needs_compaction
+        if again and (chosen := self._take(max_files, again=True)):
             return chosen
         began = time.monotonic()
-        names, fresh = self._look(seen)
-        seen.compact(names, time.time())
-        self._settling.observe(fresh, time.monotonic())
+        names, fresh = self._list(log)
+        log.compact(names, time.time())
+        self._stability.observe(fresh, time.monotonic())
         self._listed = sorted(fresh, key=lambda file: (file.modified_ns, file.name), reverse=True)
         self._listed_until = time.monotonic() + _LISTED_FOR * (time.monotonic() - began)
-        return self._take(most)
+        return self._take(max_files)
 
-    def _take(self, most: int, *, again: bool = False) -> list[WatchedFile]:
-        """The next of the files that were listed; `again`: a while ago, so that they may have changed since."""
+    def _take(self, max_files: int, *, again: bool = False) -> list[WatchedFile]:
+        """Return the next of the listed files; `again`: they were listed a while ago and may have changed since."""
         chosen, weight = list[WatchedFile](), 0
-        while self._listed and len(chosen) < most:
+        while self._listed and len(chosen) < max_files:
             file = self._listed.pop()
-            if (again and not self._is_same(file)) or not self._settling.is_settled(file):
+            if (again and not self._is_same(file)) or not self._stability.is_stable(file):
                 continue  # until the directory is listed again
-            weight += min(file.size, self._max_bytes) if self._contents or file.size > _SMALL_BYTES else 0
+            weight += min(file.size, self._max_bytes) if self._include_payload or file.size > _SMALL_BYTES else 0
             if chosen and weight > _TRIGGER_BYTES:
                 self._listed.append(file)
                 break
@@ -198,15 +198,15 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             return False
 
     def _pause(self) -> float:
-        """Seconds until it is worth to look again, 0 if files that may still be written are not waited for."""
-        if self._until is None or not self._settling.waits:
+        """Return the seconds until the next listing, 0 if files that may still be written are not waited for."""
+        if self._until is None or not self._stability.has_files:
             return 0.0
-        return min(_POLL, self._patience_ends - time.monotonic())
+        return min(_POLL, self._stable_at - time.monotonic())
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[InputPartition]:
-        log = self._progress().log
+        log = self._file_log()
         files = [file for number in range(start["logs"] + 1, end["logs"] + 1) for file in log.read(number)]
-        return [_FilePartition(share) for share in deal(files, self._slots)]
+        return [_FilePartition(share) for share in balance_partitions(files, self._parallelism)]
 
     def read(self, partition: InputPartition) -> Iterator[Any]:
         assert isinstance(partition, _FilePartition)
@@ -215,7 +215,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         weight = 0
         for file in partition.files:
             path = self._directory / file.name
-            payload, size = read_beginning(path, self._max_bytes) if self._contents else (None, None)
+            payload, size = read_beginning(path, self._max_bytes) if self._include_payload else (None, None)
             name = _printable(file.name)
             rows.append((name, origin_of(path), payload, size, parent_of(name), _moment(file.modified_ns)))
             weight += len(payload or b"")  # not what was listed: the file may have grown since
@@ -226,9 +226,9 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             yield _to_arrow(rows)
 
 
-def deal(files: Sequence[WatchedFile], shares: int) -> list[list[WatchedFile]]:
-    """`files` in at most `shares` parts of about the same weight: the largest first, each to the lightest part."""
-    parts: list[list[WatchedFile]] = [[] for _ in range(min(shares, len(files)))]
+def balance_partitions(files: Sequence[WatchedFile], count: int) -> list[list[WatchedFile]]:
+    """Return `files` in at most `count` parts of similar weight: the largest first, each to the lightest part."""
+    parts: list[list[WatchedFile]] = [[] for _ in range(min(count, len(files)))]
     weights = [0] * len(parts)
     for file in sorted(files, key=lambda file: -file.size):
         lightest = weights.index(min(weights))
@@ -264,5 +264,5 @@ def _to_arrow(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
             arrow.string_array(parents),
             arrow.nullable_array(times, pa.timestamp("us", "UTC")),
         ],
-        names=ENCODED.names,
+        names=INPUT_RECORD.names,
     )

@@ -1,7 +1,7 @@
-"""Tells files that are complete from those that may still be written.
+"""Stability of files: which are complete, and which may still be written.
 
-A file that ends as its format ends is complete; of another (a format without an end of its own, a file that is empty
-or cut off) only time can tell.
+A file that ends as its format ends is complete. Any other file (of a format without an end of its own, empty, or cut
+off) counts as complete once it has not changed for a while.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from sparkdl.formats.completeness import is_whole
 from streaming.sources.directory.listing import WatchedFile
 
 
-class Settling:
-    """Which files are settled: complete by their end, or without change for a time.
+class Stability:
+    """Which files are stable: complete by their end, or unchanged for a time.
 
     Parameters
     ----------
     directory
-        That the files' names are relative to.
+        That the names of files are relative to.
     seconds
-        How long a file that does not end as its format ends must not have changed; 0 for not at all.
+        How long a file that does not end as its format ends must be unchanged; 0 to read every file at once.
     """
 
     def __init__(self, directory: Path, seconds: float) -> None:
@@ -32,19 +32,19 @@ class Settling:
         self._since: dict[str, tuple[WatchedFile, float]] = {}
 
     def observe(self, files: Iterable[WatchedFile], at: float) -> None:
-        """Notes what all files that are not taken yet are like at the time `at` of the monotonic clock."""
+        """Record all files that were not read yet, as listed at the time `at` of the monotonic clock."""
         before, self._since = self._since, {}
         for file in files:
             known, since = before.get(file.name, (file, at))
             self._since[file.name] = (file, since if known == file else at)
 
     @property
-    def waits(self) -> bool:
-        """Whether there are files that are not taken yet."""
+    def has_files(self) -> bool:
+        """Whether there are files that were not read yet."""
         return bool(self._since)
 
-    def is_settled(self, file: WatchedFile) -> bool:
-        """Whether a file, as it was observed last, may be taken."""
+    def is_stable(self, file: WatchedFile) -> bool:
+        """Whether a file, as it was observed last, may be read."""
         _, since = self._since[file.name]
         return (
             self.seconds == 0
@@ -57,7 +57,7 @@ class Settling:
         try:
             descriptor = os.open(self._directory / file.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            return False  # perhaps only for the moment; if not, it becomes a dead letter once it has settled
+            return False  # perhaps only for the moment; if not, it becomes a dead letter once it is stable
         try:
             status = os.fstat(descriptor)
             if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):

@@ -15,10 +15,10 @@ from streams import Place, digits, encode, encoded_rows, rows_of, wait_until
 from sparkdl.errors import SparkdlError
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion, Registry
-from streaming.results import UNREADABLE, outcomes
-from streaming.schemas import ENCODED
-from streaming.sources.directory.file_log import FILES, Seen
-from streaming.sources.directory.reader import DirectorySource
+from streaming.results import UNREADABLE, results
+from streaming.schemas import INPUT_RECORD
+from streaming.sources.directory.file_log import FILES, FileLog
+from streaming.sources.directory.reader import DirectoryDataSource
 from training.data.loading import Dataset
 
 
@@ -47,7 +47,7 @@ PICTURES = {"slow.png": encode("PNG"), "slow.jpg": encode("JPEG"), "slow.tiff": 
 
 
 @dataclass
-class Written(Place):
+class BatchStats(Place):
     """A place after files were written into it slowly, read, and archived."""
 
     while_writing: list[str] = field(default_factory=list)
@@ -55,10 +55,10 @@ class Written(Place):
 
 
 @pytest.fixture(scope="module")
-def written(spark: SparkSession, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Written:
-    place = Written(tmp_path_factory.mktemp("written"), registry)
+def written(spark: SparkSession, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> BatchStats:
+    place = BatchStats(tmp_path_factory.mktemp("written"), registry)
     place.watched.mkdir()
-    job = place.job(spark, settle="5s", after_read="archive", archive_dir=place.watched / ".archive")
+    job = place.job(spark, stable_after="5s", after_read="archive", archive_dir=place.watched / ".archive")
 
     def wait_for(*names: str) -> None:
         wait_until(lambda: {*names} <= {*place.ids()} or not job.is_active)
@@ -84,25 +84,25 @@ def written(spark: SparkSession, registry: Registry, tmp_path_factory: pytest.Te
     return place
 
 
-def test_a_file_that_is_still_written_is_left_while_others_are_read(written: Written) -> None:
+def test_a_file_that_is_still_written_is_left_while_others_are_read(written: BatchStats) -> None:
     assert written.while_writing == ["first.png", "second.png"]
 
 
-def test_a_file_that_was_written_slowly_becomes_a_prediction(written: Written) -> None:
+def test_a_file_that_was_written_slowly_becomes_a_prediction(written: BatchStats) -> None:
     assert {row["id"] for row in rows_of(written.sink)} == {"first.png", "second.png", *PICTURES}
 
 
-def test_a_complete_picture_does_not_wait_for_its_time_to_pass(written: Written) -> None:
+def test_a_complete_picture_does_not_wait_for_its_time_to_pass(written: BatchStats) -> None:
     assert {"slow.png", "slow.jpg"} <= set(written.before_the_end)
     assert "slow.tiff" not in written.before_the_end
 
 
-def test_a_file_that_nobody_ends_becomes_a_dead_letter(written: Written) -> None:
+def test_a_file_that_nobody_ends_becomes_a_dead_letter(written: BatchStats) -> None:
     (row,) = rows_of(written.sink, "dead_letters")
     assert (row["id"], row["reason"], row["payload"]) == ("given-up.png", "truncated", encode("PNG")[:300])
 
 
-def test_all_files_are_in_the_archive_when_the_stream_has_ended(written: Written) -> None:
+def test_all_files_are_in_the_archive_when_the_stream_has_ended(written: BatchStats) -> None:
     whole = {name: encode("PNG") for name in ("first.png", "second.png")}
     archived = whole | PICTURES | {"given-up.png": encode("PNG")[:300]}
     assert files(written.watched / ".archive") == archived
@@ -110,7 +110,7 @@ def test_all_files_are_in_the_archive_when_the_stream_has_ended(written: Written
 
 
 def test_a_name_of_the_archive_that_comes_back_is_another_image_with_the_same_id(
-    written: Written, spark: SparkSession
+    written: BatchStats, spark: SparkSession
 ) -> None:
     before = written.ids()
     (written.watched / ".archive" / "first.png").rename(written.watched / "first.png")
@@ -144,7 +144,7 @@ def test_no_file_of_a_micro_batch_that_failed_is_deleted(spark: SparkSession, pl
 
 def test_a_file_that_went_away_unread_says_so(spark: SparkSession, model: ModelVersion) -> None:
     encoded = encoded_rows(spark, [("gone.png", None, None), ("empty.png", b"", None)])
-    rows = outcomes(encoded, model.load(), model.name, 0.5, Limits()).collect()
+    rows = results(encoded, model.load(), model.name, 0.5, Limits()).collect()
     details = {row["id"]: (row["reason"], row["detail"]) for row in rows}
     assert details == {"gone.png": ("empty", UNREADABLE), "empty.png": ("empty", "0 bytes")}
 
@@ -152,16 +152,16 @@ def test_a_file_that_went_away_unread_says_so(spark: SparkSession, model: ModelV
 # --- what is available now, without Spark ------------------------------------------------------------------------
 
 
-def reader(watched: Path, settle: float) -> Any:
+def reader(watched: Path, stable_after: float) -> Any:
     """The source's reader on `watched`, its progress in `checkpoint` beside it."""
-    options = {"path": watched, "checkpoint": watched.parent / "checkpoint", "settle": settle}
-    options |= {"maxFilesPerTrigger": 10, "maxBytes": 1 << 20, "slots": 1}
-    return DirectorySource({name: str(value) for name, value in options.items()}).streamReader(ENCODED)
+    options = {"path": watched, "checkpoint": watched.parent / "checkpoint", "stableAfter": stable_after}
+    options |= {"maxFilesPerTrigger": 10, "maxBytes": 1 << 20, "parallelism": 1}
+    return DirectoryDataSource({name: str(value) for name, value in options.items()}).streamReader(INPUT_RECORD)
 
 
-def available_now(watched: Path, settle: float, meanwhile: Callable[[], None] = lambda: None) -> list[list[str]]:
+def available_now(watched: Path, stable_after: float, meanwhile: Callable[[], None] = lambda: None) -> list[list[str]]:
     """The names in each micro-batch of a run that ends."""
-    reading = reader(watched, settle)
+    reading = reader(watched, stable_after)
     reading.prepareForTriggerAvailableNow()
     writer = threading.Thread(target=meanwhile)
     writer.start()
@@ -169,7 +169,7 @@ def available_now(watched: Path, settle: float, meanwhile: Callable[[], None] = 
     while (offset := reading.latestOffset(before, reading.getDefaultReadLimit())) != before:
         before = offset
     writer.join()
-    log = Seen(watched.parent / "checkpoint" / FILES).log
+    log = FileLog(watched.parent / "checkpoint" / FILES)
     return [[file.name for file in log.read(number)] for number in range(1, log.last + 1)]
 
 

@@ -38,7 +38,7 @@ def test_three_settings_are_enough() -> None:
     assert settings.trigger == 1.0
     assert settings.label_from is LabelFrom.NONE
     assert not settings.available_now
-    assert (settings.settle, settings.after_read, settings.archive_dir) == (10, AfterRead.KEEP, None)
+    assert (settings.stable_after, settings.after_read, settings.archive_dir) == (10, AfterRead.KEEP, None)
     assert (settings.max_bytes, settings.max_pixels) == (DEFAULT_LIMITS.max_bytes, DEFAULT_LIMITS.max_pixels)
     assert settings.decode_timeout == DEFAULT_LIMITS.timeout == 30
 
@@ -96,7 +96,7 @@ def test_what_is_missing_is_named_as_the_option_it_is(name: str) -> None:
         ({"max_bytes": "many"}, "--max-bytes: input should be a valid integer"),
         ({"max_pixels": -1}, "--max-pixels: input should be greater than or equal to 1, received -1"),
         ({"decode_timeout": "0s"}, "--decode-timeout: input should be greater than 0, received 0.0"),
-        ({"settle": "soon"}, "--settle: expected a duration such as 500ms, 1s or 2m, received 'soon'"),
+        ({"stable_after": "soon"}, "--stable-after: expected a duration such as 500ms, 1s or 2m, received 'soon'"),
         ({"after_read": "burn"}, "--after-read: input should be 'keep', 'archive' or 'delete', received 'burn'"),
         ({"label_from": "child"}, "--label-from: input should be 'none' or 'parent', received 'child'"),
     ],

@@ -25,7 +25,7 @@ from sparkdl.decoding.decode import decode
 from sparkdl.decoding.udf import decode_images
 from sparkdl.images.rejection import Limits, Reason, Rejected
 from sparkdl.models.registry import ModelVersion
-from streaming.results import outcomes
+from streaming.results import results
 from training.data.synthetic.digits import draw_png
 
 
@@ -291,7 +291,7 @@ def assassin(spark: SparkSession) -> Iterator[None]:
 def test_a_poison_among_good_images_costs_one_dead_letter(spark: SparkSession, model: ModelVersion) -> None:
     good = [(f"{row:02d}.png", draw_png(row % 10, seed=row), None) for row in range(20)]
     frame = encoded_rows(spark, [*good[:7], ("poison.webp", SLOW, None), *good[7:]]).coalesce(1)
-    rows = outcomes(frame, model.load(), model.name, 0.5, Limits()).collect()
+    rows = results(frame, model.load(), model.name, 0.5, Limits()).collect()
     assert [row.id for row in rows] == [
         "00.png",
         *[name for name, _, _ in good[1:7]],

@@ -20,9 +20,10 @@ from repositories import SilentHandler
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.spark.jars import REPOSITORY_VARIABLE, Jar, read_list, repository, session_jars
-from streaming.spark_conf import CONNECTORS, locks_for
+from streaming import spark_conf
 
-KAFKA, DELTA = locks_for("kafka://h:1/t", "delta:out")
+CONNECTORS = (spark_conf.KAFKA, spark_conf.DELTA)
+KAFKA, DELTA = (connector.lock for connector in CONNECTORS)
 JARS = [jar for lock in (KAFKA, DELTA) for jar in read_list(lock)]
 
 
@@ -53,13 +54,15 @@ def stream(tmp_path: Path, sink: str) -> subprocess.CompletedProcess[str]:
         "import sys\n"
         "from sparkdl.errors import SparkdlError\n"
         "from console.output import start_spark\n"
-        "from streaming.spark_conf import connectors_for, stream_conf\n"
-        f"addresses = ('in', {sink!r})\n"
+        "from streaming.sinks.factory import parse_sink\n"
+        "from streaming.spark_conf import stream_conf\n"
+        f"sink = {sink!r}\n"
+        "connectors = [parse_sink(sink).connector]\n"
         "try:\n"
-        "    spark = start_spark((), connectors_for(*addresses), stream_conf(*addresses))\n"
+        "    spark = start_spark((), connectors, stream_conf(connectors))\n"
         "except SparkdlError as error:\n"
         "    sys.exit(f'sparkdl: {error}')\n"
-        "if addresses[1].startswith('delta:'):\n"
+        "if sink.startswith('delta:'):\n"
         "    spark.range(3).write.format('delta').save(sys.argv[1])\n"
         "    print(spark.read.format('delta').load(sys.argv[1]).count())\n"
         "else:\n"

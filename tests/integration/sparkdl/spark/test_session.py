@@ -130,8 +130,8 @@ def test_workers_elsewhere_or_too_deep_in_directories_are_spoken_to_by_tcp(
 def test_a_package_is_fetched_without_a_word() -> None:
     done = in_a_new_process(
         "from sparkdl.spark.session import spark_session\n"
-        "from streaming.spark_conf import locks_for\n"
-        "spark = spark_session('quiet', locks=locks_for('kafka://a:1/b'))\n"
+        "from streaming.spark_conf import KAFKA\n"
+        "spark = spark_session('quiet', locks=[KAFKA.lock])\n"
         "print(spark.readStream.format('kafka').option('kafka.bootstrap.servers', 'a:1').option('subscribe', 'b')"
         ".load().columns[:2])"
     )

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from sparkdl.errors import RequestError, SparkdlError
-from streaming.checkpoint.identity import check_checkpoint, claim_checkpoint, is_claimed
-from streaming.checkpoint.repair import mend_checkpoint
+from streaming.checkpoint.identity import Fingerprint, check_checkpoint, claim_checkpoint, is_claimed
+from streaming.checkpoint.repair import repair_checkpoint
 from streaming.checkpoint_files import checked_name
-from streaming.settings import StreamSettings
-from streaming.sources.directory.cleanup import Removal, logs_complete
-from streaming.sources.directory.file_log import FileLog, Seen
+from streaming.sources.directory.cleanup import Cleanup, completed_logs
+from streaming.sources.directory.file_log import FileLog
 
 MAX_BYTES = 1000
 DEEP = "[" * 100_000
@@ -40,19 +39,13 @@ def victim(place: Path) -> Path:
     return path
 
 
-def settings_of(place: Path) -> StreamSettings:
-    return StreamSettings.read(
-        source=str(place / "watched"), sink=str(place / "out"), checkpoint=place / "checkpoint", model="m"
-    )
-
-
-def log_that_names(place: Path, name: str, file: Path) -> Seen:
+def log_that_names(place: Path, name: str, file: Path) -> FileLog:
     """The progress of a checkpoint whose first log says that `name` was read, with what `file` is like."""
     files, status = place / "checkpoint" / "files", file.stat()
     (files / "done.json").write_text('{"logs": 0, "after": 0, "left": []}')
     (files / "seen.json").write_text('{"logs": 1, "names": [], "absent": {}}')
     (files / "1.json").write_text(json.dumps([[name, status.st_size, status.st_mtime_ns, status.st_ino]]))
-    return Seen(files)
+    return FileLog(files)
 
 
 @pytest.mark.parametrize("archive", [False, True], ids=["delete", "archive"])
@@ -63,10 +56,10 @@ def test_a_log_that_names_a_file_outside_the_watched_directory_removes_nothing(
     form: str, archive: bool, place: Path, victim: Path
 ) -> None:
     (place / "watched" / "a").mkdir()
-    seen = log_that_names(place, form.format(victim), victim)
-    removal = Removal(place / "watched", place / "archive" if archive else None, MAX_BYTES)
+    log = log_that_names(place, form.format(victim), victim)
+    cleanup = Cleanup(place / "watched", place / "archive" if archive else None, MAX_BYTES)
     with pytest.raises(SparkdlError, match=r"^the checkpoint is damaged at .*1\.json \('.*' is no name of a file"):
-        removal.sweep(seen, 1)
+        cleanup.run(log, 1)
     assert victim.read_bytes() == b"precious"
 
 
@@ -94,7 +87,7 @@ def test_a_log_that_is_none_is_one_line(content: bytes, place: Path) -> None:
     path = place / "checkpoint" / "files" / "1.json"
     path.write_bytes(content)
     with pytest.raises(SparkdlError) as error:
-        Seen(path.parent)
+        FileLog(path.parent)
     assert str(error.value).startswith(f"the checkpoint is damaged at {path} (")
     assert "\n" not in str(error.value)
 
@@ -107,7 +100,7 @@ def test_a_log_that_is_none_is_one_line(content: bytes, place: Path) -> None:
 def test_names_that_are_none_are_one_line(name: str, content: bytes, place: Path) -> None:
     (place / "checkpoint" / "files" / name).write_bytes(content)
     with pytest.raises(SparkdlError, match=rf"^the checkpoint is damaged at .*{name} \(") as error:
-        Seen(place / "checkpoint" / "files")
+        FileLog(place / "checkpoint" / "files")
     assert "\n" not in str(error.value)
 
 
@@ -116,7 +109,7 @@ def test_offsets_that_are_none_are_one_line(content: bytes, place: Path) -> None
     (place / "checkpoint" / "commits" / "0").write_bytes(b"v1\n{}")
     (place / "checkpoint" / "offsets" / "0").write_bytes(content)
     with pytest.raises(SparkdlError, match=r"^the checkpoint is damaged at .*offsets/0 \("):
-        logs_complete(place / "checkpoint")
+        completed_logs(place / "checkpoint")
 
 
 @pytest.mark.parametrize("content", [*NOT_JSON, b'{"id": "../../../outside/victim.png"}', b'{"id": 7}'])
@@ -124,19 +117,19 @@ def test_a_mark_that_is_none_is_refused(content: bytes, place: Path) -> None:
     mark = place / "checkpoint" / "sparkdl.json"
     mark.write_bytes(content)
     with pytest.raises(RequestError, match=rf"^--checkpoint: {mark} cannot be read: ") as error:
-        check_checkpoint(settings_of(place))
+        check_checkpoint(place / "checkpoint", {})
     assert "\n" not in str(error.value)
     assert not is_claimed(place / "checkpoint", "a" * 32)
 
 
 def test_a_mark_whose_id_is_a_path_overwrites_nothing(place: Path, victim: Path) -> None:
     (place / "checkpoint" / ".sparkdl.json-..").mkdir()  # so that the path below leads out
-    settings = settings_of(place)
+    stream: Fingerprint = {"format": 1, "source": str(place / "watched"), "sink": f"parquet:{place / 'out'}"}
     identity = "../../../outside/victim.png"
     theirs = {"format": 1, "id": identity}
     (place / "checkpoint" / "sparkdl.json").write_text(json.dumps(theirs))
     with pytest.raises(RequestError, match="no id of a checkpoint"):
-        claim_checkpoint(settings)
+        claim_checkpoint(place / "checkpoint", stream)
     assert victim.read_bytes() == b"precious"
 
 
@@ -144,9 +137,9 @@ def test_links_at_the_names_of_partial_files_are_not_written_through(place: Path
     checkpoint = place / "checkpoint"
     for name in ("commits", "offsets", "files"):
         (checkpoint / name).rmdir()
-    identity = claim_checkpoint(settings_of(place))
+    identity = claim_checkpoint(checkpoint, {"format": 1})
     (checkpoint / f".sparkdl.json-{identity}").symlink_to(victim)
-    assert claim_checkpoint(settings_of(place)) == identity
+    assert claim_checkpoint(checkpoint, {"format": 1}) == identity
     (checkpoint / "files").mkdir()
     log = FileLog(checkpoint / "files")
     (checkpoint / "files" / f".1.json.{os.getpid()}").symlink_to(victim)
@@ -176,7 +169,7 @@ def test_links_and_pipes_in_a_checkpoint_are_refused_and_nothing_is_removed_thro
 ) -> None:
     attack(place / "checkpoint" / log, victim)
     with pytest.raises(RequestError, match=r"^--checkpoint: .* is (a link|neither a file nor a directory), which no"):
-        mend_checkpoint(place / "checkpoint", lambda batch: True, plans_again=True)
+        repair_checkpoint(place / "checkpoint", lambda batch: True, repeats_batches=True)
     assert {path.read_bytes() for path in victim.parent.iterdir()} == {b"precious"}
 
 
@@ -190,7 +183,7 @@ def test_a_file_without_an_end_is_given_up(name: str, place: Path) -> None:
         else:
             path.symlink_to("/dev/zero")
         with pytest.raises(SparkdlError, match=rf"{path}"):
-            check_checkpoint(settings_of(place)) if name == "sparkdl.json" else Seen(path.parent)
+            check_checkpoint(place / "checkpoint", {}) if name == "sparkdl.json" else FileLog(path.parent)
 
 
 def test_a_file_larger_than_the_limit_is_not_taken_into_memory(place: Path) -> None:

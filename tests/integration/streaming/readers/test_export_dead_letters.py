@@ -19,8 +19,8 @@ from refusals import refused
 from console.main import run
 from sparkdl.errors import SparkdlError
 from sparkdl.images.rejection import DEAD_LETTER_LIST
-from streaming.readers.base import ParquetReader
 from streaming.readers.export import export_dead_letters, export_directory
+from streaming.readers.parquet import ParquetReader
 from training.data.loading import open_dataset
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -15,8 +15,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from sparkdl.errors import SparkdlError
-from streaming.readers.base import ParquetReader, Reader
+from streaming.readers.base import Reader
 from streaming.readers.delta import DeltaReader
+from streaming.readers.parquet import ParquetReader
 
 PARTS = ("predictions", "dead_letters")
 
@@ -101,7 +102,7 @@ def test_a_log_that_names_something_else_than_a_file_of_the_table_is_refused(
     add["path"] = path.format(outside=outside, port=listener.getsockname()[1])
     add["size"] = outside.stat().st_size
     entry.write_text(json.dumps({"add": add}) + "\n")
-    assert f"{delta / 'predictions'} cannot be read: " in refused(lambda: DeltaReader(f"delta:{delta}"))
+    assert f"{delta / 'predictions'} cannot be read: " in refused(lambda: DeltaReader(str(delta)))
     with pytest.raises(TimeoutError):
         listener.accept()
 
@@ -118,7 +119,7 @@ def test_a_file_of_a_table_that_leads_elsewhere_is_refused(kind: str, delta: Pat
         place.mkdir()
         (place / "x.parquet").symlink_to(outside) if kind == "link" else os.mkfifo(place / "x.parquet")
     entry.write_text(json.dumps({"add": add}) + "\n")
-    assert "which is no file of its own" in refused(lambda: DeltaReader(f"delta:{delta}"))
+    assert "which is no file of its own" in refused(lambda: DeltaReader(str(delta)))
 
 
 @pytest.mark.parametrize(
@@ -132,13 +133,13 @@ def test_a_file_of_a_table_that_leads_elsewhere_is_refused(kind: str, delta: Pat
 def test_a_log_that_is_none_is_one_line(content: bytes, delta: Path) -> None:
     entry, _ = entry_of(delta)
     entry.write_bytes(content)
-    assert f"{delta / 'predictions'} cannot be read: " in refused(lambda: DeltaReader(f"delta:{delta}"))
+    assert f"{delta / 'predictions'} cannot be read: " in refused(lambda: DeltaReader(str(delta)))
 
 
 def test_a_table_without_the_columns_of_a_sink_is_one_line(tmp_path: Path) -> None:
     for part in PARTS:
         write_deltalake(str(tmp_path / "sink" / part), pa.table({"other": [1]}))
-    refused(lambda: DeltaReader(f"delta:{tmp_path / 'sink'}"))
+    refused(lambda: DeltaReader(str(tmp_path / "sink")))
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "text", "link of a folder", "name"])
@@ -196,5 +197,5 @@ def test_metadata_for_pandas_and_of_extension_types_runs_nothing(parquet: Path, 
 
 def test_a_table_that_is_whole_is_read(delta: Path, parquet: Path) -> None:
     assert [row["id"] for row in ParquetReader(str(parquet)).rows()] == ["mine"]
-    assert [row["id"] for row in DeltaReader(f"delta:{delta}").rows()] == ["mine"]
+    assert [row["id"] for row in DeltaReader(str(delta)).rows()] == ["mine"]
     assert DeltaTable(str(delta / "predictions")).version() == 0

@@ -20,8 +20,9 @@ from console.main import run
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion
-from streaming.readers.base import ParquetReader, to_json_value
-from streaming.results import outcomes
+from streaming.readers.base import to_json_value
+from streaming.readers.parquet import ParquetReader
+from streaming.results import results
 from streaming.schemas import DEAD_LETTER, PREDICTION
 from streaming.sinks.parquet import ParquetSink
 from training.data.loading import Dataset
@@ -35,7 +36,7 @@ def batches(spark: SparkSession, model: ModelVersion, drawn: Dataset) -> list[Da
     second = [(f"unlabelled/{n}.png", drawn.images[n].read(), None) for n in range(2)]
     first.append(("notes.txt", BROKEN["notes.txt"].payload, "0"))
     return [
-        outcomes(encoded_rows(spark, rows).coalesce(1), model.load(), model.name, 1.0, Limits())
+        results(encoded_rows(spark, rows).coalesce(1), model.load(), model.name, 1.0, Limits())
         for rows in (first, second)
     ]
 
@@ -44,8 +45,8 @@ def batches(spark: SparkSession, model: ModelVersion, drawn: Dataset) -> list[Da
 def sink(spark: SparkSession, batches: list[DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sink with the two batches, numbered 2 and 10."""
     root = tmp_path_factory.mktemp("predictions") / "sink"
-    writer = ParquetSink(spark, str(root))
-    writer.open("owner")
+    writer = ParquetSink(str(root))
+    writer.open(spark, "owner")
     for number, rows in zip((2, 10), batches, strict=True):
         writer.write(rows, number)
     return root
@@ -58,7 +59,7 @@ def test_rows_come_in_the_order_of_their_batches_by_the_names_of_the_contract(si
 
 
 def test_probabilities_are_a_mapping_that_the_prediction_is_the_largest_of(sink: Path) -> None:
-    for row in ParquetReader(f"parquet:{sink}").rows():
+    for row in ParquetReader(str(sink)).rows():
         assert sum(row["probabilities"].values()) == pytest.approx(1)
         assert max(row["probabilities"], key=row["probabilities"].get) == row["prediction"]
         assert row["probabilities"][row["prediction"]] == row["confidence"]
@@ -92,8 +93,8 @@ def test_the_summary_counts_everything_and_scores_what_has_a_label(sink: Path, m
 
 
 def test_without_labels_there_is_no_accuracy(spark: SparkSession, batches: list[DataFrame], tmp_path: Path) -> None:
-    writer = ParquetSink(spark, str(tmp_path / "sink"))
-    writer.open("owner")
+    writer = ParquetSink(str(tmp_path / "sink"))
+    writer.open(spark, "owner")
     writer.write(batches[1], 0)
     summary = ParquetReader(str(tmp_path / "sink")).summary()
     assert (summary["labelled"], summary["accuracy"]) == (0, None)
@@ -101,8 +102,8 @@ def test_without_labels_there_is_no_accuracy(spark: SparkSession, batches: list[
 
 
 def test_follow_waits_for_the_next_batch(spark: SparkSession, batches: list[DataFrame], tmp_path: Path) -> None:
-    writer = ParquetSink(spark, str(tmp_path / "sink"))
-    writer.open("owner")
+    writer = ParquetSink(str(tmp_path / "sink"))
+    writer.open(spark, "owner")
     seen: list[dict[str, Any]] = []
 
     def follow() -> None:
@@ -118,7 +119,7 @@ def test_follow_waits_for_the_next_batch(spark: SparkSession, batches: list[Data
 
 
 def test_a_sink_that_is_open_and_still_empty_has_no_rows(spark: SparkSession, tmp_path: Path) -> None:
-    ParquetSink(spark, str(tmp_path / "sink")).open("owner")
+    ParquetSink(str(tmp_path / "sink")).open(spark, "owner")
     reader = ParquetReader(str(tmp_path / "sink"))
     assert list(reader.rows()) == []
     assert reader.summary()["images"] == 0

@@ -24,15 +24,14 @@ from console.main import run
 from producer.replay import replay_to_directory, sequence
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion, Registry
-from streaming.readers.base import ParquetReader
 from streaming.readers.delta import DeltaReader
-from streaming.results import outcomes
+from streaming.readers.parquet import ParquetReader
+from streaming.results import results
 from streaming.schemas import DEAD_LETTER, PREDICTION
-from streaming.sinks.base import Written
+from streaming.sinks.base import BatchStats
 from streaming.sinks.delta import DeltaSink
-from streaming.sinks.delta_session import CONF, PACKAGE
 from streaming.sinks.parquet import ParquetSink
-from streaming.spark_conf import connectors_for, stream_conf
+from streaming.spark_conf import DELTA
 from training.data.loading import Dataset, LabelledImage
 
 OWNER = "0123456789abcdef"
@@ -43,17 +42,17 @@ PARTS = ("predictions", "dead_letters")
 
 @pytest.fixture(scope="module")
 def rows(delta_spark: SparkSession, model: ModelVersion, drawn: Dataset) -> DataFrame:
-    """The outcomes of five drawn digits and three broken images."""
+    """The results of five drawn digits and three broken images."""
     good = [(image.name, image.read(), image.label) for image in drawn.images[: 80 * GOOD : 80]]
     bad = [(name, BROKEN[name].payload, None) for name in BAD]
-    return outcomes(encoded_rows(delta_spark, good + bad).coalesce(2), model.load(), model.name, 0.5, Limits())
+    return results(encoded_rows(delta_spark, good + bad).coalesce(2), model.load(), model.name, 0.5, Limits())
 
 
 @pytest.fixture(scope="module")
 def original(delta_spark: SparkSession, rows: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sink with one batch, number 0; tests work on copies of it."""
     root = tmp_path_factory.mktemp("delta") / "original"
-    assert opened(delta_spark, root).write(rows, 0) == Written(predictions=GOOD, dead_letters=len(BAD))
+    assert opened(delta_spark, root).write(rows, 0) == BatchStats(predictions=GOOD, dead_letters=len(BAD))
     return root
 
 
@@ -61,8 +60,8 @@ def original(delta_spark: SparkSession, rows: DataFrame, tmp_path_factory: pytes
 def staged(delta_spark: SparkSession, rows: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same batch as it is staged, in a directory for each part."""
     root = tmp_path_factory.mktemp("parquet")
-    sink = ParquetSink(delta_spark, str(root))
-    sink.open(OWNER)
+    sink = ParquetSink(str(root))
+    sink.open(delta_spark, OWNER)
     sink.write(rows, 0)
     for part in PARTS:
         (root / part / "batch=0").rename(root / f"staged-{part}")
@@ -81,8 +80,8 @@ def never(rows: DataFrame) -> DataFrame:
 
 
 def opened(spark: SparkSession, root: Path) -> DeltaSink:
-    sink = DeltaSink(spark, str(root))
-    sink.open(OWNER)
+    sink = DeltaSink(str(root))
+    sink.open(spark, OWNER)
     return sink
 
 
@@ -106,7 +105,7 @@ def test_both_tables_are_there_with_their_columns_before_the_first_batch(
         table = delta_spark.read.format("delta").load(str(tmp_path / "new" / part))
         assert table.dtypes == [(field.name, field.dataType.simpleString()) for field in contract]
         assert table.count() == 0
-    reader = DeltaReader(f"delta:{tmp_path / 'new'}")
+    reader = DeltaReader(str(tmp_path / "new"))
     assert list(reader.rows()) == list(reader.rows(dead=True)) == []
     assert reader.summary()["images"] == 0
 
@@ -160,16 +159,18 @@ def test_a_replayed_batch_is_known_to_delta_itself(delta_spark: SparkSession, wr
 def test_batches_add_up_one_file_each_and_leave_nothing_staged(
     delta_spark: SparkSession, written: Path, rows: DataFrame
 ) -> None:
-    assert opened(delta_spark, written).write(rows.where("reason is null").limit(2), 1) == Written(2, 0)
+    assert opened(delta_spark, written).write(rows.where("reason is null").limit(2), 1) == BatchStats(2, 0)
     predictions = DeltaTable(str(written / "predictions"))
     assert sorted(predictions.to_pyarrow_table()["batch_id"].to_pylist()) == [0] * GOOD + [1, 1]
     assert len(predictions.file_uris()) == 2
     assert [path.name for path in (written / "_staging").rglob("*")] == ["done=1"]
 
 
-@pytest.mark.parametrize(("kept", "counts"), [("reason is not null", Written(0, len(BAD))), ("false", Written(0, 0))])
+@pytest.mark.parametrize(
+    ("kept", "counts"), [("reason is not null", BatchStats(0, len(BAD))), ("false", BatchStats(0, 0))]
+)
 def test_a_batch_without_predictions_is_complete(
-    delta_spark: SparkSession, tmp_path: Path, rows: DataFrame, never: DataFrame, kept: str, counts: Written
+    delta_spark: SparkSession, tmp_path: Path, rows: DataFrame, never: DataFrame, kept: str, counts: BatchStats
 ) -> None:
     sink = opened(delta_spark, tmp_path / "new")
     assert sink.write(rows.where(kept), 0) == counts
@@ -221,7 +222,7 @@ def test_an_undecided_batch_is_written_anew(delta_spark: SparkSession, tmp_path:
     half = tmp_path / "new" / "_staging" / "batch=0" / "predictions"
     half.mkdir(parents=True)
     (half / "part-0.parquet").write_bytes(b"PAR1 and no more")
-    assert sink.write(rows, 0) == Written(GOOD, len(BAD))
+    assert sink.write(rows, 0) == BatchStats(GOOD, len(BAD))
     assert [len(part) for part in ids(tmp_path / "new")] == [GOOD, len(BAD)]
 
 
@@ -237,7 +238,7 @@ def test_tables_that_were_being_made_are_made(delta_spark: SparkSession, written
 
 def test_a_sink_of_another_checkpoint_is_refused_with_both_named(delta_spark: SparkSession, written: Path) -> None:
     with refused(f"holds batches of another checkpoint ({OWNER}); this one is other"):
-        DeltaSink(delta_spark, str(written)).open("other")
+        DeltaSink(str(written)).open(delta_spark, "other")
 
 
 def test_tables_that_nobody_owns_are_not_added_to(delta_spark: SparkSession, written: Path) -> None:
@@ -248,7 +249,7 @@ def test_tables_that_nobody_owns_are_not_added_to(delta_spark: SparkSession, wri
 
 def test_a_directory_is_of_one_kind(delta_spark: SparkSession, written: Path) -> None:
     with refused("is delta:DIR, not parquet:DIR"):
-        ParquetSink(delta_spark, str(written)).open(OWNER)
+        ParquetSink(str(written)).open(delta_spark, OWNER)
     with refused(f"read delta:{written}"):
         ParquetReader(str(written))
 
@@ -256,25 +257,19 @@ def test_a_directory_is_of_one_kind(delta_spark: SparkSession, written: Path) ->
 # --- what Spark has to have --------------------------------------------------------------------------------------
 
 
-def test_only_delta_addresses_ask_for_delta() -> None:
-    assert [connector.package for connector in connectors_for("in", "delta:out")] == [PACKAGE]
-    assert CONF.items() <= stream_conf("in", "delta:out").items()
-    assert connectors_for("delta", "parquet:delta:") == []
-    assert CONF.keys().isdisjoint(stream_conf("kafka://h:1/t", "out"))
-    assert len(connectors_for("kafka://h:1/t", "delta:out")) == 2
-
-
 def test_a_session_without_delta_is_told_what_to_start_it_with() -> None:
     program = (
         "from sparkdl.spark.session import spark_session\n"
         "from streaming.sinks.delta import DeltaSink\n"
         "try:\n"
-        "    DeltaSink(spark_session('bare', {'spark.master': 'local[1]'}), 'out')\n"
+        "    DeltaSink('out').open(spark_session('bare', {'spark.master': 'local[1]'}), 'owner')\n"
         "except ValueError as error:\n"
         "    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == f"Spark was started without the jars of Delta Lake: start it with --packages {PACKAGE}\n"
+    assert (
+        done.stdout == f"Spark was started without the jars of Delta Lake: start it with --packages {DELTA.package}\n"
+    )
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -293,7 +288,7 @@ def two(delta_spark: SparkSession, rows: DataFrame, tmp_path_factory: pytest.Tem
 def test_rows_are_those_of_a_parquet_sink_in_the_order_of_their_batches(
     delta_spark: SparkSession, two: Path, staged: Path
 ) -> None:
-    reader = DeltaReader(f"delta:{two}")
+    reader = DeltaReader(str(two))
     rows = list(reader.rows())
     assert [row["batch_id"] for row in rows] == [2] * GOOD + [10] * 2
     assert all(list(row) == PREDICTION.names for row in rows)
@@ -304,7 +299,7 @@ def test_rows_are_those_of_a_parquet_sink_in_the_order_of_their_batches(
 
 
 def test_the_summary_counts_everything(two: Path) -> None:
-    summary = DeltaReader(f"delta:{two}").summary()
+    summary = DeltaReader(str(two)).summary()
     assert (summary["images"], summary["predictions"], summary["dead_letters"]) == (GOOD + 2 + len(BAD), GOOD + 2, 3)
     assert summary["labelled"] == GOOD + 2
 
@@ -313,10 +308,10 @@ def test_compacted_files_give_each_row_once_in_the_same_order(
     delta_spark: SparkSession, two: Path, tmp_path: Path
 ) -> None:
     compacted = Path(shutil.copytree(two, tmp_path / "sink"))
-    before = list(DeltaReader(f"delta:{compacted}").rows())
+    before = list(DeltaReader(str(compacted)).rows())
     delta_spark.sql(f"optimize delta.`{compacted / 'predictions'}`").collect()
     assert len(DeltaTable(str(compacted / "predictions")).file_uris()) == 1
-    after = list(DeltaReader(f"delta:{compacted}").rows())
+    after = list(DeltaReader(str(compacted)).rows())
     assert [row["batch_id"] for row in after] == [row["batch_id"] for row in before]
     assert sorted(row["id"] for row in after) == sorted(row["id"] for row in before)
 
@@ -329,7 +324,7 @@ def test_follow_gives_each_row_once_while_files_are_compacted(
     seen: list[dict[str, Any]] = []
 
     def follow() -> None:
-        seen.extend(itertools.islice(DeltaReader(f"delta:{tmp_path / 'sink'}").rows(follow=True), 9))
+        seen.extend(itertools.islice(DeltaReader(str(tmp_path / "sink")).rows(follow=True), 9))
 
     reader = threading.Thread(target=follow, daemon=True)
     reader.start()
@@ -353,12 +348,12 @@ def test_the_command_reads_tables_and_exports_their_dead_letters(
 
 def test_what_is_no_delta_sink_is_refused(staged: Path, tmp_path: Path) -> None:
     with refused("no such sink: delta:"):
-        DeltaReader(f"delta:{tmp_path / 'missing'}")
+        DeltaReader(str(tmp_path / "missing"))
     with refused("is not a Delta sink: expected a table", "/predictions"):
-        DeltaReader(f"delta:{staged}")
+        DeltaReader(str(staged))
 
 
 def test_a_missing_package_is_named_with_what_to_install(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deltalake", None)
     with refused("pip install 'sparkdl-streaming[delta]'"):
-        DeltaReader(f"delta:{two}")
+        DeltaReader(str(two))

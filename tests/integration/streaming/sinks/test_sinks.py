@@ -19,13 +19,12 @@ from streams import BROKEN, encoded_rows, rows_of
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion
-from streaming.results import outcomes
+from streaming.results import results
 from streaming.schemas import DEAD_LETTER, PREDICTION
-from streaming.settings import StreamSettings
-from streaming.sinks import open_sink
-from streaming.sinks.address import directory_of, kind_of
-from streaming.sinks.base import Written
+from streaming.sinks.base import BatchStats
 from streaming.sinks.console import ConsoleSink
+from streaming.sinks.delta import DeltaSink
+from streaming.sinks.factory import parse_sink
 from streaming.sinks.parquet import ParquetSink
 from training.data.loading import Dataset
 
@@ -36,19 +35,19 @@ GOOD = 9
 
 @pytest.fixture(scope="module")
 def rows(spark: SparkSession, model: ModelVersion, drawn: Dataset) -> DataFrame:
-    """The outcomes of nine drawn digits and three broken images."""
+    """The results of nine drawn digits and three broken images."""
     good = [(image.name, image.read(), image.label) for image in drawn.images[: 40 * GOOD : 40]]
     bad = [(name, BROKEN[name].payload, None) for name in BAD]
-    return outcomes(encoded_rows(spark, good + bad).coalesce(2), model.load(), model.name, 0.5, Limits())
+    return results(encoded_rows(spark, good + bad).coalesce(2), model.load(), model.name, 0.5, Limits())
 
 
 @pytest.fixture(scope="module")
 def original(spark: SparkSession, rows: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sink with one batch, number 0; tests work on copies of it."""
     root = tmp_path_factory.mktemp("sink") / "original"
-    sink = ParquetSink(spark, str(root))
-    sink.open(OWNER)
-    assert sink.write(rows, 0) == Written(predictions=GOOD, dead_letters=len(BAD))
+    sink = ParquetSink(str(root))
+    sink.open(spark, OWNER)
+    assert sink.write(rows, 0) == BatchStats(predictions=GOOD, dead_letters=len(BAD))
     return root
 
 
@@ -64,8 +63,8 @@ def never(rows: DataFrame) -> DataFrame:
 
 
 def opened(spark: SparkSession, root: Path) -> ParquetSink:
-    sink = ParquetSink(spark, str(root))
-    sink.open(OWNER)
+    sink = ParquetSink(str(root))
+    sink.open(spark, OWNER)
     return sink
 
 
@@ -142,7 +141,7 @@ def test_a_replayed_batch_is_left_as_it_is(spark: SparkSession, written: Path, n
 
 def test_batches_lie_side_by_side(spark: SparkSession, written: Path, rows: DataFrame) -> None:
     good = rows.where("reason is null").limit(2)
-    assert opened(spark, written).write(good, 1) == Written(predictions=2, dead_letters=0)
+    assert opened(spark, written).write(good, 1) == BatchStats(predictions=2, dead_letters=0)
     assert [path.name for path in sorted((written / "predictions").iterdir())] == ["batch=0", "batch=1"]
     assert [path.name for path in (written / "dead_letters").iterdir()] == ["batch=0"]
     assert sorted(row["batch_id"] for row in rows_of(written)) == [0] * GOOD + [1, 1]
@@ -152,7 +151,7 @@ def test_a_batch_of_broken_images_only_is_complete_without_a_prediction(
     spark: SparkSession, written: Path, rows: DataFrame, never: DataFrame
 ) -> None:
     sink = opened(spark, written)
-    assert sink.write(rows.where("reason is not null"), 1) == Written(predictions=0, dead_letters=len(BAD))
+    assert sink.write(rows.where("reason is not null"), 1) == BatchStats(predictions=0, dead_letters=len(BAD))
     assert sink.write(never, 1) is None
     assert len(rows_of(written)) == GOOD
 
@@ -161,7 +160,7 @@ def test_an_empty_batch_is_complete_and_readable(
     spark: SparkSession, tmp_path: Path, rows: DataFrame, never: DataFrame
 ) -> None:
     sink = opened(spark, tmp_path / "new")
-    assert sink.write(rows.where("false"), 0) == Written(predictions=0, dead_letters=0)
+    assert sink.write(rows.where("false"), 0) == BatchStats(predictions=0, dead_letters=0)
     assert sink.write(never, 0) is None
     assert len(pd.read_parquet(tmp_path / "new" / "predictions")) == 0
 
@@ -219,7 +218,7 @@ def test_an_undecided_batch_is_written_anew(spark: SparkSession, written: Path, 
     next((staged / "predictions").glob("*.parquet")).write_bytes(b"PAR1 and no more")
     sink = opened(spark, written)
     assert both_parts(written) == [[], []]
-    assert sink.write(rows, 0) == Written(predictions=GOOD, dead_letters=len(BAD))
+    assert sink.write(rows, 0) == BatchStats(predictions=GOOD, dead_letters=len(BAD))
     after = both_parts(written)
     assert [[row["id"] for row in part] for part in after] == [[row["id"] for row in part] for part in before]
     assert list((written / "_staging").iterdir()) == []
@@ -241,24 +240,20 @@ def test_a_batch_that_fails_is_written_by_the_next_attempt(
 
 def test_a_sink_of_another_checkpoint_is_refused_with_both_named(spark: SparkSession, written: Path) -> None:
     with pytest.raises(RequestError, match=f"holds batches of another checkpoint \\({OWNER}\\); this one is other"):
-        ParquetSink(spark, str(written)).open("other")
+        ParquetSink(str(written)).open(spark, "other")
 
 
 def test_predictions_that_nobody_owns_are_not_added_to(spark: SparkSession, written: Path) -> None:
     (written / "_checkpoint.json").unlink()
     with pytest.raises(RequestError, match="holds predictions that no checkpoint owns"):
-        ParquetSink(spark, str(written)).open(OWNER)
+        ParquetSink(str(written)).open(spark, OWNER)
 
 
 def test_a_sink_that_cannot_be_made_is_refused_in_one_line(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match="file/below cannot be opened: ") as caught:
-        ParquetSink(spark, str(tmp_path / "file" / "below")).open(OWNER)
+        ParquetSink(str(tmp_path / "file" / "below")).open(spark, OWNER)
     assert "\n" not in str(caught.value)
-
-
-def settings(sink: str) -> StreamSettings:
-    return StreamSettings.read(source="in", sink=sink, checkpoint=Path("checkpoint"))
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
@@ -266,29 +261,30 @@ def settings(sink: str) -> StreamSettings:
 
 @pytest.mark.parametrize("address", ["parquet:out/rows", "out/rows", "parquet:./out/rows/", "delta:out/rows"])
 def test_a_parquet_sink_is_a_directory_with_or_without_its_scheme(address: str) -> None:
-    assert Path(directory_of(address)) == Path("out/rows")
-    assert kind_of(address) == ("delta" if address.startswith("delta") else "parquet")
+    sink = parse_sink(address)
+    assert isinstance(sink, DeltaSink if address.startswith("delta") else ParquetSink)
+    assert Path(sink.directory) == Path("out/rows")
 
 
 @pytest.mark.parametrize("address", ["iceberg:out", "s3://bucket/out", "parquet:", "delta:", ""])
-def test_another_address_is_refused_with_what_was_expected(spark: SparkSession, address: str) -> None:
+def test_another_address_is_refused_with_what_was_expected(address: str) -> None:
     with pytest.raises(RequestError, match=f"expected the sink as .*directory.*, received '{address}'"):
-        open_sink(spark, settings(address))
+        parse_sink(address)
 
 
 def test_a_file_is_no_sink(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match="expected the sink as a directory"):
-        directory_of(str(tmp_path / "file"))
+        parse_sink(str(tmp_path / "file"))
 
 
 def test_the_console_shows_an_object_a_line_without_the_bytes(
     spark: SparkSession, rows: DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sink = open_sink(spark, settings("console"))
+    sink = parse_sink("console")
     assert isinstance(sink, ConsoleSink)
-    sink.open(OWNER)
-    assert sink.write(rows, 3) == Written(predictions=GOOD, dead_letters=len(BAD))
+    sink.open(spark, OWNER)
+    assert sink.write(rows, 3) == BatchStats(predictions=GOOD, dead_letters=len(BAD))
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(shown) == GOOD + len(BAD)
     assert {row["batch_id"] for row in shown} == {3}

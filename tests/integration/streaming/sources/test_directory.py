@@ -22,10 +22,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql.datasource import DataSourceStreamReader
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadMaxFiles
 
-from streaming.schemas import ENCODED
+from streaming.schemas import INPUT_RECORD
 from streaming.sources.directory.file_log import FILES, FileLog
 from streaming.sources.directory.listing import WatchedFile
-from streaming.sources.directory.reader import NAME, DirectorySource, deal
+from streaming.sources.directory.reader import NAME, DirectoryDataSource, balance_partitions
 
 
 def touch(path: Path, payload: bytes = b"x") -> Path:
@@ -48,10 +48,10 @@ def open_reader(watched: Path, max_files: int = 1000, max_bytes: int = 1000) -> 
         "checkpoint": str(watched.parent),
         "maxFilesPerTrigger": str(max_files),
         "maxBytes": str(max_bytes),
-        "slots": "2",
-        "settle": "0",
+        "parallelism": "2",
+        "stableAfter": "0",
     }
-    return DirectorySource(options).streamReader(ENCODED)
+    return DirectoryDataSource(options).streamReader(INPUT_RECORD)
 
 
 def plan(reader: DataSourceStreamReader, start: dict[str, int] | None = None) -> dict[str, int]:
@@ -216,7 +216,7 @@ SIZES = st.lists(st.integers(0, 1 << 30), max_size=60)
 @given(sizes=SIZES, shares=st.integers(1, 20))
 def test_each_file_is_dealt_to_exactly_one_part(sizes: list[int], shares: int) -> None:
     files = [WatchedFile(f"{number}.png", size, number) for number, size in enumerate(sizes)]
-    parts = deal(files, shares)
+    parts = balance_partitions(files, shares)
     assert sorted((file for part in parts for file in part), key=lambda file: file.modified_ns) == files
     assert len(parts) == min(shares, len(files))
     assert all(parts)
@@ -226,7 +226,7 @@ def test_each_file_is_dealt_to_exactly_one_part(sizes: list[int], shares: int) -
 def test_no_part_is_heavier_than_another_by_more_than_one_file(sizes: list[int], shares: int) -> None:
     files = [WatchedFile(f"{number}.png", size, 0) for number, size in enumerate(sizes)]
     opening = 4096
-    for part in (parts := deal(files, shares)):
+    for part in (parts := balance_partitions(files, shares)):
         heavier = sum(file.size + opening for file in part) - min(file.size + opening for file in part)
         assert all(heavier <= sum(file.size + opening for file in other) for other in parts)
 
@@ -237,7 +237,7 @@ def test_no_part_is_heavier_than_another_by_more_than_one_file(sizes: list[int],
 def test_a_row_has_the_files_bytes_size_folder_and_time(watched: Path) -> None:
     os.utime(touch(watched / "7" / "a.png", b"12345"), ns=(0, 1_700_000_000_123_456_000))
     (row,) = rows_of_everything(open_reader(watched))
-    assert list(row) == ENCODED.names
+    assert list(row) == INPUT_RECORD.names
     assert row["payload"] == b"12345"
     assert row["size"] == 5
     assert row["label"] == "7"
@@ -357,7 +357,13 @@ def test_spark_reads_every_file_once_over_two_runs_of_a_stream(
         """The rows that one run of the stream on its checkpoint brings."""
         query = (
             spark.readStream.format(NAME)
-            .options(checkpoint=str(tmp_path / "checkpoint"), maxFilesPerTrigger=2, maxBytes=100, slots=2, settle=0)
+            .options(
+                checkpoint=str(tmp_path / "checkpoint"),
+                maxFilesPerTrigger=2,
+                maxBytes=100,
+                parallelism=2,
+                stableAfter=0,
+            )
             .load(str(watched))
             .writeStream.format("parquet")
             .option("checkpointLocation", str(tmp_path / "checkpoint"))
@@ -365,9 +371,9 @@ def test_spark_reads_every_file_once_over_two_runs_of_a_stream(
             .start(str(tmp_path / "rows"))
         )
         query.awaitTermination()
-        return spark.read.schema(ENCODED).parquet(str(tmp_path / "rows")).orderBy("id").collect()
+        return spark.read.schema(INPUT_RECORD).parquet(str(tmp_path / "rows")).orderBy("id").collect()
 
-    spark.dataSource.register(DirectorySource)
+    spark.dataSource.register(DirectoryDataSource)
     touch(watched / "empty.png", b"")
     touch(watched / "new.png")
     touch(watched / "7" / "long.png", bytes(300))

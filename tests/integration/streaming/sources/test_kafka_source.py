@@ -12,10 +12,10 @@ from refusals import refused
 from topics import Message, new_topic, send
 
 from sparkdl.errors import SparkdlError
-from streaming.kafka.errors import explain, lasts
-from streaming.schemas import ENCODED
+from streaming.kafka.errors import describe_error
+from streaming.schemas import INPUT_RECORD
 from streaming.settings import StreamSettings
-from streaming.sources.factory import check_source, encoded_messages
+from streaming.sources.kafka_records import input_records
 
 RECORD = """topic string, partition int, offset bigint, key binary, value binary, timestamp timestamp,
             headers array<struct<key: string, value: binary>>"""
@@ -25,7 +25,7 @@ SEEN, STATED = datetime(2026, 1, 1, tzinfo=UTC), datetime(2025, 12, 31, 23, 59, 
 def encoded(spark: SparkSession, value: bytes | None, headers: list[tuple[str, bytes | None]] | None) -> Row:
     """The row of a record at offset 7 of partition 1 of topic `in`."""
     frame = spark.createDataFrame([("in", 1, 7, b"a.png", value, SEEN, headers)], RECORD)
-    (row,) = encoded_messages(frame).collect()
+    (row,) = input_records(frame).collect()
     return row
 
 
@@ -42,8 +42,8 @@ def test_a_record_becomes_an_encoded_row(spark: SparkSession) -> None:
 
 
 def test_the_columns_are_those_of_the_contract(spark: SparkSession) -> None:
-    frame = encoded_messages(spark.createDataFrame([], RECORD))
-    assert [(f.name, f.dataType) for f in frame.schema] == [(f.name, f.dataType) for f in ENCODED]
+    frame = input_records(spark.createDataFrame([], RECORD))
+    assert [(f.name, f.dataType) for f in frame.schema] == [(f.name, f.dataType) for f in INPUT_RECORD]
 
 
 @pytest.mark.parametrize("headers", [None, []])
@@ -72,7 +72,7 @@ def test_thousands_of_headers_and_megabytes_in_them_change_nothing(spark: SparkS
     row = encoded(spark, b"PNG", [*many, ("label", b"7" * 5_000_000), ("produced-at", b"2" * 5_000_000), *many])
     assert (row.id, row.payload, row.label) == ("in/1/7", b"PNG", "7" * 256)
     assert row.produced_at == SEEN.astimezone().replace(tzinfo=None)
-    assert row.asDict().keys() == set(ENCODED.names)  # no header goes on
+    assert row.asDict().keys() == set(INPUT_RECORD.names)  # no header goes on
 
 
 def test_a_cut_label_is_whole_characters(spark: SparkSession) -> None:
@@ -103,7 +103,7 @@ def test_a_record_time_outside_the_years_of_readers_is_none(kafka_spark: SparkSe
         kafka, topic, [Message(b"x", moment=moment), Message(b"y", headers=[("produced-at", b"2026-01-01T00:00:00Z")])]
     )
     read = kafka_spark.read.format("kafka").option("kafka.bootstrap.servers", kafka).option("subscribe", topic)
-    rows = encoded_messages(read.option("includeHeaders", True).load()).sort("id").collect()
+    rows = input_records(read.option("includeHeaders", True).load()).sort("id").collect()
     assert [row.payload for row in rows] == [b"x", b"y"]
     assert rows[0].produced_at is None
     assert rows[1].produced_at == SEEN.astimezone().replace(tzinfo=None)
@@ -115,15 +115,17 @@ def test_a_record_time_that_spark_cannot_hold_is_explained(kafka_spark: SparkSes
     read = kafka_spark.read.format("kafka").option("kafka.bootstrap.servers", kafka).option("subscribe", topic)
     with pytest.raises(Exception, match="overflows") as caught:
         read.load().collect()
-    assert lasts(str(caught.value))
-    assert "message.timestamp.type to LogAppendTime" in str(explain(str(caught.value), "kafka://h:1/t"))
+    known = describe_error(str(caught.value), "kafka://h:1/t")
+    assert known is not None
+    assert known.fatal
+    assert "message.timestamp.type to LogAppendTime" in known.reason
 
 
 def test_a_topic_with_the_brokers_times_takes_any_time_of_a_producer(kafka_spark: SparkSession, kafka: str) -> None:
     topic = new_topic(kafka, configs={"message.timestamp.type": "LogAppendTime"})
     send(kafka, topic, [Message(b"x", moment=moment) for moment in (-(2**63), -90_000_000_000_000, 2**63 - 1)])
     read = kafka_spark.read.format("kafka").option("kafka.bootstrap.servers", kafka).option("subscribe", topic)
-    rows = encoded_messages(read.option("includeHeaders", True).load()).collect()
+    rows = input_records(read.option("includeHeaders", True).load()).collect()
     assert all(row.produced_at.year >= 2026 for row in rows)
     assert len(rows) == 3
 
@@ -140,24 +142,24 @@ def settings(tmp_path: Path, source: str, **given: Any) -> StreamSettings:
 )
 def test_an_address_of_another_form_is_refused(tmp_path: Path, address: str) -> None:
     with refused("kafka://HOST:PORT[,HOST:PORT]/TOPIC", address):
-        check_source(settings(tmp_path, address))
+        settings(tmp_path, address).make_source().check()
 
 
 def test_a_topic_that_is_missing_is_named(tmp_path: Path, kafka: str) -> None:
     there = new_topic(kafka)
     with refused(f"no topic nowhere at {kafka}"):
-        check_source(settings(tmp_path, f"kafka://{kafka}/{there},nowhere"))
+        settings(tmp_path, f"kafka://{kafka}/{there},nowhere").make_source().check()
 
 
 def test_topics_that_a_pattern_may_match_later_need_not_be_there(tmp_path: Path, kafka: str) -> None:
-    check_source(settings(tmp_path, f"kafka://{kafka}/not-yet-.*"))
+    settings(tmp_path, f"kafka://{kafka}/not-yet-.*").make_source().check()
 
 
 def test_a_broker_that_is_away_is_named_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(SparkdlError, match=r"^no Kafka broker can be reached at 127\.0\.0\.1:1: Connection refused"):
-        check_source(settings(tmp_path, "kafka://127.0.0.1:1/digits"))
+        settings(tmp_path, "kafka://127.0.0.1:1/digits").make_source().check()
 
 
 def test_a_label_from_the_parent_folder_is_for_directories(tmp_path: Path) -> None:
     with refused("--label-from parent is for directories"):
-        check_source(settings(tmp_path, "kafka://127.0.0.1:1/digits", label_from="parent"))
+        settings(tmp_path, "kafka://127.0.0.1:1/digits", label_from="parent").make_source().check()

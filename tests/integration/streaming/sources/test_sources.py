@@ -8,14 +8,16 @@ import pytest
 from pyspark.sql import SparkSession
 
 from sparkdl.errors import RequestError
-from streaming.schemas import ENCODED
+from streaming.schemas import INPUT_RECORD
 from streaming.settings import StreamSettings
-from streaming.sources.factory import check_source, open_source, source_identity
 
 
 def settings(tmp_path: Path, source: str | Path, **given: object) -> StreamSettings:
     return StreamSettings.read(
-        source=str(source), sink=str(tmp_path / "out"), checkpoint=tmp_path / "checkpoint", **{"settle": 0, **given}
+        source=str(source),
+        sink=str(tmp_path / "out"),
+        checkpoint=tmp_path / "checkpoint",
+        **{"stable_after": 0, **given},
     )
 
 
@@ -30,9 +32,10 @@ def test_labels_come_from_the_parent_folder_if_they_are_asked_for(
     (watched / "7").mkdir(parents=True)
     (watched / "7" / "a.png").write_bytes(b"x")
     (watched / "b.png").write_bytes(b"x")
-    encoded = open_source(spark, settings(tmp_path, watched, label_from=label_from), 100)
+    source = settings(tmp_path, watched, label_from=label_from).make_source()
+    encoded = source.open(spark, tmp_path / "checkpoint", 100)
     assert encoded.isStreaming
-    assert [(f.name, f.dataType) for f in encoded.schema] == [(f.name, f.dataType) for f in ENCODED]
+    assert [(f.name, f.dataType) for f in encoded.schema] == [(f.name, f.dataType) for f in INPUT_RECORD]
     query = (
         encoded.writeStream.format("memory")
         .queryName(f"labels_from_{label_from}")
@@ -46,20 +49,20 @@ def test_labels_come_from_the_parent_folder_if_they_are_asked_for(
 
 def test_a_directory_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"no such directory to watch: .*missing"):
-        check_source(settings(tmp_path, tmp_path / "missing"))
+        settings(tmp_path, tmp_path / "missing").make_source().check()
 
 
 def test_a_file_is_no_directory_to_watch(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match=r"no such directory to watch: .*file"):
-        check_source(settings(tmp_path, tmp_path / "file"))
+        settings(tmp_path, tmp_path / "file").make_source().check()
 
 
 def test_an_address_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         RequestError, match="expected --source as a directory or kafka://HOST:PORT/TOPIC, received 's3://bucket/images'"
     ):
-        check_source(settings(tmp_path, "s3://bucket/images"))
+        settings(tmp_path, "s3://bucket/images").make_source().check()
 
 
 @pytest.mark.parametrize(
@@ -80,16 +83,16 @@ def test_what_cannot_be_done_after_reading_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     with pytest.raises(RequestError, match=f"^{words}"):
-        check_source(settings(tmp_path, "in", **given))
-    check_source(settings(tmp_path, "in", after_read="archive", archive_dir="done"))
+        settings(tmp_path, "in", **given).make_source().check()
+    settings(tmp_path, "in", after_read="archive", archive_dir="done").make_source().check()
 
 
 def test_messages_are_not_removed_after_reading(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"^--after-read delete is for directories: messages stay"):
-        check_source(settings(tmp_path, "kafka://127.0.0.1:1/images", after_read="delete"))
+        settings(tmp_path, "kafka://127.0.0.1:1/images", after_read="delete").make_source().check()
 
 
 def test_a_source_is_known_by_the_directory_it_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    same = {source_identity(settings(tmp_path, source)) for source in ("in/", "./in")}
+    same = {settings(tmp_path, source).make_source().identity() for source in ("in/", "./in")}
     assert same == {str(tmp_path / "in")}

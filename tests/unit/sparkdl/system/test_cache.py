@@ -19,7 +19,7 @@ from sparkdl.networks.builder import NetworkSpec, build_network
 from sparkdl.spark.jars import session_jars
 from sparkdl.spark.java import archive_options, archive_path, ensure_java
 from sparkdl.system.cache import cache_directory, is_owned, write_atomically
-from streaming.spark_conf import locks_for
+from streaming.spark_conf import KAFKA
 
 NOBODY = 65534
 NETWORK = NetworkSpec("EfficientNetLite0", (32, 32), ("block2",), "average")
@@ -85,7 +85,7 @@ def test_a_part_of_the_cache_that_another_user_has_made_is_refused(cache: Path) 
     cache.chmod(0o1777)
     assert as_nobody((cache / "jars").mkdir)
     with pytest.raises(RequestError, match=r"/cache/jars belongs to another user"):
-        session_jars(locks_for("kafka://h:1/t"))
+        session_jars([KAFKA.lock])
 
 
 def test_a_cache_that_others_can_write_to_is_refused(cache: Path) -> None:

@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
-from streaming.schemas import ENCODED
-from streaming.sources.directory.cleanup import Removal, logs_complete
-from streaming.sources.directory.file_log import FILES, RETAINED, FileLog, Seen
-from streaming.sources.directory.reader import DirectorySource
+from streaming.schemas import INPUT_RECORD
+from streaming.sources.directory.cleanup import Cleanup, completed_logs
+from streaming.sources.directory.file_log import FILES, FileLog
+from streaming.sources.directory.file_log_state import RETAINED
+from streaming.sources.directory.reader import DirectoryDataSource
 
 MAX_BYTES = 100
 Images = Counter[tuple[str, int]]
@@ -49,12 +50,12 @@ def stream(world: Path, mode: str, most: int = 2) -> None:
         "checkpoint": str(checkpoint),
         "maxFilesPerTrigger": str(most),
         "maxBytes": str(MAX_BYTES),
-        "slots": "1",
-        "settle": "0",
+        "parallelism": "1",
+        "stableAfter": "0",
         "afterRead": mode,
         "archive": str(archive) if mode == "archive" else "",
     }
-    reader = DirectorySource(options).streamReader(ENCODED)
+    reader = DirectoryDataSource(options).streamReader(INPUT_RECORD)
     last = max((int(path.name) for path in commits.glob("[0-9]*")), default=-1)
     start = offset_in(offsets / str(last)) if last >= 0 else reader.initialOffset()
     for batch in itertools.count(last + 1):
@@ -70,8 +71,8 @@ def stream(world: Path, mode: str, most: int = 2) -> None:
         write_whole(commits / str(batch), "v1\n{}")
         start = end
     if mode != "keep":
-        removal = Removal(watched, archive if mode == "archive" else None, MAX_BYTES)
-        removal.sweep(Seen(checkpoint / FILES), logs_complete(checkpoint))
+        cleanup = Cleanup(watched, archive if mode == "archive" else None, MAX_BYTES)
+        cleanup.run(FileLog(checkpoint / FILES), completed_logs(checkpoint))
 
 
 def offset_in(note: Path) -> dict[str, int]:
@@ -124,7 +125,8 @@ def first_run(world: Path, mode: str) -> Images:
     stream(world, mode, most=1)
     assert in_sink(world) == first
     shutil.rmtree(world / "sink")
-    FileLog(world / "checkpoint" / FILES).drop(RETAINED - 3)  # `seen.json` has their names
+    for number in range(1, RETAINED - 2):  # the snapshot has their names
+        (world / "checkpoint" / FILES / f"{number}.json").unlink(missing_ok=True)
     for path in (*world.glob("*/0[1-9]*.png"), *world.glob("*/1*.png")):
         path.unlink()
         del first[path.name, 1]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sparkdl.errors import RequestError, SparkdlError
-from streaming.sources.directory.cleanup import Removal, check_archive, logs_complete
-from streaming.sources.directory.file_log import Seen
+from streaming.sources.directory.cleanup import Cleanup, check_archive, completed_logs
+from streaming.sources.directory.file_log import FileLog
 from streaming.sources.directory.listing import list_files
 
 MAX_BYTES = 100
@@ -36,12 +36,12 @@ def put(path: Path, content: bytes = b"x") -> Path:
     return path
 
 
-def read_all(watched: Path) -> Seen:
+def read_all(watched: Path) -> FileLog:
     """The progress after all files were read in one micro-batch."""
-    seen = Seen(watched.parent / "checkpoint" / "files")
-    seen.begin_removing(0)
-    seen.take(list(list_files(watched)))
-    return seen
+    log = FileLog(watched.parent / "checkpoint" / "files")
+    log.begin_cleanup(0)
+    log.append(list(list_files(watched)))
+    return log
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -56,27 +56,27 @@ def contents(directory: Path) -> dict[str, bytes]:
 def test_an_archive_keeps_the_folders(watched: Path, archive: Path) -> None:
     put(watched / "7" / "a.png", b"seven")
     put(watched / "a.png", b"none")
-    seen = read_all(watched)
-    Removal(watched, archive, MAX_BYTES).sweep(seen, 1)
+    log = read_all(watched)
+    Cleanup(watched, archive, MAX_BYTES).run(log, 1)
     assert contents(archive) == {"7/a.png": b"seven", "a.png": b"none"}
     assert list(watched.iterdir()) == [watched / "7"]  # a folder stays, someone may be about to write into it
-    assert "7/a.png" not in seen
+    assert "7/a.png" not in log
 
 
 def test_nothing_is_moved_before_its_micro_batch_is_complete(watched: Path, archive: Path) -> None:
     put(watched / "a.png")
-    seen = read_all(watched)
-    Removal(watched, archive, MAX_BYTES).sweep(seen, 0)
+    log = read_all(watched)
+    Cleanup(watched, archive, MAX_BYTES).run(log, 0)
     assert contents(watched) == {"a.png": b"x"}
-    assert "a.png" in seen
+    assert "a.png" in log
 
 
 def test_no_file_of_the_archive_is_ever_replaced(watched: Path, archive: Path) -> None:
-    removal = Removal(watched, archive, MAX_BYTES)
-    seen = read_all(watched)
+    cleanup = Cleanup(watched, archive, MAX_BYTES)
+    log = read_all(watched)
     for number in range(5):
         os.utime(put(watched / "a.png", str(number).encode()), ns=(1, 10**18 + number // 2))
-        removal.sweep(seen, seen.take(list(list_files(watched))))
+        cleanup.run(log, log.append(list(list_files(watched))))
     assert sorted(contents(archive).values()) == [b"0", b"1", b"2", b"3", b"4"]
     assert {name for name in contents(archive) if not name.endswith(".png")} == set()
 
@@ -85,15 +85,15 @@ def test_a_move_that_was_cut_off_in_the_middle_is_ended(watched: Path, archive: 
     source = put(watched / "a.png")
     archive.mkdir()
     (archive / "a.png").hardlink_to(source)
-    seen = read_all(watched)
-    Removal(watched, archive, MAX_BYTES).sweep(seen, 1)
+    log = read_all(watched)
+    Cleanup(watched, archive, MAX_BYTES).run(log, 1)
     assert (contents(watched), contents(archive)) == ({}, {"a.png": b"x"})
 
 
 def test_a_link_is_moved_and_what_it_leads_to_is_not(watched: Path, archive: Path, tmp_path: Path) -> None:
     elsewhere = put(tmp_path / "elsewhere.png")
     (watched / "a.png").symlink_to(elsewhere)
-    Removal(watched, archive, MAX_BYTES).sweep(read_all(watched), 1)
+    Cleanup(watched, archive, MAX_BYTES).run(read_all(watched), 1)
     assert elsewhere.exists()
     assert (archive / "a.png").readlink() == elsewhere
 
@@ -103,59 +103,59 @@ def test_a_link_is_moved_and_what_it_leads_to_is_not(watched: Path, archive: Pat
 
 def test_files_are_deleted_and_forgotten(watched: Path) -> None:
     put(watched / "7" / "a.png")
-    seen = read_all(watched)
-    Removal(watched, None, MAX_BYTES).sweep(seen, 1)
+    log = read_all(watched)
+    Cleanup(watched, None, MAX_BYTES).run(log, 1)
     assert contents(watched) == {}
-    assert "7/a.png" not in seen
+    assert "7/a.png" not in log
 
 
 def test_a_file_that_was_not_read_as_a_whole_is_not_deleted(watched: Path) -> None:
     put(watched / "long.png", bytes(MAX_BYTES + 1))
     put(watched / "short.png", bytes(MAX_BYTES))
-    seen = read_all(watched)
-    Removal(watched, None, MAX_BYTES).sweep(seen, 1)
+    log = read_all(watched)
+    Cleanup(watched, None, MAX_BYTES).run(log, 1)
     assert list(contents(watched)) == ["long.png"]
-    assert "long.png" in seen
+    assert "long.png" in log
 
 
 # --- both --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["archive", "delete"])
-def removal(request: pytest.FixtureRequest, watched: Path, archive: Path) -> Removal:
-    return Removal(watched, archive if request.param == "archive" else None, MAX_BYTES)
+def cleanup(request: pytest.FixtureRequest, watched: Path, archive: Path) -> Cleanup:
+    return Cleanup(watched, archive if request.param == "archive" else None, MAX_BYTES)
 
 
-def test_another_image_of_the_name_stays_and_is_read_in_its_turn(watched: Path, removal: Removal) -> None:
+def test_another_image_of_the_name_stays_and_is_read_in_its_turn(watched: Path, cleanup: Cleanup) -> None:
     put(watched / "a.png", b"first")
-    seen = read_all(watched)
+    log = read_all(watched)
     put(watched / "a.png", b"second")
-    removal.sweep(seen, 1)
+    cleanup.run(log, 1)
     assert contents(watched) == {"a.png": b"second"}
-    assert "a.png" not in seen
-    removal.sweep(seen, seen.take(list(list_files(watched))))
+    assert "a.png" not in log
+    cleanup.run(log, log.append(list(list_files(watched))))
     assert contents(watched) == {}
 
 
-def test_a_file_that_is_gone_already_is_forgotten(watched: Path, removal: Removal) -> None:
+def test_a_file_that_is_gone_already_is_forgotten(watched: Path, cleanup: Cleanup) -> None:
     put(watched / "7" / "a.png").with_name("b.png").touch()
-    seen = read_all(watched)
+    log = read_all(watched)
     (watched / "7" / "a.png").unlink()
-    removal.sweep(seen, 1)
-    assert "7/a.png" not in seen
+    cleanup.run(log, 1)
+    assert "7/a.png" not in log
     assert contents(watched) == {}
 
 
-def test_what_was_swept_is_not_swept_again(watched: Path, removal: Removal) -> None:
+def test_what_was_swept_is_not_swept_again(watched: Path, cleanup: Cleanup) -> None:
     path = put(watched / "a.png")
     at = path.stat().st_mtime_ns
-    seen = read_all(watched)
-    removal.sweep(seen, 1)
+    log = read_all(watched)
+    cleanup.run(log, 1)
     os.utime(put(path), ns=(at, at))  # the very same file, put there again
-    removal.sweep(seen, 1)
-    removal.sweep(Seen(watched.parent / "checkpoint" / "files"), 1)
+    cleanup.run(log, 1)
+    cleanup.run(FileLog(watched.parent / "checkpoint" / "files"), 1)
     assert contents(watched) == {"a.png": b"x"}
-    assert "a.png" not in seen
+    assert "a.png" not in log
 
 
 def test_a_file_that_cannot_be_removed_is_told_of_once_and_the_stream_goes_on(
@@ -164,13 +164,13 @@ def test_a_file_that_cannot_be_removed_is_told_of_once_and_the_stream_goes_on(
     for name in ("a.png", "b.png"):
         put(watched / name)
     archive.write_text("a file where the archive should be")
-    seen = read_all(watched)
-    removal = Removal(watched, archive, MAX_BYTES)
-    removal.sweep(seen, 1)
+    log = read_all(watched)
+    cleanup = Cleanup(watched, archive, MAX_BYTES)
+    cleanup.run(log, 1)
     put(watched / "c.png")
-    removal.sweep(seen, seen.take([file for file in list_files(watched) if file.name not in seen]))
+    cleanup.run(log, log.append([file for file in list_files(watched) if file.name not in log]))
     assert set(contents(watched)) == {"a.png", "b.png", "c.png"}
-    assert all(name in Seen(seen.log.directory) for name in contents(watched))
+    assert all(name in FileLog(log.directory) for name in contents(watched))
     (line,) = capsys.readouterr().err.splitlines()
     said = json.loads(line)
     assert (said["level"], said["event"]) == ("warning", "a file could not be archived")
@@ -181,17 +181,17 @@ def test_a_file_that_cannot_be_removed_is_told_of_once_and_the_stream_goes_on(
 
 
 def test_nothing_is_removed_through_a_link_that_took_the_place_of_a_folder(
-    watched: Path, removal: Removal, tmp_path: Path
+    watched: Path, cleanup: Cleanup, tmp_path: Path
 ) -> None:
     mine = put(watched / "deep" / "7" / "a.png", b"same")
     theirs = put(tmp_path / "elsewhere" / "7" / "a.png", b"same")
     os.utime(theirs, ns=(0, mine.stat().st_mtime_ns))
-    seen = read_all(watched)
+    log = read_all(watched)
     (watched / "deep").rename(tmp_path / "away")
     (watched / "deep").symlink_to(tmp_path / "elsewhere")
-    removal.sweep(seen, 1)
+    cleanup.run(log, 1)
     assert theirs.read_bytes() == b"same"
-    assert "deep/7/a.png" not in seen
+    assert "deep/7/a.png" not in log
 
 
 def test_nothing_is_archived_through_a_link_in_the_archive(
@@ -201,8 +201,8 @@ def test_nothing_is_archived_through_a_link_in_the_archive(
     (tmp_path / "elsewhere").mkdir()
     (watched / ".archive").mkdir()
     (watched / ".archive" / "7").symlink_to(tmp_path / "elsewhere")
-    seen = read_all(watched)
-    Removal(watched, watched / ".archive", MAX_BYTES).sweep(seen, 1)
+    log = read_all(watched)
+    Cleanup(watched, watched / ".archive", MAX_BYTES).run(log, 1)
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert (watched / "7" / "a.png").read_bytes() == b"x"
     assert ".archive/7 is no directory, or a link is on the way to it" in capsys.readouterr().err
@@ -222,13 +222,13 @@ def note(checkpoint: Path, batch: int, logs: int, complete: bool) -> None:
 
 
 def test_the_newest_micro_batch_that_spark_has_noted_as_done_tells_what_is_complete(tmp_path: Path) -> None:
-    assert logs_complete(tmp_path) == 0
+    assert completed_logs(tmp_path) == 0
     note(tmp_path, 0, 1, complete=False)
-    assert logs_complete(tmp_path) == 0
+    assert completed_logs(tmp_path) == 0
     for batch in range(12):
         note(tmp_path, batch, batch + 1, complete=True)
     note(tmp_path, 12, 13, complete=False)
-    assert logs_complete(tmp_path) == 12
+    assert completed_logs(tmp_path) == 12
 
 
 @pytest.mark.parametrize("content", [None, b"", b"v1\n{}\n-", b"v1\n{}\n{}", b"\xff"])
@@ -238,7 +238,7 @@ def test_a_note_of_spark_that_cannot_be_read_is_named(tmp_path: Path, content: b
     if content is not None:
         put(tmp_path / "offsets" / "0", content)
     with pytest.raises(SparkdlError, match=r"damaged at .*offsets/0"):
-        logs_complete(tmp_path)
+        completed_logs(tmp_path)
 
 
 # --- where an archive may be -------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sparkdl.errors import SparkdlError
-from streaming.sources.directory.file_log import FORGET_AFTER, RETAINED, FileLog, Seen
+from streaming.sources.directory.file_log import FileLog
+from streaming.sources.directory.file_log_state import FORGET_AFTER, RETAINED
 from streaming.sources.directory.listing import WatchedFile
 
 NOW = 1_800_000_000.0
@@ -22,15 +23,15 @@ def listed(*names: str) -> list[WatchedFile]:
     return [WatchedFile(name, 1, 2, 3) for name in names]
 
 
-def take_many(seen: Seen, count: int) -> set[str]:
+def take_many(log: FileLog, count: int) -> set[str]:
     """Takes `count` files, each in a log of its own, and returns their names."""
-    return {f"{seen.take(listed(f'{seen.log.last:04d}.png')) - 1:04d}.png" for _ in range(count)}
+    return {f"{log.append(listed(f'{log.last:04d}.png')) - 1:04d}.png" for _ in range(count)}
 
 
 def known(directory: Path, names: Iterable[str]) -> set[str]:
-    """Which of `names` a restarted process has seen."""
-    seen = Seen(directory)
-    return {name for name in names if name in seen}
+    """Which of `names` a restarted process has log."""
+    log = FileLog(directory)
+    return {name for name in names if name in log}
 
 
 def logs(directory: Path) -> list[int]:
@@ -50,12 +51,12 @@ def test_logs_are_numbered_from_one(tmp_path: Path) -> None:
 
 
 def test_a_log_that_was_cut_off_while_it_was_written_does_not_count(tmp_path: Path) -> None:
-    Seen(tmp_path).take(listed("a.png"))
+    FileLog(tmp_path).append(listed("a.png"))
     (tmp_path / ".2.json.4711").write_text('[["b.p')
-    seen = Seen(tmp_path)
-    assert seen.log.last == 1
-    assert seen.take(listed("c.png")) == 2
-    assert seen.log.read(2) == listed("c.png")
+    log = FileLog(tmp_path)
+    assert log.last == 1
+    assert log.append(listed("c.png")) == 2
+    assert log.read(2) == listed("c.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.json", "2.json"]
 
 
@@ -69,44 +70,44 @@ def test_logs_are_put_in_order_by_number(tmp_path: Path) -> None:
 
 
 def test_what_was_taken_is_seen_also_by_the_next_process(tmp_path: Path) -> None:
-    seen = Seen(tmp_path)
-    assert "a.png" not in seen
-    seen.take(listed("a.png", "b.png"))
-    assert "a.png" in seen
+    log = FileLog(tmp_path)
+    assert "a.png" not in log
+    log.append(listed("a.png", "b.png"))
+    assert "a.png" in log
     assert known(tmp_path, ["a.png", "b.png", "c.png"]) == {"a.png", "b.png"}
 
 
 def test_logs_stay_bounded_and_no_name_is_lost(tmp_path: Path) -> None:
-    seen, names = Seen(tmp_path), set[str]()
+    log, names = FileLog(tmp_path), set[str]()
     for _ in range(3 * RETAINED + 50):
-        names |= take_many(seen, 1)
-        seen.compact(names, NOW)
+        names |= take_many(log, 1)
+        log.compact(names, NOW)
         assert len(logs(tmp_path)) <= 2 * RETAINED
     assert logs(tmp_path)[-RETAINED:] == list(range(2 * RETAINED + 51, 3 * RETAINED + 51))
     assert known(tmp_path, names) == names
-    assert Seen(tmp_path).take(listed("next.png")) == 3 * RETAINED + 51
+    assert FileLog(tmp_path).append(listed("next.png")) == 3 * RETAINED + 51
 
 
 def test_names_are_written_down_once_in_a_hundred_logs(tmp_path: Path) -> None:
-    seen = Seen(tmp_path)
-    names = take_many(seen, RETAINED - 1)
-    seen.compact(names, NOW)
+    log = FileLog(tmp_path)
+    names = take_many(log, RETAINED - 1)
+    log.compact(names, NOW)
     assert not (tmp_path / "seen.json").exists()
-    names |= take_many(seen, 1)
-    seen.compact(names, NOW)
+    names |= take_many(log, 1)
+    log.compact(names, NOW)
     assert json.loads((tmp_path / "seen.json").read_text())["logs"] == RETAINED
 
 
-def compacted(directory: Path, listed_names: set[str], now: float) -> Seen:
+def compacted(directory: Path, listed_names: set[str], now: float) -> FileLog:
     """A restarted process, after it took as many files as it takes to write the names down again."""
-    seen = Seen(directory)
-    names = take_many(seen, RETAINED)
-    seen.compact(listed_names | names, now)
-    return seen
+    log = FileLog(directory)
+    names = take_many(log, RETAINED)
+    log.compact(listed_names | names, now)
+    return log
 
 
 def test_a_name_that_is_gone_for_a_week_is_forgotten(tmp_path: Path) -> None:
-    Seen(tmp_path).take(listed("gone.png", "here.png"))
+    FileLog(tmp_path).append(listed("gone.png", "here.png"))
     assert "gone.png" in compacted(tmp_path, {"here.png"}, NOW)
     assert "gone.png" in compacted(tmp_path, {"here.png"}, NOW + FORGET_AFTER - 1)
     assert "gone.png" not in compacted(tmp_path, {"here.png"}, NOW + FORGET_AFTER)
@@ -114,19 +115,19 @@ def test_a_name_that_is_gone_for_a_week_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_name_that_was_back_in_between_is_not_forgotten(tmp_path: Path) -> None:
-    Seen(tmp_path).take(listed("a.png"))
-    seen = compacted(tmp_path, set(), NOW)
-    seen.compact({"a.png"}, NOW + DAY)
-    names = take_many(seen, RETAINED)
-    seen.compact(names, NOW + 8 * DAY)
+    FileLog(tmp_path).append(listed("a.png"))
+    log = compacted(tmp_path, set(), NOW)
+    log.compact({"a.png"}, NOW + DAY)
+    names = take_many(log, RETAINED)
+    log.compact(names, NOW + 8 * DAY)
     assert "a.png" in compacted(tmp_path, names, NOW + 14 * DAY)
     assert "a.png" not in compacted(tmp_path, names, NOW + 15 * DAY)
 
 
 def test_a_directory_that_is_empty_for_a_moment_forgets_nothing(tmp_path: Path) -> None:
-    seen = Seen(tmp_path)
-    names = take_many(seen, RETAINED)
-    seen.compact(set(), NOW)
+    log = FileLog(tmp_path)
+    names = take_many(log, RETAINED)
+    log.compact(set(), NOW)
     assert known(tmp_path, names) == names
 
 
@@ -134,33 +135,33 @@ def test_a_directory_that_is_empty_for_a_moment_forgets_nothing(tmp_path: Path) 
 
 
 def test_a_name_that_was_removed_is_forgotten_and_one_that_was_left_is_not(tmp_path: Path) -> None:
-    seen = Seen(tmp_path)
-    seen.begin_removing(0)
-    seen.take(listed("gone.png", "left.png"))
-    seen.take(listed("next.png"))
-    seen.removed(1, ["gone.png"], ["left.png"])
-    for process in (seen, Seen(tmp_path)):
+    log = FileLog(tmp_path)
+    log.begin_cleanup(0)
+    log.append(listed("gone.png", "left.png"))
+    log.append(listed("next.png"))
+    log.record_cleanup(1, ["gone.png"], ["left.png"])
+    for process in (log, FileLog(tmp_path)):
         assert [name in process for name in ("gone.png", "left.png", "next.png")] == [False, True, True]
         assert process.done == 1
 
 
 def test_a_name_may_be_removed_and_taken_many_times(tmp_path: Path) -> None:
-    seen = Seen(tmp_path)
-    seen.begin_removing(0)
+    log = FileLog(tmp_path)
+    log.begin_cleanup(0)
     for number in range(1, 5):
-        assert seen.take(listed("a.png")) == number
+        assert log.append(listed("a.png")) == number
         assert known(tmp_path, ["a.png"]) == {"a.png"}
-        seen.removed(number, ["a.png"], [])
+        log.record_cleanup(number, ["a.png"], [])
         assert known(tmp_path, ["a.png"]) == set()
 
 
 def test_names_that_were_left_outlive_the_logs(tmp_path: Path) -> None:
-    seen = Seen(tmp_path)
-    seen.begin_removing(0)
+    log = FileLog(tmp_path)
+    log.begin_cleanup(0)
     for number in range(3 * RETAINED):
-        seen.take(listed(f"{number}-gone.png", f"{number}-left.png"))
-        seen.removed(number, *([f"{number - 1}-{what}.png"] * (number > 0) for what in ("gone", "left")))
-        seen.compact({f"{n}-left.png" for n in range(number + 1)}, NOW)
+        log.append(listed(f"{number}-gone.png", f"{number}-left.png"))
+        log.record_cleanup(number, *([f"{number - 1}-{what}.png"] * (number > 0) for what in ("gone", "left")))
+        log.compact({f"{n}-left.png" for n in range(number + 1)}, NOW)
         assert len(logs(tmp_path)) <= 2 * RETAINED + 1
     every = [f"{number}-{what}.png" for number in range(3 * RETAINED) for what in ("gone", "left")]
     last = f"{3 * RETAINED - 1}-gone.png"  # of a log that is not complete
@@ -168,16 +169,16 @@ def test_names_that_were_left_outlive_the_logs(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_stream_kept_stays_seen_when_removing_begins_and_ends(tmp_path: Path) -> None:
-    Seen(tmp_path).take(listed("kept.png"))
-    seen = Seen(tmp_path)
-    seen.take(listed("planned.png"))
-    seen.begin_removing(1)
-    seen.removed(2, ["planned.png"], [])
+    FileLog(tmp_path).append(listed("kept.png"))
+    log = FileLog(tmp_path)
+    log.append(listed("planned.png"))
+    log.begin_cleanup(1)
+    log.record_cleanup(2, ["planned.png"], [])
     assert known(tmp_path, ["kept.png", "planned.png"]) == {"kept.png"}
-    seen = Seen(tmp_path)
-    seen.take(listed("third.png"))
-    seen.end_removing()
-    assert Seen(tmp_path).done is None
+    log = FileLog(tmp_path)
+    log.append(listed("third.png"))
+    log.end_cleanup()
+    assert FileLog(tmp_path).done is None
     assert known(tmp_path, ["kept.png", "planned.png", "third.png"]) == {"kept.png", "third.png"}
 
 
@@ -187,16 +188,16 @@ def test_what_an_earlier_stream_kept_stays_seen_when_removing_begins_and_ends(tm
 @pytest.mark.parametrize("content", [b"", b"{", b"7", b'[["a.png"]]', b'{"logs": 1}', b"\xff"])
 @pytest.mark.parametrize("name", ["1.json", "seen.json", "done.json"])
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, name: str, content: bytes) -> None:
-    seen = Seen(tmp_path)
-    seen.begin_removing(0)
-    seen.take(listed("a.png"))
+    log = FileLog(tmp_path)
+    log.begin_cleanup(0)
+    log.append(listed("a.png"))
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SparkdlError, match=f"damaged at {tmp_path / name} .*put it back from a copy, or start again"):
-        Seen(tmp_path)
+        FileLog(tmp_path)
 
 
 def test_a_missing_log_is_not_taken_for_one_that_never_was(tmp_path: Path) -> None:
-    take_many(Seen(tmp_path), 3)
+    take_many(FileLog(tmp_path), 3)
     (tmp_path / "2.json").unlink()
     with pytest.raises(SparkdlError, match=r"damaged at .*2\.json .*No such file"):
-        Seen(tmp_path)
+        FileLog(tmp_path)

@@ -13,7 +13,7 @@ from streams import Place, digits, drop, id_of
 
 from sparkdl.errors import RequestError
 from sparkdl.models.registry import Registry
-from streaming.checkpoint.repair import mend_checkpoint
+from streaming.checkpoint.repair import repair_checkpoint
 from training.data.loading import Dataset
 
 OFFSETS = b'v1\n{"batchWatermarkMs":0}\n{"logs":3}'
@@ -45,37 +45,37 @@ def always(batch: int) -> bool:
 def test_a_whole_checkpoint_is_left_as_it_is(tmp_path: Path) -> None:
     checkpoint = checkpoint_of(tmp_path, [OFFSETS, OFFSETS], [COMMIT])
     before = names_in(checkpoint)
-    assert mend_checkpoint(checkpoint, always, plans_again=False) == []
+    assert repair_checkpoint(checkpoint, always, repeats_batches=False) == []
     assert names_in(checkpoint) == before
-    assert mend_checkpoint(tmp_path / "another", always, plans_again=False) == []
+    assert repair_checkpoint(tmp_path / "another", always, repeats_batches=False) == []
 
 
 @pytest.mark.parametrize("length", [0, 2, 3, 10, len(COMMIT) - 1])
 def test_a_cut_commit_is_removed_so_that_its_batch_is_repeated(tmp_path: Path, length: int) -> None:
     checkpoint = checkpoint_of(tmp_path, [OFFSETS, OFFSETS], [COMMIT, COMMIT[:length]])
-    assert mend_checkpoint(checkpoint, always, plans_again=False) == [checkpoint / "commits" / "1"]
+    assert repair_checkpoint(checkpoint, always, repeats_batches=False) == [checkpoint / "commits" / "1"]
     assert not names_in(checkpoint) & {"commits/1", "commits/.1.crc"}
 
 
-@pytest.mark.parametrize(("is_complete", "plans_again"), [(never, False), (always, True)])
+@pytest.mark.parametrize(("is_complete", "repeats_batches"), [(never, False), (always, True)])
 @pytest.mark.parametrize("length", [0, 2, 3, 10, len(OFFSETS) - 1])
 def test_cut_offsets_are_removed_where_the_batch_is_sure_to_come_again(
-    tmp_path: Path, length: int, is_complete: Callable[[int], bool], plans_again: bool
+    tmp_path: Path, length: int, is_complete: Callable[[int], bool], repeats_batches: bool
 ) -> None:
     checkpoint = checkpoint_of(tmp_path, [OFFSETS, OFFSETS[:length]], [COMMIT])
-    assert mend_checkpoint(checkpoint, is_complete, plans_again=plans_again) == [checkpoint / "offsets" / "1"]
+    assert repair_checkpoint(checkpoint, is_complete, repeats_batches=repeats_batches) == [checkpoint / "offsets" / "1"]
 
 
 @pytest.mark.parametrize(
-    ("commits", "plans_again"), [([COMMIT], False), ([COMMIT, COMMIT], False), ([COMMIT, COMMIT], True)]
+    ("commits", "repeats_batches"), [([COMMIT], False), ([COMMIT, COMMIT], False), ([COMMIT, COMMIT], True)]
 )
 def test_cut_offsets_of_a_batch_that_is_done_are_refused(
-    tmp_path: Path, commits: list[bytes], plans_again: bool
+    tmp_path: Path, commits: list[bytes], repeats_batches: bool
 ) -> None:
     checkpoint = checkpoint_of(tmp_path, [OFFSETS, b"v1\n{"], commits)
     before = names_in(checkpoint)
     with pytest.raises(RequestError, match="offsets/1 was cut in the middle of a write"):
-        mend_checkpoint(checkpoint, always, plans_again=plans_again)
+        repair_checkpoint(checkpoint, always, repeats_batches=repeats_batches)
     assert names_in(checkpoint) == before
 
 

@@ -17,7 +17,7 @@ from streams import encode
 
 from sparkdl.formats.completeness import is_whole
 from streaming.sources.directory.listing import WatchedFile, list_files
-from streaming.sources.directory.stability import Settling
+from streaming.sources.directory.stability import Stability
 from training.data.synthetic.digits import draw_png
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
@@ -102,61 +102,61 @@ def put(directory: Path, content: bytes, ago: float = 0) -> WatchedFile:
     return file
 
 
-def settled(settling: Settling, file: WatchedFile, ago: float = 0) -> bool:
+def stable(stability: Stability, file: WatchedFile, ago: float = 0) -> bool:
     """Whether it is, when it was observed `ago` seconds before now."""
-    settling.observe([file], time.monotonic() - ago)
-    return settling.is_settled(file)
+    stability.observe([file], time.monotonic() - ago)
+    return stability.is_stable(file)
 
 
 def test_a_complete_file_is_settled_at_once(tmp_path: Path) -> None:
-    assert settled(Settling(tmp_path, 60), put(tmp_path, PICTURES["PNG"]))
+    assert stable(Stability(tmp_path, 60), put(tmp_path, PICTURES["PNG"]))
 
 
 def test_half_a_file_is_settled_when_it_was_seen_without_change_for_the_time(tmp_path: Path) -> None:
     file = put(tmp_path, HALF)
-    settling = Settling(tmp_path, 60)
-    assert not settled(settling, file, ago=59)
-    assert not settled(settling, file)
-    assert settled(Settling(tmp_path, 60), file, ago=60)
+    stability = Stability(tmp_path, 60)
+    assert not stable(stability, file, ago=59)
+    assert not stable(stability, file)
+    assert stable(Stability(tmp_path, 60), file, ago=60)
 
 
 def test_each_change_begins_the_time_anew(tmp_path: Path) -> None:
-    settling = Settling(tmp_path, 60)
-    assert not settled(settling, put(tmp_path, HALF[:50]), ago=59)
+    stability = Stability(tmp_path, 60)
+    assert not stable(stability, put(tmp_path, HALF[:50]), ago=59)
     file = put(tmp_path, HALF)
-    assert not settled(settling, file, ago=58)
-    assert settling.waits
+    assert not stable(stability, file, ago=58)
+    assert stability.has_files
 
 
 def test_half_a_file_that_changed_long_ago_is_settled_at_once(tmp_path: Path) -> None:
-    assert settled(Settling(tmp_path, 60), put(tmp_path, HALF, ago=61))
+    assert stable(Stability(tmp_path, 60), put(tmp_path, HALF, ago=61))
 
 
 def test_of_a_time_in_the_future_nothing_is_concluded(tmp_path: Path) -> None:
     file = put(tmp_path, HALF, ago=-1000)
-    assert not settled(Settling(tmp_path, 60), file)
-    assert settled(Settling(tmp_path, 60), file, ago=60)
+    assert not stable(Stability(tmp_path, 60), file)
+    assert stable(Stability(tmp_path, 60), file, ago=60)
 
 
 def test_without_a_time_nothing_waits(tmp_path: Path) -> None:
-    assert settled(Settling(tmp_path, 0), put(tmp_path, b""))
+    assert stable(Stability(tmp_path, 0), put(tmp_path, b""))
 
 
 def test_a_file_that_is_complete_but_not_as_it_was_listed_is_looked_at_again(tmp_path: Path) -> None:
     listed = put(tmp_path, HALF)
     put(tmp_path, PICTURES["PNG"])
-    assert not settled(Settling(tmp_path, 60), listed)
+    assert not stable(Stability(tmp_path, 60), listed)
 
 
 def test_a_file_that_is_gone_is_not_settled(tmp_path: Path) -> None:
     file = put(tmp_path, PICTURES["PNG"])
     (tmp_path / "a.png").unlink()
-    assert not settled(Settling(tmp_path, 60), file)
+    assert not stable(Stability(tmp_path, 60), file)
 
 
 def test_files_that_are_not_observed_any_more_are_forgotten(tmp_path: Path) -> None:
-    settling = Settling(tmp_path, 60)
-    settling.observe([put(tmp_path, HALF)], time.monotonic())
-    assert settling.waits
-    settling.observe([], time.monotonic())
-    assert not settling.waits
+    stability = Stability(tmp_path, 60)
+    stability.observe([put(tmp_path, HALF)], time.monotonic())
+    assert stability.has_files
+    stability.observe([], time.monotonic())
+    assert not stability.has_files

@@ -1,0 +1,21 @@
+"""What this package uses of kafka-python that is not its public interface; a test names what an upgrade has removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kafka.net.sasl import get_sasl_mechanism
+
+
+def sasl_mechanism(name: str, options: Mapping[str, Any]) -> Any:
+    """Return a new SASL exchange, with `is_done()`, `auth_bytes()` and `receive(bytes)`.
+
+    Parameters
+    ----------
+    name
+        Such as SCRAM-SHA-256.
+    options
+        The client's settings whose names begin with `sasl_`.
+    """
+    return get_sasl_mechanism(name)(**options)

@@ -1,0 +1,88 @@
+"""The plan of a stream: its settings, checked, with the source, sink and model that they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sparkdl.models.registry import MIN_REVIEW_THRESHOLD, ModelVersion, resolve_model
+from sparkdl.spark.session import spark_session
+from streaming.checkpoint.identity import Fingerprint, check_checkpoint, fingerprint
+from streaming.fault_injection import check_fault_point
+from streaming.settings import StreamSettings
+from streaming.sinks.base import Sink
+from streaming.sources.base import Source
+from streaming.spark_conf import Connector, stream_conf
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """A request that was checked as far as it can be without Spark. `prepare` makes it.
+
+    Attributes
+    ----------
+    settings
+        What was asked for.
+    source, sink
+        Made of it.
+    model
+        The version that the stream begins with.
+    fingerprint
+        What the checkpoint must belong to.
+    """
+
+    settings: StreamSettings
+    source: Source
+    sink: Sink
+    model: ModelVersion
+    fingerprint: Fingerprint
+
+    @property
+    def connectors(self) -> list[Connector]:
+        """What the Spark session must be started with."""
+        needed = (self.source.connector, self.sink.connector)
+        return list(dict.fromkeys(connector for connector in needed if connector is not None))
+
+    @cached_property
+    def spark_conf(self) -> dict[str, str]:
+        """Spark settings of the session, static ones among them."""
+        return stream_conf(self.connectors)
+
+    def session(self, app: str = "sparkdl") -> SparkSession:
+        """Return a Spark session that the stream can run in, started if there is none."""
+        return spark_session(app, self.spark_conf, [connector.lock for connector in self.connectors])
+
+    def review_below(self, model: ModelVersion) -> float:
+        """Return the confidence below which a prediction of `model` needs review, 0..1."""
+        for threshold in (self.settings.review_below, model.review_below):
+            if threshold is not None:
+                return threshold
+        return MIN_REVIEW_THRESHOLD
+
+
+def prepare(settings: StreamSettings) -> StreamPlan:
+    """Return the plan of a stream; starts no Spark and writes nothing.
+
+    Raises
+    ------
+    RequestError
+        If the source, model, sink or checkpoint is missing, or they do not belong together.
+    SparkdlError
+        If a server that would tell does not answer.
+    """
+    check_fault_point()
+    source, sink = settings.make_source(), settings.make_sink()
+    try:
+        source.check()
+        sink.check()
+        model = resolve_model(settings.model)
+        stream = fingerprint(source, sink)
+        check_checkpoint(settings.checkpoint, stream)
+    except BaseException:
+        sink.close()
+        raise
+    return StreamPlan(settings, source, sink, model, stream)

@@ -1,0 +1,148 @@
+"""A watched directory: every file below it once, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparkdl.errors import RequestError
+from sparkdl.images.rejection import DEFAULT_LIMITS
+from streaming.sources.base import AfterRead, LabelFrom, Source
+from streaming.sources.directory.cleanup import Cleanup, check_archive, completed_logs
+from streaming.sources.directory.file_log import FILES, FileLog
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+STABLE_AFTER = 10.0
+"""Seconds."""
+
+_SOURCE_WORKERS = "SPARKDL_SOURCE"  # in the environment of the workers that read files
+
+
+class DirectorySource(Source):
+    """The files below a directory.
+
+    Parameters
+    ----------
+    directory
+        The watched directory.
+    label_from
+        Whether the name of the folder that a file lies in is its label.
+    stable_after
+        Seconds without a change after which a file is read that does not end as its format ends.
+    after_read
+        What happens to files that were read.
+    archive_dir
+        Where they are moved to.
+    max_bytes
+        Encoded bytes of an image, at most; of a longer file only one byte more is read.
+    """
+
+    repeats_batches = True
+    has_files = True
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        label_from: LabelFrom = LabelFrom.NONE,
+        stable_after: float = STABLE_AFTER,
+        after_read: AfterRead = AfterRead.KEEP,
+        archive_dir: Path | None = None,
+        max_bytes: int = DEFAULT_LIMITS.max_bytes,
+    ) -> None:
+        self._directory = directory
+        self._label_from = label_from
+        self._stable_after = stable_after
+        self._after_read = after_read
+        self._archive_dir = archive_dir
+        self._max_bytes = max_bytes
+
+    @classmethod
+    def from_address(
+        cls,
+        address: str,
+        *,
+        label_from: LabelFrom = LabelFrom.NONE,
+        stable_after: float = STABLE_AFTER,
+        after_read: AfterRead = AfterRead.KEEP,
+        archive_dir: Path | None = None,
+        max_bytes: int = DEFAULT_LIMITS.max_bytes,
+        **others: Any,
+    ) -> DirectorySource:
+        """Return the source that a path and the settings of a stream name."""
+        return cls(
+            Path(address),
+            label_from=label_from,
+            stable_after=stable_after,
+            after_read=after_read,
+            archive_dir=archive_dir,
+            max_bytes=max_bytes,
+        )
+
+    def check(self) -> None:
+        if not self._directory.is_dir():
+            raise RequestError(f"no such directory to watch: {self._directory}")
+        if self._after_read is AfterRead.ARCHIVE:
+            if self._archive_dir is None:
+                raise RequestError("--after-read archive: name the directory to move files to with --archive-dir")
+            check_archive(self._directory, self._archive_dir)
+        elif self._archive_dir is not None:
+            raise RequestError(f"--archive-dir is for --after-read archive, received --after-read {self._after_read}")
+
+    def identity(self) -> str:
+        return str(self._directory.resolve())
+
+    def open(
+        self, spark: SparkSession, checkpoint: Path, batch_size: int, *, include_payload: bool = True
+    ) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        from streaming.sources.directory.reader import NAME, DirectoryDataSource
+
+        with _separate_workers(spark):
+            spark.dataSource.register(DirectoryDataSource)
+        records = (
+            spark.readStream.format(NAME)
+            .option("checkpoint", str(checkpoint.absolute()))
+            .option("maxFilesPerTrigger", batch_size)
+            .option("maxBytes", self._max_bytes)
+            .option("parallelism", spark.sparkContext.defaultParallelism)
+            .option("stableAfter", self._stable_after)
+            .option("afterRead", self._after_read.value)
+            .option("includePayload", include_payload)
+            .option("archive", str(self._archive_dir.absolute()) if self._archive_dir else "")
+            .load(str(self._directory.absolute()))
+        )
+        if self._label_from is LabelFrom.NONE:
+            records = records.withColumn("label", F.lit(None).cast("string"))
+        return records
+
+    def close(self, checkpoint: Path) -> None:
+        """Archive or delete what the last micro-batch read, if that is asked for."""
+        if self._after_read is AfterRead.KEEP:
+            return
+        archive = self._archive_dir.absolute() if self._archive_dir else None
+        cleanup = Cleanup(self._directory.absolute(), archive, self._max_bytes)
+        cleanup.run(FileLog(checkpoint / FILES), completed_logs(checkpoint))
+
+    def __str__(self) -> str:
+        return str(self._directory)
+
+
+@contextmanager
+def _separate_workers(spark: SparkSession) -> Iterator[None]:
+    """Have what is registered in the block run in Python workers that nothing else runs in.
+
+    Spark gives the next task to any idle worker. A worker that reads files first and classifies images later would hold
+    a network and a decoder, and there would be twice as many of these.
+    """
+    environment: dict[str, str] = spark.sparkContext.environment
+    environment[_SOURCE_WORKERS] = "1"
+    try:
+        yield
+    finally:
+        del environment[_SOURCE_WORKERS]

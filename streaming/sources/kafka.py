@@ -1,0 +1,126 @@
+"""The Kafka source: one input record per message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparkdl.errors import RequestError
+from streaming.kafka.address import KafkaAddress
+from streaming.kafka.client_config import ClientConfig
+from streaming.kafka.errors import describe_error
+from streaming.sources.base import AfterRead, LabelFrom, Source
+from streaming.spark_conf import KAFKA
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from streaming.failures import KnownError
+
+# Spark reads ahead what is not there yet, then asks for the offsets on the same connection, where the broker answers in
+# order: only after it has waited this long for messages.
+_FETCH_WAIT_MS = 1
+
+
+class KafkaSource(Source):
+    """Messages of one topic, several, or all that match a pattern; their order is kept within a partition.
+
+    Parameters
+    ----------
+    address
+        Brokers and topics.
+    config
+        Settings of Kafka clients.
+    starting_offsets
+        Where a new stream begins: earliest, latest or Spark's JSON.
+    min_partitions
+        Tasks that read a micro-batch; by default one per core.
+    fail_on_data_loss
+        Whether the stream fails if messages are gone that it has not read.
+    """
+
+    connector = KAFKA
+
+    def __init__(
+        self,
+        address: KafkaAddress,
+        config: ClientConfig | None = None,
+        *,
+        starting_offsets: str = "earliest",
+        min_partitions: int | None = None,
+        fail_on_data_loss: bool = True,
+    ) -> None:
+        self._address = address
+        self._config = config or ClientConfig()
+        self._starting_offsets = starting_offsets
+        self._min_partitions = min_partitions
+        self._fail_on_data_loss = fail_on_data_loss
+        self._cluster_id = ""
+
+    @classmethod
+    def from_address(
+        cls,
+        address: str,
+        *,
+        kafka_config: Path | None = None,
+        label_from: LabelFrom = LabelFrom.NONE,
+        after_read: AfterRead = AfterRead.KEEP,
+        archive_dir: Path | None = None,
+        starting_offsets: str = "earliest",
+        min_partitions: int | None = None,
+        fail_on_data_loss: bool = True,
+        **others: Any,
+    ) -> KafkaSource:
+        """Return the source that `kafka://HOST:PORT/TOPIC` and the settings of a stream name."""
+        if label_from is LabelFrom.PARENT:
+            raise RequestError("--label-from parent is for directories: for messages the label header is read")
+        if after_read is not AfterRead.KEEP:
+            raise RequestError(f"--after-read {after_read} is for directories: messages stay with the broker")
+        if archive_dir is not None:
+            raise RequestError("--archive-dir is for directories: messages stay with the broker")
+        return cls(
+            KafkaAddress.parse(address),
+            ClientConfig.read(kafka_config),
+            starting_offsets=starting_offsets,
+            min_partitions=min_partitions,
+            fail_on_data_loss=fail_on_data_loss,
+        )
+
+    def check(self) -> None:
+        from streaming.kafka.admin import AdminSession
+
+        with AdminSession(self._address, self._config) as session:
+            session.check_topics()
+            self._cluster_id = session.cluster_id()
+
+    def identity(self) -> str:
+        """A cluster is known by its id, because its brokers may move."""
+        if not self._cluster_id:
+            self.check()
+        return f"kafka:{self._cluster_id}/{self._address.topic}"
+
+    def open(
+        self, spark: SparkSession, checkpoint: Path, batch_size: int, *, include_payload: bool = True
+    ) -> DataFrame:
+        from streaming.sources.kafka_records import input_records
+
+        records = (
+            spark.readStream.format("kafka")
+            .option("kafka.fetch.max.wait.ms", _FETCH_WAIT_MS)
+            .options(**self._config.spark_options())
+            .option("kafka.bootstrap.servers", self._address.servers)
+            .option("subscribe" if self._address.topics else "subscribePattern", self._address.topic)
+            .option("startingOffsets", self._starting_offsets)
+            .option("maxOffsetsPerTrigger", batch_size)
+            .option("minPartitions", self._min_partitions or spark.sparkContext.defaultParallelism)
+            .option("failOnDataLoss", self._fail_on_data_loss)
+            .option("includeHeaders", True)
+            .load()
+        )
+        return input_records(records)
+
+    def describe_error(self, message: str) -> KnownError | None:
+        return describe_error(message, str(self))
+
+    def __str__(self) -> str:
+        return str(self._address)

@@ -1,0 +1,42 @@
+"""Kafka records as input records: columns of a DataFrame."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from streaming.kafka.messages import MAX_LABEL, Header
+
+_BYTES_PER_CHARACTER = 4  # of UTF-8, at most
+_TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold
+
+
+def input_records(records: DataFrame) -> DataFrame:
+    """Return Kafka records with their headers as rows of `streaming.schemas.INPUT_RECORD`.
+
+    The row is made whatever a header holds. A label that is not UTF-8 is repaired, and one that is too long is cut.
+    Where the stated time is not a time, the record's time is used. A producer may set that too: outside the years that
+    readers can hold, `produced_at` is null.
+    """
+    place = F.concat_ws("/", "topic", "partition", "offset")
+    stated = F.try_to_timestamp(_header(Header.PRODUCED_AT))
+    return records.select(
+        place.alias("id"),
+        F.concat(F.lit("kafka://"), place).alias("origin"),
+        F.col("value").alias("payload"),
+        F.coalesce(F.length("value"), F.lit(0)).cast("long").alias("size"),
+        F.substring(_header(Header.LABEL), 1, MAX_LABEL).alias("label"),
+        F.coalesce(_bounded(stated), _bounded(F.col("timestamp"))).alias("produced_at"),
+    )
+
+
+def _bounded(time: Column) -> Column:
+    """`time` where it is within `_TIMES`, else null."""
+    return F.when(time.between(*(F.lit(bound).cast("timestamp") for bound in _TIMES)), time)
+
+
+def _header(name: Header) -> Column:
+    """The beginning of the last value of a header as text; null if there is none."""
+    named = F.filter("headers", lambda header: header["key"] == name.value)
+    value = F.substring(F.try_element_at(named, F.lit(-1))["value"], 1, MAX_LABEL * _BYTES_PER_CHARACTER)
+    return F.make_valid_utf8(value.cast("string"))

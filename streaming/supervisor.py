@@ -1,0 +1,225 @@
+"""Supervises a stream: one Spark query after another on one checkpoint, each beginning where the last one ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+
+from sparkdl.errors import SparkdlError
+from sparkdl.inference.classifier import Classifier
+from sparkdl.models.registry import ModelVersion
+from sparkdl.spark.callbacks import require_token
+from sparkdl.spark.session import SAFE_PATH
+from streaming.batch_sizing import BatchSizer
+from streaming.checkpoint.identity import claim_checkpoint, is_claimed
+from streaming.checkpoint.lock import CheckpointLock, LostCheckpointError
+from streaming.checkpoint.repair import repair_checkpoint
+from streaming.failures import Failure
+from streaming.model_updates import ModelWatcher, RefusedModelError
+from streaming.monitoring.health import Health
+from streaming.monitoring.observer import Batch, Observer
+from streaming.plan import StreamPlan
+from streaming.query import QueryRun
+from streaming.results import results
+from streaming.retries import RetryPolicy
+from streaming.sources.base import AfterRead
+
+_POLL = 0.1  # seconds between two looks at the query
+_HEARTBEAT = 120.0  # seconds within which the supervisor must have run; loading another model may take some
+
+
+class Supervisor:
+    """Runs a stream: starts its queries, and starts another after a failure, for another model or another batch size.
+
+    `open` and `start` are called once, then `run` on a thread of its own.
+
+    Parameters
+    ----------
+    spark
+        The session to run in.
+    plan
+        The stream.
+    lock
+        Of its checkpoint, held as long as the stream runs.
+    observers
+        Are told what happens.
+    stopping
+        Is set when the stream is to end after its micro-batch.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        plan: StreamPlan,
+        lock: CheckpointLock,
+        observers: Sequence[Observer],
+        stopping: threading.Event,
+    ) -> None:
+        self.model = plan.model
+        self._spark, self._plan, self._lock = spark, plan, lock
+        self._observers, self._stopping = observers, stopping
+        self._settings = plan.settings
+        self._sizer = BatchSizer(plan.settings.max_images_per_trigger)
+        self._retries = RetryPolicy(plan.settings.retries)
+        self._watcher = ModelWatcher(plan.settings.model, plan.model)
+        self._heartbeat = time.monotonic()
+        self._waiting_for = ""
+        self._classifier: Classifier
+        self._checkpoint_id: str
+        self._run: QueryRun
+
+    def open(self) -> list[Path]:
+        """Load the model, claim the checkpoint, open the sink; return the files of the checkpoint that were repaired.
+
+        Raises
+        ------
+        RequestError
+            If the sink or the checkpoint belongs to another stream.
+        """
+        self._spark.sparkContext.environment.setdefault(*SAFE_PATH)  # the session may not be one of `spark_session`
+        require_token(self._spark.sparkContext._gateway)
+        plan, sink = self._plan, self._plan.sink
+        self._classifier = plan.model.load()
+        self._lock.check()
+        self._checkpoint_id = claim_checkpoint(self._settings.checkpoint, plan.fingerprint)
+        sink.open(self._spark, self._checkpoint_id, self._check_checkpoint)
+        return repair_checkpoint(
+            self._settings.checkpoint, sink.is_complete, repeats_batches=plan.source.repeats_batches
+        )
+
+    def start(self) -> None:
+        """Start the first query."""
+        self._run = self._begin()
+
+    def run(self) -> None:
+        """Supervise until the stream has ended as it was asked to, or because all there was is done.
+
+        Raises
+        ------
+        SparkdlError
+            If the stream failed for good; the message holds the root cause, `__cause__` what Spark raised.
+        """
+        try:
+            while self._supervise_query():
+                pass
+            if self._settings.after_read is not AfterRead.KEEP:
+                self._lock.check()
+            self._plan.source.close(self._settings.checkpoint)
+            self._notify(lambda observer: observer.ended())
+        finally:
+            with suppress(Exception):  # of a JVM that has ended
+                if self._run.is_active:
+                    self._run.stop_now()  # nothing of it goes on without the lock
+
+    def health(self) -> Health:
+        """How the running stream is at this moment."""
+        if time.monotonic() - self._heartbeat >= _HEARTBEAT:
+            return Health(False, False, "it is not supervised any more", self.model.name)
+        why = self._waiting_for or self._run.not_ready_reason
+        return Health(True, not why, why, self.model.name)
+
+    def _begin(self) -> QueryRun:
+        self._check_checkpoint()
+        if self._sizer.should_resize:
+            self._sizer.apply()
+        source, settings = self._plan.source, self._settings
+        by_origin = source.has_files and self._classifier.fused is not None
+        records = source.open(self._spark, settings.checkpoint, self._sizer.size, include_payload=not by_origin)
+        rows = results(
+            records,
+            self._classifier,
+            self.model.name,
+            self._plan.review_below(self.model),
+            settings.limits,
+            by_origin=by_origin,
+        )
+        return QueryRun(rows, settings, self._write)
+
+    def _check_checkpoint(self) -> None:
+        """Raise a SparkdlError if the checkpoint is gone, or is another stream's now.
+
+        Where it is gone, Spark would start again in its place, at batch 0.
+        """
+        if not is_claimed(self._settings.checkpoint, self._checkpoint_id):
+            raise SparkdlError(f"checkpoint {self._settings.checkpoint} is gone: bring it back")
+        self._lock.check()
+
+    def _notify(self, event: Callable[[Observer], None]) -> None:
+        for observer in self._observers:
+            event(observer)
+
+    def _write(self, rows: DataFrame, batch_id: int) -> None:
+        started = time.monotonic()
+        self._check_checkpoint()
+        stats = self._plan.sink.write(rows, batch_id)
+        self._retries.record_success()
+        if stats is not None:
+            batch = Batch(batch_id, stats.predictions, stats.dead_letters, time.monotonic() - started)
+            self._sizer.record(batch.images, batch.seconds)
+            self._notify(lambda observer: observer.batch(batch))
+
+    def _supervise_query(self) -> bool:
+        """Watch the query to its end, and start the next; return whether there is one."""
+        next_model: tuple[ModelVersion, Classifier] | None = None
+        while self._run.is_active:
+            self._heartbeat = time.monotonic()
+            if self._lock.lost is not None:
+                self._run.stop_now()
+                raise self._lock.lost
+            self._run.poll()
+            if next_model is None and not self._stopping.is_set():
+                next_model = self._next_model()
+            if self._stopping.is_set() or next_model is not None or self._sizer.should_resize:
+                self._run.request_stop()
+            time.sleep(_POLL)
+        error = self._run.error
+        if self._stopping.is_set() or (error is None and not self._run.was_stopped):
+            return False
+        if error is not None:
+            self._wait_to_retry(error)
+        if next_model is not None:
+            old, (self.model, self._classifier) = self.model.name, next_model
+            self._watcher.running = self.model
+            self._notify(lambda observer: observer.model_changed(old, self.model.name))
+        while not self._stopping.is_set():
+            try:
+                self._run = self._begin()
+            except Exception as failure:  # noqa: BLE001 - what Spark cannot start now it may start later
+                self._wait_to_retry(failure)
+            else:
+                return True
+        return False
+
+    def _next_model(self) -> tuple[ModelVersion, Classifier] | None:
+        try:
+            return self._watcher.next_model(self._spark, self._classifier)
+        except RefusedModelError as refusal:
+            name, reason = refusal.name, str(refusal)
+            self._notify(lambda observer: observer.model_refused(name, reason))
+            return None
+
+    def _wait_to_retry(self, error: Exception) -> None:
+        """Wait before the next attempt; raises a SparkdlError if there is none to be."""
+        try:
+            self._check_checkpoint()
+        except LostCheckpointError:
+            raise
+        except SparkdlError as gone:
+            error = gone  # whatever else was missed, it is in there
+        describers = (self._plan.source.describe_error, self._plan.sink.describe_error)
+        failure = Failure.of(error, self._settings.checkpoint, describers)
+        delay = self._retries.record_failure(fatal=failure.fatal)
+        failures = self._retries.failures
+        if delay is None:
+            attempts = f" {failures} times in a row" if failures > 1 else ""
+            raise SparkdlError(f"the stream failed{attempts}: {failure.reason}") from error
+        self._notify(lambda observer: observer.failed(failure, failures, delay))
+        self._waiting_for = f"it failed ({failure.reason}) and is started again"
+        self._heartbeat = time.monotonic()
+        self._stopping.wait(delay)
+        self._waiting_for = ""
