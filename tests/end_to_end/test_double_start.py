@@ -29,7 +29,6 @@ from sparkdl.spark.hadoop_fs import Files
 from streaming.checkpoint.lock import CheckpointLock
 from streaming.failures import Failure
 from streaming.results import results
-from streaming.settings import StreamSettings
 from streaming.sinks.base import BatchStats
 from streaming.sinks.parquet import ParquetSink
 from training.data.loading import Dataset
@@ -196,8 +195,7 @@ def test_a_job_that_could_not_be_made_leaves_the_checkpoint_free(spark: SparkSes
     ],
 )
 def test_what_spark_says_of_two_streams_becomes_one_clear_line(spoken: str) -> None:
-    settings = StreamSettings.read(source="in", sink="out", checkpoint=Path("checkpoint"))
-    failure = Failure.of(RuntimeError(spoken), settings)
+    failure = Failure.of(RuntimeError(spoken), Path("checkpoint"))
     assert failure.fatal
     assert failure.reason == "another stream writes to checkpoint checkpoint: stop one of them"
 
