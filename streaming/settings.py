@@ -30,6 +30,12 @@ from streaming.sources.factory import FORMS as SOURCE_FORMS
 from streaming.sources.factory import parse_source
 
 ENV_PREFIX = "SPARKDL_"
+_EXPECTED = {
+    "int_parsing": "expected an integer",
+    "float_parsing": "expected a number",
+    "bool_parsing": "expected true or false",
+}
+"""What is said of a value, by the type of pydantic's error; of others what pydantic says."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -156,7 +162,7 @@ class StreamSettings(BaseModel):
             flag = f"{TOML}: {name}" if name in taken else "--" + name.replace("_", "-")
             if first["type"] == "missing":
                 raise RequestError(f"{flag} is missing") from error
-            message = first["msg"].removeprefix("Value error, ").lower()
+            message = _EXPECTED.get(first["type"]) or first["msg"].removeprefix("Value error, ").lower()
             raise RequestError(f"{flag}: {message}, received {first['input']!r}") from error
         if taken:
             settings._from_file.update(taken)

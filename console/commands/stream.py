@@ -88,6 +88,8 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     is_switch = isinstance(field.default, bool)
     flags = [f"{flag}/--no-{name.replace('_', '-')}" if field.default is True else flag] if is_switch else [flag]
     text, metavar = field.description or "", None if is_switch else _metavar(field)
+    if field.default is True:
+        text += " [default: yes]"
     if not is_switch and field.default not in (None, PydanticUndefined):
         text += f" [default: {f'{field.default:g}s' if metavar == 'DURATION' else field.default}]"
     option = typer.Option(*flags, help=text, metavar=metavar)

@@ -43,7 +43,8 @@ from sparkdl.models.registry import Registry
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.admin import AdminSession
 from streaming.kafka.client_config import ClientConfig
-from streaming.kafka.local.broker import Broker, kafka_tool
+from streaming.kafka.local.broker import Broker
+from streaming.kafka.local.programs import kafka_tool
 from streaming.readers.kafka import KafkaReader
 from training.data.loading import Dataset
 

@@ -30,7 +30,8 @@ from sparkdl.images.rejection import Reason
 from sparkdl.models.registry import Registry
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.client_config import ClientConfig
-from streaming.kafka.local.broker import Broker, kafka_tool
+from streaming.kafka.local.broker import Broker
+from streaming.kafka.local.programs import kafka_tool
 from streaming.kafka.messages import DEAD_LETTERS_SUFFIX, image_headers
 from streaming.readers.kafka import KafkaReader
 from training.data.loading import Dataset, LabelledImage

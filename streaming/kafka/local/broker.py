@@ -1,4 +1,4 @@
-"""A real Apache Kafka for one machine: a broker in a directory of its own, started, asked after and stopped."""
+"""A real Apache Kafka on this machine: a broker in a directory of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import platformdirs
 import psutil
@@ -26,45 +25,19 @@ from streaming.kafka.local.jars import broker_jars
 from streaming.kafka.local.listeners import (
     CONTROLLER,
     HOST,
+    PROPERTIES,
     choose_ports,
     listener_settings,
     ports_in,
     takes_connections,
 )
+from streaming.kafka.local.programs import command_line, end, error_of, is_alive, run_unseen
 
 _HEAP = "512m"
-_START, _STOP = 120.0, 30.0  # seconds that each may take
+_START = 120.0  # seconds for the broker to take requests
 _POLL = 0.05  # seconds
 _STARTED = b"Kafka Server started"
 _SETTINGS, _LOG, _PID, _LOCK = "server.properties", "broker.log", "broker.pid", ".lock"
-_LOGGING = Path(__file__).with_name("kafka-log4j2.properties")
-# For short lives on few cores: compiled once, and collected by the thread that needs the memory.
-_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
-
-PROPERTIES = {
-    "process.roles": "broker,controller",
-    "node.id": "1",
-    # Relative to the broker's directory, whose own name may hold any character.
-    "log.dirs": "data",
-    # One node: nothing can be kept twice, and nobody else will join a consumer group that has just formed.
-    "offsets.topic.replication.factor": "1",
-    "offsets.topic.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "transaction.state.log.num.partitions": "4",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
-    "share.coordinator.state.topic.num.partitions": "4",
-    "group.initial.rebalance.delay.ms": "0",
-    # A broker that was killed is let in again once its old session has ended: 9 s by default.
-    "broker.session.timeout.ms": "4000",
-    "broker.heartbeat.interval.ms": "1000",
-    # 40 MiB, above what a stream takes: an image that is too long is for the stream to refuse.
-    "message.max.bytes": "41943040",
-    # 128 MiB for what little there is to compact would be a quarter of the heap.
-    "log.cleaner.dedupe.buffer.size": "4194304",
-}
-"""Over Kafka's own defaults."""
 
 
 @dataclass(frozen=True)
@@ -172,8 +145,8 @@ class Broker:
             self.directory.chmod(0o700)  # settings may hold passwords, the data holds images
             (self.directory / _SETTINGS).write_text("".join(_line(*item) for item in settings.items()), "ascii")
             if not (self.directory / settings["log.dirs"] / "meta.properties").is_file():
-                self._format(_command(java, jars, "kafka.tools.StorageTool"))
-            self._launch(_command(java, jars, "kafka.Kafka", _HEAP, (self._mark,)))
+                self._format(command_line(java, jars, "kafka.tools.StorageTool"))
+            self._launch(command_line(java, jars, "kafka.Kafka", _HEAP, (self._mark,)))
         return next(iter(self.addresses().values()))
 
     def stop(self) -> bool:
@@ -186,7 +159,7 @@ class Broker:
         with self._locked():
             process = self._process()
             if process is not None:
-                _end(process)
+                end(process)
             (self.directory / _PID).unlink(missing_ok=True)
             return process is not None
 
@@ -223,7 +196,7 @@ class Broker:
     def _process(self) -> psutil.Process | None:
         try:
             process = psutil.Process(int((self.directory / _PID).read_text()))
-            return process if _lives(process) and self._mark in process.cmdline() else None
+            return process if is_alive(process) and self._mark in process.cmdline() else None
         except (OSError, ValueError, psutil.Error):
             return None
 
@@ -258,27 +231,9 @@ class Broker:
         ]
         # An id must not look like an option.
         arguments = ["format", f"--cluster-id={cluster}", f"--config={_SETTINGS}", *users]
-        done = self._run_unseen(tool, arguments)
+        done = run_unseen(tool, arguments, self.directory)
         if done.returncode:
-            raise SparkdlError(f"the broker cannot prepare {self.directory}: {_reason(done.stdout + done.stderr)}")
-
-    def _run_unseen(self, tool: list[str], arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        """Run a Java program whose arguments hold passwords: Java reads them, and the class, from a file.
-
-        A command line is shown to every user of the machine by `ps`.
-        """
-        *command, name = tool
-        with NamedTemporaryFile("w", dir=self.directory, prefix=".arguments-", encoding="ascii") as file:  # mode 0600
-            file.writelines(f'"{argument}"\n' for argument in (name, *arguments))
-            file.flush()
-            return subprocess.run(
-                [*command, f"@{Path(file.name).name}"],
-                cwd=self.directory,
-                umask=0o077,
-                capture_output=True,
-                text=True,
-                errors="replace",
-            )
+            raise SparkdlError(f"the broker cannot prepare {self.directory}: {error_of(done.stdout + done.stderr)}")
 
     def _launch(self, command: list[str]) -> None:
         with self.log.open("ab") as log:
@@ -300,16 +255,16 @@ class Broker:
             partial.replace(self.directory / _PID)
             self._wait(process, lambda: _STARTED in self._said(begin), begin)
         except BaseException:
-            _end(process)
+            end(process)
             raise
 
     def _wait(self, process: psutil.Process, ready: Callable[[], bool], begin: int = 0) -> None:
         """Returns when the broker is `ready`."""
         deadline = time.monotonic() + _START
         while not ready():
-            if not _lives(process):
+            if not is_alive(process):
                 said = self._said(begin).decode(errors="replace")
-                raise SparkdlError(f"the broker ended at its start: {_reason(said)} (see {self.log})")
+                raise SparkdlError(f"the broker ended at its start: {error_of(said)} (see {self.log})")
             if time.monotonic() > deadline:
                 raise SparkdlError(f"the broker takes no requests after {_START:.0f} s: see {self.log}")
             time.sleep(_POLL)
@@ -336,46 +291,6 @@ def default_directory() -> Path:
     return Path(platformdirs.user_data_path("sparkdl-streaming")) / "kafka"
 
 
-def kafka_tool(name: str, *arguments: str) -> list[str]:
-    """The command line of one of Kafka's own programs, such as `org.apache.kafka.tools.TopicCommand`."""
-    return [*_command(ensure_java(), broker_jars(), name), *arguments]
-
-
-def _command(java: str, jars: Sequence[Path], name: str, heap: str = "256m", more: Sequence[str] = ()) -> list[str]:
-    class_path = os.pathsep.join(map(str, jars))
-    logging = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"
-    return [java, f"-Xmx{heap}", *_JVM, logging, *more, "-cp", class_path, name]
-
-
 def _line(key: str, value: str) -> str:
     """A line of a properties file, which Java reads with the escapes that JSON has."""
     return f"{key}={json.dumps(value)[1:-1]}\n"
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _end(process: psutil.Process) -> None:
-    for signal in (process.terminate, process.kill):
-        try:
-            signal()
-            process.wait(_STOP)
-        except psutil.NoSuchProcess:
-            return
-        except psutil.TimeoutExpired:
-            continue
-        return
-
-
-def _reason(said: str) -> str:
-    """What a Java program complained of: the message of its first error, in one line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
-    first = next((number for number, line in enumerate(lines) if re.search(r"\b(ERROR|FATAL)\b|^Exception", line)), 0)
-    for line in lines[first:]:
-        if match := re.match(r"(?:Caused by: |Exception in thread \S+ )?(?:\w+\.)+\w*(?:Exception|Error): (.+)", line):
-            return match[1]
-    return lines[-1] if lines else "it said nothing"

@@ -1,4 +1,4 @@
-"""Where a local broker listens: its ports on the loopback interface, and the settings that tell it so."""
+"""Settings of a local broker: its defaults, and the ports on the loopback interface that it listens on."""
 
 from __future__ import annotations
 
@@ -20,6 +20,31 @@ _POLL = 0.05  # seconds
 # Free ports are sought below those that systems give to outgoing connections: while a broker is down, no client may
 # come to sit on its port.
 _PORTS = range(20_000, 32_768)
+
+PROPERTIES = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    # Relative to the broker's directory, whose own name may hold any character.
+    "log.dirs": "data",
+    # One node: nothing can be kept twice, and nobody else will join a consumer group that has just formed.
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "4",
+    "group.initial.rebalance.delay.ms": "0",
+    # A broker that was killed is let in again once its old session has ended: 9 s by default.
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "1000",
+    # 40 MiB, above what a stream takes: an image that is too long is for the stream to refuse.
+    "message.max.bytes": "41943040",
+    # 128 MiB for what little there is to compact would be a quarter of the heap.
+    "log.cleaner.dedupe.buffer.size": "4194304",
+}
+"""Over Kafka's own defaults."""
 
 
 def choose_ports(names: Sequence[str], port: int | None, before: Mapping[str, int]) -> dict[str, int]:

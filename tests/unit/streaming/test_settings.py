@@ -93,7 +93,7 @@ def test_what_is_missing_is_named_as_the_option_it_is(name: str) -> None:
     [
         ({"review_below": 1.5}, "--review-below: input should be less than or equal to 1, received 1.5"),
         ({"max_images_per_trigger": 0}, "--max-images-per-trigger: input should be greater than or equal to 1"),
-        ({"max_bytes": "many"}, "--max-bytes: input should be a valid integer"),
+        ({"max_bytes": "many"}, "--max-bytes: expected an integer, received"),
         ({"max_pixels": -1}, "--max-pixels: input should be greater than or equal to 1, received -1"),
         ({"decode_timeout": "0s"}, "--decode-timeout: input should be greater than 0, received 0.0"),
         ({"stable_after": "soon"}, "--stable-after: expected a duration such as 500ms, 1s or 2m, received 'soon'"),

@@ -20,8 +20,9 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
 from sparkdl.errors import RequestError, SparkdlError
-from streaming.kafka.local.broker import Broker, Status, kafka_tool
+from streaming.kafka.local.broker import Broker, Status
 from streaming.kafka.local.listeners import CONTROLLER, DEFAULT_PORT, HOST, choose_ports, free_port
+from streaming.kafka.local.programs import kafka_tool
 
 PATIENCE = 60  # seconds
 TOOLS = "org.apache.kafka.tools"
