@@ -33,9 +33,9 @@ RUN cd / && /opt/sparkdl/bin/python -m sparkdl.spark.jars \
     "$(/opt/sparkdl/bin/python -c 'import pyspark; print(*pyspark.__path__)')/jars" \
     /src/streaming/kafka.lock /src/streaming/delta.lock
 
-# Java maps Spark's classes out of an archive instead of reading each at each start.
+# Java maps Spark's classes from a CDS archive instead of reading each of them at each start.
 RUN mkdir /opt/cache && { JAVA_HOME=/opt/sparkdl/java SPARKDL_CACHE_DIR=/opt/cache \
-        /opt/sparkdl/bin/python -m sparkdl.spark.class_data_sharing || echo "no archive of classes: the start is slower"; }
+        /opt/sparkdl/bin/python -m sparkdl.spark.class_data_sharing || echo "no class data sharing: the start is slower"; }
 
 FROM ${BASE}
 ENV PATH=/opt/sparkdl/bin:${PATH} JAVA_HOME=/opt/sparkdl/java LANG=C.UTF-8 PYTHONUNBUFFERED=1 SPARKDL_CACHE_DIR=/var/cache/sparkdl

@@ -21,7 +21,7 @@ $(VENV)/.installed: locks/dev.lock locks/java.lock pyproject.toml
 	@$(PIP) install --require-hashes -r locks/dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m sparkdl.spark.java || $(PIP) install --require-hashes -r locks/java.lock
-	@$(BIN)/python -m sparkdl.spark.class_data_sharing || echo "Spark starts without an archive of its classes, only slower"
+	@$(BIN)/python -m sparkdl.spark.class_data_sharing || echo "Spark starts without class data sharing, only slower"
 	@touch $@
 
 install-keras: $(VENV)/.installed-keras ## Add TensorFlow, to export the Keras networks

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sparkdl.decoding.decode import decode
-from sparkdl.decoding.time_limit import Patience
+from sparkdl.decoding.time_limit import AdaptiveTimeout
 from sparkdl.images.rejection import DEFAULT_LIMITS
 
 MEGAPIXELS = (1, 3, 12, 24)
@@ -41,7 +41,7 @@ def pictures(megapixels: int) -> dict[str, NDArray[np.uint8]]:
 
 
 def main() -> None:
-    patience = Patience(DEFAULT_LIMITS.timeout)
+    adaptive = AdaptiveTimeout(DEFAULT_LIMITS.timeout)
     print(f"{'picture':<36} {'KiB':>6} {'seconds':>8} {'least limit':>12}")
     for megapixels in MEGAPIXELS:
         for kind, pixels in pictures(megapixels).items():
@@ -52,7 +52,7 @@ def main() -> None:
                 if len(payload) > DEFAULT_LIMITS.max_bytes:
                     continue
                 seconds = min(_seconds(payload) for _ in range(_ROUNDS))
-                limit = patience.least(len(payload))
+                limit = adaptive.min_limit(len(payload))
                 late = "" if seconds < limit else " too slow"
                 what = f"{megapixels} megapixels, {kind} {name}"
                 print(f"{what:<36} {len(payload) >> 10:>6} {seconds:>8.3f} {limit:>12.2f}{late}", flush=True)

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from sparkdl.images.rejection import Limits
-from sparkdl.inference.classifier import Classifier, classify
+from sparkdl.inference.classifier import Classifier
 from streaming.schemas import DEAD_LETTER, PREDICTION
 
 UNREADABLE = "it was gone or could not be read when its turn came"
@@ -21,7 +21,7 @@ def results(
     review_below: float,
     limits: Limits,
     *,
-    by_origin: bool = False,
+    read_in_workers: bool = False,
 ) -> DataFrame:
     """Return one row per input record, with the columns of both contracts; `reason` is null for predictions.
 
@@ -33,12 +33,12 @@ def results(
         The name of the model in predictions.
     review_below
         The confidence below which a prediction needs review, 0..1.
-    by_origin
-        As for `sparkdl.inference.classifier.classify`.
+    read_in_workers
+        As for `sparkdl.inference.classifier.Classifier.classify`.
     """
     failed = F.col("reason").isNotNull()
     payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # of a longer one, its beginning was read
-    return classify(records, classifier, limits, by_origin=by_origin).select(
+    return classifier.classify(records, limits, read_in_workers=read_in_workers).select(
         "id",
         "origin",
         "prediction",

@@ -128,15 +128,15 @@ class Supervisor:
         if self._sizer.should_resize:
             self._sizer.apply()
         source, settings = self._plan.source, self._settings
-        by_origin = source.has_files and self._classifier.fused is not None
-        records = source.open(self._spark, settings.checkpoint, self._sizer.size, include_payload=not by_origin)
+        read_in_workers = source.has_files and self._classifier.reads_files
+        records = source.open(self._spark, settings.checkpoint, self._sizer.size, include_payload=not read_in_workers)
         rows = results(
             records,
             self._classifier,
             self.model.name,
             self._plan.review_below(self.model),
             settings.limits,
-            by_origin=by_origin,
+            read_in_workers=read_in_workers,
         )
         return QueryRun(rows, settings, self._write)
 

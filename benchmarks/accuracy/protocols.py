@@ -15,7 +15,6 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from strangers import STRANGERS, strangers
 
-from sparkdl.inference.classifier import classify
 from sparkdl.models.registry import ModelVersion, Registry
 from training.data.dataframes import encoded_rows
 from training.data.loading import Dataset, open_dataset
@@ -145,7 +144,7 @@ def _sure(bench: Bench, version: ModelVersion, dataset: Dataset) -> Figures:
     """The share that a model is sure enough of to ask for no review."""
     below = version.review_below
     assert below is not None  # it learnt from thousands
-    rows = classify(encoded_rows(bench.spark, dataset), version.load())
+    rows = version.load().classify(encoded_rows(bench.spark, dataset))
     confidences = [row.confidence for row in rows.select(F.col("confidence")).collect()]
     sure = sum(confidence >= below for confidence in confidences)
     bench.say(f"{version.name}: sure of {sure} of {len(dataset)} {dataset.address}")

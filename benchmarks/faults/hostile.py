@@ -33,7 +33,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkdl.decoding.process import memory_for
 from sparkdl.decoding.shared_memory import PIXEL_BYTES
-from sparkdl.images.pixels import MOST_PIXELS
+from sparkdl.images.pixels import MAX_PIXELS
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion, Registry
 from sparkdl.spark.session import spark_session
@@ -55,7 +55,7 @@ def bound(limits: Limits, records: int) -> int:
     # What both have mapped counts twice, and a batch of payloads is in the worker as it came and as Arrow has it.
     shared = 2 * (PIXEL_BYTES + limits.max_bytes)
     payloads = 2 * (32 * MIB + limits.max_bytes)
-    return programs + memory_for(limits) + shared + payloads + 3 * MOST_PIXELS * records
+    return programs + memory_for(limits) + shared + payloads + 3 * MAX_PIXELS * records
 
 
 class Watch:

@@ -41,7 +41,7 @@ from harness import (
 )
 from planted.sitecustomize import CRASH, SECONDS, SLOW
 
-from sparkdl.decoding.time_limit import Patience
+from sparkdl.decoding.time_limit import AdaptiveTimeout
 from training.data.loading import LabelledImage
 
 SLOTS = 2
@@ -53,7 +53,7 @@ _BESIDE = 15.0  # seconds that starting workers and a loaded machine may take mo
 
 def bound(timeout: float, slow: int, crashing: int) -> float:
     """Seconds for which so many images hold the good ones in a stream, at most, as docs/decoding.md states it."""
-    least = Patience(timeout).least(_MOST_SLOW_BYTES)
+    least = AdaptiveTimeout(timeout).min_limit(_MOST_SLOW_BYTES)
     return 1.5 * timeout + (slow * least * 1.2 + crashing * _CRASH_SECONDS) / SLOTS + _BESIDE
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sparkdl.inference.classifier import FusedClassifier
 from sparkdl.models.registry import resolve_model
 from sparkdl.networks.backbones import backbone
-from sparkdl.networks.builder import NetworkSpec
 from sparkdl.networks.pooling import grid_of, pooling_matrix
+from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.weights import find_weights
 from sparkdl.spark.session import spark_session
-from sparkdl.transformers.featurizer import DeepImageFeaturizer
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
@@ -53,10 +53,9 @@ def main() -> None:
     version = resolve_model(str(registry))
     spark = spark_session("export")
     classifier = version.load()
-    fused = classifier.fused
-    assert fused is not None
-    featurizer: DeepImageFeaturizer = fused.featurizer
-    spec, content, head = featurizer.network_spec(), featurizer.network(), fused.head
+    assert isinstance(classifier, FusedClassifier)
+    featurizer, head = classifier.model.featurizer, classifier.model.head
+    spec, content = featurizer.spec, featurizer.network
     spark.stop()
     out.mkdir(exist_ok=True)
     (out / "network.onnx").write_bytes(content)

@@ -97,7 +97,6 @@ def predict(
     conf: Conf = None,
 ) -> None:
     """Classify image files."""
-    from sparkdl.inference.classifier import classify
     from sparkdl.models.registry import resolve_model
     from training.data.dataframes import encoded_rows
     from training.data.loading import Dataset, LabelledImage, list_images
@@ -116,7 +115,8 @@ def predict(
     with working(f"classifying {len(files)} images with {version.name}"):
         rows = [
             row.asDict()
-            for row in classify(encoded_rows(spark, images), version.load())
+            for row in version.load()
+            .classify(encoded_rows(spark, images))
             .drop("payload", "origin", "label")
             .orderBy("id")
             .collect()

@@ -1,29 +1,27 @@
-"""The worker's side of the decoder process: one process a worker, so that an image that kills it costs one image.
+"""Decoder client: the worker's side of the decoder process, so that an image that kills its decoder costs one image.
 
 A Spark worker starts a template at its first image, forks its decoder from it (`sparkdl.decoding.server`) and keeps
-both. A batch goes there and back in shared memory (`sparkdl.decoding.shared_memory`) with one small message each way. A
-decoder that dies is replaced; the image that it was in is tried once more alone, because whoever killed it may have
-meant another, or an image before it may have damaged it: so not if the image was its first, and it faulted. A decoder
-that is in one image for longer than `sparkdl.decoding.time_limit` allows is killed.
+both. A batch goes there and back in shared memory (`sparkdl.decoding.shared_memory`) with one small message each way.
+A decoder that dies is replaced, and the image that it was in is retried once, alone: whoever killed the decoder may
+have meant another process, or an earlier image may have damaged it. There is no retry if the decoder faulted in its
+very first image. A decoder that is in one image for longer than `sparkdl.decoding.time_limit` allows is killed.
 
-A decoder that was taken over by an image may say anything. What contradicts itself ends it, as a crash in the image
-that it was in; it can hold its worker no longer than an image can that is slow, and neither end nor raise in it.
+A decoder that was taken over by an image may say anything. An answer that contradicts itself ends the decoder, as a
+crash in that image does. Such a decoder can hold its worker no longer than a slow image can, and can neither end the
+worker nor raise in it.
 
-Memory: a decoder has about 35 MB, and while it decodes at most `memory_for(limits)` more, which is enforced; the
-shared memory is at most `sparkdl.decoding.shared_memory.PIXEL_BYTES` and one longest payload. With the default limits
-that is 1.6 GB where a picture needs all of it, and 40 MB with small images. The worker holds the pixels of one Arrow
-batch: at most 3 MiB an image, see `sparkdl.images.pixels.reduced`.
+Memory: a decoder has about 35 MB, and allocates at most `memory_for(limits)` more while it decodes, which is enforced;
+the shared memory is at most `sparkdl.decoding.shared_memory.PIXEL_BYTES` and one payload of maximum length. With the
+default limits that is 1.6 GB where a picture needs all of it, and 40 MB with small images. The worker holds the pixels
+of one Arrow batch: at most 3 MiB an image, see `sparkdl.images.pixels.downscale`.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import select
 import signal
-import socket
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,48 +29,46 @@ import numpy as np
 import numpy.typing as npt
 
 from sparkdl.decoding.process import PROGRAM, DecoderProcess, memory_for
-from sparkdl.decoding.server import ASK, DONE, FAILED, MOST_SAID
-from sparkdl.decoding.shared_memory import Answer, Exchange, Progress, make_file
-from sparkdl.decoding.time_limit import Patience
+from sparkdl.decoding.server import ASK, DONE, FAILED
+from sparkdl.decoding.shared_memory import Answer, SharedMemory, make_file
+from sparkdl.decoding.watchdog import Watchdog
 from sparkdl.errors import SparkdlError
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
-_TRIES = 3
-"""Decoders in a row that may fail to decode what needs no decoding, before it is this machine that is to blame."""
-_LOOKS = 20  # at the decoder's progress, until it is too late
-_LONGEST_LOOK = 0.5  # seconds
+_MAX_FAILURES = 3
+"""Decoders in a row that fail an empty payload, before the machine is to blame and not an image."""
 _FAULTS = {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS}
-"""Not among them is SIGBUS, which a lack of memory for what is shared raises too."""
-_NONSENSE = FAILED + b"what it says of its progress makes no sense"
+"""Signals of a fault. SIGBUS is not among them: a lack of shared memory raises it too."""
+_INVALID_ANSWER = "the decoder's answer makes no sense"
 
 
 @dataclass
 class Decoded:
-    """The outcomes of N payloads.
+    """The results of N payloads.
 
     Attributes
     ----------
     shapes
-        int64 [N, 3]: height, width and channels (1 or 3) of each image; 0, 0, 0 of a refused one.
+        int64 [N, 3]: height, width and channels (1 or 3) of each image; 0, 0, 0 of a rejected one.
     pixels
-        The pixels of all images, one after the other: uint8 [height, width, channels] each, gray or BGR.
+        The pixels of all images, concatenated: uint8 [height, width, channels] each, gray or BGR.
     rejected
-        Why an image was refused, by its index.
+        Why an image was rejected, by its index.
     """
 
     shapes: npt.NDArray[np.int64]
     pixels: bytearray
     rejected: dict[int, Rejected]
 
-    def take(self, row: int, answer: Answer) -> None:
-        """Notes the outcomes of the images from `row` on."""
+    def add(self, row: int, answer: Answer) -> None:
+        """Add the results of the images from `row` on."""
         self.shapes[row : row + len(answer.shapes)] = answer.shapes
         self.pixels += answer.pixels
         self.rejected.update({row + index: why for index, why in answer.rejected.items()})
 
     def images(self) -> list[Pixels]:
-        """The images that were not refused, in order, as views of `pixels`."""
+        """Return the images that were not rejected, in order, as views of `pixels`."""
         flat = np.frombuffer(self.pixels, np.uint8)
         parts = np.split(flat, np.cumsum(self.shapes.prod(axis=1))[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, self.shapes.tolist(), strict=True) if part.size]
@@ -80,27 +76,27 @@ class Decoded:
 
 @dataclass(frozen=True)
 class _End:
-    """How a decoder ended before it had answered."""
+    """How a decoder ended before it answered."""
 
     reason: Reason
-    words: str
-    by_itself: bool = False
+    detail: str
+    by_fault: bool = False
     """By a signal that a process raises in itself, and that nobody sends to another."""
 
 
-class Decoder:
+class DecoderClient:
     """Decodes batches in a process of its own, which is started when it is needed.
 
-    Any number of threads may ask; one is served at a time.
+    Thread-safe: calls are served one at a time.
 
     Parameters
     ----------
     limits
         As for `sparkdl.decoding.decode`; and `timeout`, how long one image may take.
     memory
-        Bytes that the process may take beyond what it has at its start. Default: `memory_for(limits)`.
+        Bytes that the process may allocate beyond what it has at its start. Default: `memory_for(limits)`.
     program
-        Of the template; for tests, see `sparkdl.decoding.process.PROGRAM`.
+        Arguments that start the template; for tests, see `sparkdl.decoding.process.PROGRAM`.
     """
 
     def __init__(self, limits: Limits, memory: int | None = None, program: Sequence[str] = PROGRAM) -> None:
@@ -109,38 +105,38 @@ class Decoder:
         self._memory = memory_for(limits) if memory is None else memory
         self._program = program
         self._lock = threading.Lock()
-        self._patience = Patience(limits.timeout, limits.shrinks)
-        self._is_new = True  # the decoder, when it was asked last: it had met no image
-        self._share_memory()
+        self._watchdog = Watchdog(limits)
+        self._is_new = True  # whether the decoder of the last request had met no image before
+        self._allocate()
 
-    def _share_memory(self) -> None:
+    def _allocate(self) -> None:
         self._file = make_file(self.limits.max_bytes)
-        self._exchange = Exchange(self._file.fileno(), self.limits.max_bytes)
+        self._shared = SharedMemory(self._file.fileno(), self.limits.max_bytes)
         numbers = (self.limits.max_bytes, self.limits.max_pixels, self._memory)
         self._process = DecoderProcess(self._file.fileno(), numbers, self._program)
 
     @property
     def starts(self) -> int:
-        """Decoders that were forked."""
+        """Number of decoders that were forked."""
         return self._process.forks
 
     @property
     def pid(self) -> int | None:
-        """The process that decodes, if there is one."""
+        """Process id of the decoder, if there is one."""
         return self._process.pid
 
     @property
     def is_filtered(self) -> bool:
-        """Whether the system calls of the process that decodes are filtered."""
+        """Whether the system calls of the decoder are filtered."""
         return self._process.is_filtered
 
     @property
     def begun(self) -> int:
-        """How many images the process has begun, of those that it was asked for last."""
-        return self._exchange.progress().begun
+        """Number of images of the last request that the decoder has begun."""
+        return self._shared.progress().begun
 
     def decode(self, payloads: Sequence[memoryview | None], *, gray: bool = False) -> Decoded:
-        """The outcome of each payload, as of `sparkdl.decoding.decode` with `reduce` and `gray`.
+        """Return the result of each payload, as `sparkdl.decoding.decode` gives it with `reduce` and `gray`.
 
         Raises
         ------
@@ -151,128 +147,92 @@ class Decoder:
             return self._decode(payloads, gray)
 
     def close(self) -> None:
-        """Ends the process; another call of `decode` starts one again."""
+        """End the process; the next call of `decode` starts one again."""
         with self._lock:
             self._process.close()
 
     def _decode(self, payloads: Sequence[memoryview | None], gray: bool) -> Decoded:
         decoded = Decoded(np.zeros((len(payloads), 3), np.int64), bytearray(), {})
         row, one_by_one = 0, False
-        first: _End | None = None  # how the decoder ended that had image `row` for the first time
+        first: _End | None = None  # how the decoder ended that was in image `row` for the first time
         while row < len(payloads):
-            end = self._ask(payloads[row : row + 1 if first or one_by_one else None], gray)
-            answer = self._exchange.read()
-            decoded.take(row, answer)
+            end = self._request(payloads[row : row + 1 if first or one_by_one else None], gray)
+            answer = self._shared.read()
+            decoded.add(row, answer)
             row += len(answer.shapes)
             if len(answer.shapes):
                 first = None
             if end is None and not (len(answer.shapes) and answer.is_sound and not answer.in_image):
-                end = self._end(_End(Reason.DECODER_CRASHED, "the decoder's answer makes no sense"))
+                end = self._end(_End(Reason.DECODER_CRASHED, _INVALID_ANSWER))
             if end is None or row == len(payloads):
                 continue
             if first:
                 if not answer.in_image:
-                    self._check_that_it_works()
-                decoded.rejected[row] = Rejected(end.reason, f"{first.words}, alone again: {end.words}")
+                    self._check_decoder()
+                decoded.rejected[row] = Rejected(end.reason, f"{first.detail}, alone again: {end.detail}")
             elif answer.in_image and (
-                end.reason is Reason.DECODER_TIMEOUT or (end.by_itself and self._is_new and not len(answer.shapes))
+                end.reason is Reason.DECODER_TIMEOUT or (end.by_fault and self._is_new and not len(answer.shapes))
             ):
-                decoded.rejected[row] = Rejected(end.reason, end.words)
+                decoded.rejected[row] = Rejected(end.reason, end.detail)
             else:
-                # If it was in no image, or says so, any of those that follow may have brought it down.
+                # If the decoder was in no image, or says so, any of the images that follow may have ended it.
                 first, one_by_one = end, one_by_one or not answer.in_image
                 continue
             row, first = row + 1, None
         return decoded
 
-    def _check_that_it_works(self) -> None:
-        """Raises a SparkdlError if a decoder cannot even say that nothing is no image."""
-        words = ""
-        for _ in range(_TRIES):
-            end = self._ask([None], gray=False)
-            if end is None and self._exchange.read().rejected:
+    def _check_decoder(self) -> None:
+        """Raise a SparkdlError if no decoder can even reject a null payload."""
+        detail = ""
+        for _ in range(_MAX_FAILURES):
+            end = self._request([None], gray=False)
+            if end is None and self._shared.read().rejected:
                 return
-            end = end or self._end(_End(Reason.DECODER_CRASHED, "the decoder's answer makes no sense"))
-            words = end.words
-        raise SparkdlError(f"the decoder process ends before it decodes anything: {words}")
+            end = end or self._end(_End(Reason.DECODER_CRASHED, _INVALID_ANSWER))
+            detail = end.detail
+        raise SparkdlError(f"the decoder process ends before it decodes anything: {detail}")
 
-    def _ask(self, payloads: Sequence[memoryview | None], gray: bool) -> _End | None:
-        """Has the decoder work on as many of `payloads` as there is room for; how it ended, if it did."""
+    def _request(self, payloads: Sequence[memoryview | None], gray: bool) -> _End | None:
+        """Let the decoder work on as many of `payloads` as there is room for; return how it ended, if it did."""
         try:
             self._is_new = self._process.link is None
             link = self._process.link or self._process.fork()
-            self._exchange.fill(payloads, gray=gray)
+            self._shared.fill(payloads, gray=gray)
             try:
                 link.sendall(ASK)
-                said = self._hear(link)
+                message = self._watchdog.wait(link, self._shared)
             except ConnectionError:
                 return self._end()
             except TimeoutError as error:
                 return self._end(_End(Reason.DECODER_TIMEOUT, str(error)))
         except BaseException:
-            # It would go on with these images and answer to the next ones.
+            # The decoder would go on with these images and answer to the next request.
             self._process.close()
             raise
-        if said == DONE:
+        if message == DONE:
             return None
-        return self._end(None if not said else _End(Reason.DECODER_CRASHED, _words_of(said)))
-
-    def _hear(self, link: socket.socket) -> bytes:
-        """What the decoder said, nothing if it ended; a TimeoutError if it is too long in an image."""
-        # What counts are looks that saw no progress, not a clock: a machine that was asleep is no decoder that hangs.
-        progress, held = Progress(), 0.0
-        limit = self._limit(progress)
-        poll = select.poll()
-        poll.register(link, select.POLLIN)
-        try:
-            while not poll.poll(1000 * (look := min(limit / _LOOKS, _LONGEST_LOOK))):
-                now = self._exchange.progress()
-                if now == progress:
-                    held += look
-                    if held >= limit:
-                        raise TimeoutError(self._lateness(limit))
-                    continue
-                if not progress.may_become(now, self._exchange.count):
-                    return _NONSENSE
-                self._note(held, limit)
-                limit, held, progress = self._limit(now), 0.0, now
-            return link.recv(MOST_SAID)
-        finally:
-            self._note(held, limit)
-
-    def _limit(self, progress: Progress) -> float:
-        return self._patience.limit(time.monotonic(), self._exchange.size_of(progress))
-
-    def _note(self, held: float, limit: float) -> None:
-        self._patience = self._patience.after(held, limit, time.monotonic())
-
-    def _lateness(self, limit: float) -> str:
-        if limit >= self.limits.timeout:
-            return f"not decoded within {limit:g} s"
-        return (
-            f"not decoded within {limit:.2g} s, instead of {self.limits.timeout:g} s, since images before it were slow"
-        )
+        return self._end(_End(Reason.DECODER_CRASHED, _detail_of(message)) if message else None)
 
     def _end(self, end: _End | None = None) -> _End:
-        """Ends the decoder, if it has not ended; `end`, or how it did end."""
+        """End the decoder, if it has not ended; return `end`, or how it did end."""
         code = self._process.end(at_once=end is not None)
         if code is None:
-            # Whatever still runs keeps the old memory.
+            # A decoder that may still run keeps the old memory.
             starts = self._process.forks
-            self._share_memory()
+            self._allocate()
             self._process.forks = starts
         if end is not None:
             return end
         how = _signal_name(-code) if code is not None and code < 0 else f"exit code {code}"
-        by_itself = code is not None and -code in _FAULTS
-        return _End(Reason.DECODER_CRASHED, f"the decoder ended by {how}", by_itself)
+        by_fault = code is not None and -code in _FAULTS
+        return _End(Reason.DECODER_CRASHED, f"the decoder ended by {how}", by_fault)
 
 
-def _words_of(said: bytes) -> str:
-    """What a decoder said that is no answer, as the beginning of a detail."""
-    if not said.startswith(FAILED):
-        return "the decoder's answer makes no sense"
-    return f"the decoder failed: {said[1:].decode('utf-8', 'replace')}"
+def _detail_of(message: bytes) -> str:
+    """Return the beginning of a detail for a message that is no answer."""
+    if not message.startswith(FAILED):
+        return _INVALID_ANSWER
+    return f"the decoder failed: {message[1:].decode('utf-8', 'replace')}"
 
 
 def _signal_name(number: int) -> str:
@@ -282,18 +242,18 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-_current: Decoder | None = None
+_current: DecoderClient | None = None
 _current_lock = threading.Lock()
 
 
-def decoder(limits: Limits) -> Decoder:
-    """This process's decoder; where it was made for other limits, or before a fork, another takes its place."""
+def decoder_client(limits: Limits) -> DecoderClient:
+    """Return this process's client; one made for other limits, or before a fork, is replaced."""
     global _current
     with _current_lock:
         if _current is None or _current.limits != limits or _current.owner != os.getpid():
             if _current is not None and _current.owner == os.getpid():
                 _current.close()
-            _current = Decoder(limits)
+            _current = DecoderClient(limits)
         return _current
 
 

@@ -1,4 +1,4 @@
-"""Keep Pillow and libtiff off the process's stderr while a file from outside is decoded, and hear what libtiff says."""
+"""Codec output: keep Pillow and libtiff off the process's stderr while they decode, and capture libtiff's errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import _imaging
+from sparkdl.decoding.pillow_private import LOGGERS, libtiff
 
 _lock = threading.Lock()
 _depth = 0
@@ -18,11 +18,11 @@ _saved: warnings.catch_warnings[None] | None = None
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """No Python warning and no Pillow log record comes out of the block, whatever filters and levels are set.
+def suppress_codec_output() -> Iterator[None]:
+    """Suppress Python warnings and Pillow's log records inside the block, whatever filters and levels are set.
 
-    Any number of threads may be inside. Python's warning filters belong to the process, so the first thread in
-    changes them and the last one out puts them back: in between, other threads' warnings are silent too.
+    Any number of threads may be inside. Python's warning filters belong to the process: the first thread that enters
+    changes them and the last one that leaves restores them, so other threads' warnings are suppressed in between.
     """
     global _depth, _saved
     with _lock:
@@ -40,61 +40,48 @@ def quiet() -> Iterator[None]:
                 _saved.__exit__(None, None, None)
 
 
-def _outside(_: logging.LogRecord) -> bool:
+def _is_outside(_: logging.LogRecord) -> bool:
     return _depth == 0
 
 
-for _name in ("PIL.Image", "PIL.ImageFile", "PIL.PngImagePlugin", "PIL.TiffImagePlugin"):
-    # A filter, not a level: outside `quiet` Pillow logs as its user configured it.
-    logging.getLogger(_name).addFilter(_outside)
+for _name in LOGGERS:
+    # A filter, not a level: outside of `suppress_codec_output` Pillow logs as its user configured it.
+    logging.getLogger(_name).addFilter(_is_outside)
 
 
-# libtiff prints to stderr from C. Pillow is linked against it, so its error hook is reached through Pillow's own
-# extension module. It is one hook a process, hence the lock.
+# libtiff prints to stderr from C. Pillow's extension module is linked against it and exports its hooks. There is one
+# hook in a process, hence the lock.
 
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 _libtiff_lock = threading.Lock()
-
-
-def _libtiff() -> ctypes.CDLL | None:
-    try:
-        library = ctypes.CDLL(_imaging.__file__)
-        setters = (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler)
-    except (OSError, AttributeError):
-        # Built without libtiff, or with it linked in statically and its symbols hidden: it keeps its own handler.
-        return None
-    for setter in setters:
-        setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    return library
-
-
-_LIBTIFF = _libtiff()
+_LIBTIFF = libtiff()
 
 
 @contextmanager
-def libtiff_complaints() -> Iterator[list[str]]:
-    """Keeps the first error that libtiff reports inside the block, instead of printing them; drops its warnings.
+def capture_libtiff_errors() -> Iterator[list[str]]:
+    """Capture the first error that libtiff reports inside the block, instead of printing it; drop its warnings.
 
-    libtiff reports damage in fax and JPEG strips and still returns a picture; the list tells. One thread at a time is
-    inside. A message has "?" where libtiff's has a value ("Fax4Decode: Bad code word at line ?").
+    libtiff reports damage in fax and JPEG strips and still returns a picture; the list has the message. One thread at a
+    time is inside. A message has "?" where libtiff's has a value ("Fax4Decode: Bad code word at line ?"). The list
+    stays empty where Pillow was built without libtiff.
     """
-    heard: list[str] = []
+    captured: list[str] = []
     if _LIBTIFF is None:
-        yield heard
+        yield captured
         return
 
-    def listen(module: bytes | None, text: bytes | None, _: int | None) -> None:
+    def handle(module: bytes | None, text: bytes | None, _: int | None) -> None:
         # The values would have to be taken from a C va_list, whose layout differs between machines.
-        if not heard:
-            words = re.sub(rb"%[-+ #0-9.*]*[a-zA-Z]+", b"?", text or b"error")
-            heard.append(f"{(module or b'libtiff').decode('latin-1')}: {words.decode('latin-1')}")
+        if not captured:
+            message = re.sub(rb"%[-+ #0-9.*]*[a-zA-Z]+", b"?", text or b"error")
+            captured.append(f"{(module or b'libtiff').decode('latin-1')}: {message.decode('latin-1')}")
 
-    handler = _Handler(listen)
+    handler = _Handler(handle)
     with _libtiff_lock:
         errors = _LIBTIFF.TIFFSetErrorHandler(ctypes.cast(handler, ctypes.c_void_p))
         warned = _LIBTIFF.TIFFSetWarningHandler(None)
         try:
-            yield heard
+            yield captured
         finally:
             _LIBTIFF.TIFFSetErrorHandler(errors)
             _LIBTIFF.TIFFSetWarningHandler(warned)

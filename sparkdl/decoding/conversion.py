@@ -16,7 +16,7 @@ from sparkdl.images.rejection import Reason, Refused
 
 _ORIENTATION_TAG = 0x0112
 _ORIENTATION_SOURCES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
-_UPRIGHT = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -30,13 +30,13 @@ _PNG_SHALLOW: dict[object, int] = {"L;2": 85, "L;4": 17}
 _WHITE_IS_ZERO = (262, 0)
 
 
-def upright(image: Image.Image) -> Image.Image:
+def apply_exif_orientation(image: Image.Image) -> Image.Image:
     """A loaded image turned as its EXIF or XMP orientation says."""
     # Pillow turns TIFF by itself. Reading EXIF costs as much as a small picture, so it is done only where there is any.
     if image.format == "TIFF" or _ORIENTATION_SOURCES.isdisjoint(image.info):
         return image
     try:
-        method = _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
+        method = _TRANSPOSES.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # noqa: BLE001 - metadata that cannot be read, in any way, does not spoil the picture
         return image
     return image if method is None else image.transpose(method)

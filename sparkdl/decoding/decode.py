@@ -1,7 +1,7 @@
-"""Untrusted encoded bytes to pixels: the one place where Pillow meets bytes from outside.
+"""Decode untrusted bytes into pixels: the only place where Pillow reads bytes from outside.
 
-It runs in the process that calls it, where a fault of a codec is a fault of the process; `sparkdl.decoding.client` runs
-it in another.
+It runs in the calling process, where a fault of a codec is a fault of the process; `sparkdl.decoding.client` runs it in
+another one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from sparkdl.decoding.codec_output import libtiff_complaints, quiet
-from sparkdl.decoding.conversion import scale_transparency, to_array, upright
+from sparkdl.decoding.codec_output import capture_libtiff_errors, suppress_codec_output
+from sparkdl.decoding.conversion import apply_exif_orientation, scale_transparency, to_array
+from sparkdl.decoding.pillow_private import UNSUPPORTED_MESSAGES
 from sparkdl.decoding.png_rows import lacks_rows
 from sparkdl.formats.signatures import identify
-from sparkdl.images.pixels import Pixels, reduced, reduction, to_gray
+from sparkdl.formats.structure import CheckSize
+from sparkdl.images.pixels import Pixels, downscale, downscale_factor, to_gray
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Reason, Refused, Rejected
 
 # The plugins are called directly, not through `Image.open`: no other plugin ever sees bytes from outside, and
@@ -36,9 +38,6 @@ _DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
     "WEBP": WebPImageFile,
 }
 
-_UNKNOWN_VARIANTS = ("unsupported", "cannot handle", "not yet supported", "unknown pixel mode", "unknown data organ")
-"""How Pillow words that a file is sound but of a kind that it does not decode."""
-
 
 def decode(
     payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bool = False, gray: bool = False
@@ -46,10 +45,10 @@ def decode(
     """Decode PNG, JPEG, BMP, GIF, TIFF or WebP into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
 
     The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
-    white, of an animation or of several pages the first is taken; `sparkdl.decoding.conversion.to_array` has the table
-    of modes. With `reduce`, what is larger than `sparkdl.images.pixels.MOST_PIXELS` or `MOST_SIDE` is reduced to at
-    most that; a JPEG as far as can be by decoding it at a half, a quarter or an eighth of its size. With `gray`, colour
-    becomes what `sparkdl.images.pixels.to_gray` makes of it.
+    white, only the first frame of an animation or page of a document is decoded; `sparkdl.decoding.conversion.to_array`
+    has the table of modes. With `reduce`, a picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is
+    downscaled to at most that; a JPEG as far as possible by decoding it at a half, a quarter or an eighth of its size.
+    With `gray`, colour is converted as by `sparkdl.images.pixels.to_gray`.
 
     Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
     format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the
@@ -58,39 +57,39 @@ def decode(
     if not payload:
         return Rejected(Reason.EMPTY, "null" if payload is None else "0 bytes")
     if len(payload) > limits.max_bytes:
-        return Rejected(Reason.TOO_MANY_BYTES, f"more than the {limits.max_bytes} bytes that are admitted")
+        return Rejected(Reason.TOO_MANY_BYTES, f"more than the {limits.max_bytes} allowed bytes")
 
     name = "image"
 
-    def admit(width: int, height: int) -> None:
+    def check_size(width: int, height: int) -> None:
         if width < 1 or height < 1:
             raise Refused(Reason.CORRUPT, f"{name}: {width} x {height} pixels")
         if width * height > limits.max_pixels:
-            detail = f"{width} x {height} = {width * height} pixels, at most {limits.max_pixels} are admitted"
+            detail = f"{width} x {height} = {width * height} pixels, at most {limits.max_pixels} are allowed"
             raise Refused(Reason.TOO_MANY_PIXELS, f"{name}: {detail}")
 
     try:
         container = identify(payload)
         name = container.name
-        container.scan_structure(payload, admit)
-        with quiet():
-            pixels = _decode_whole(name, payload, admit, reduce, gray)
-        pixels = reduced(pixels) if reduce else pixels
+        container.scan_structure(payload, check_size)
+        with suppress_codec_output():
+            pixels = _decode_whole(name, payload, check_size, reduce, gray)
+        pixels = downscale(pixels) if reduce else pixels
         return to_gray(pixels)[..., np.newaxis] if gray else pixels
     except Refused as refused:
         return refused.rejected
     except (MemoryError, Image.DecompressionBombError) as error:
         return Rejected(Reason.TOO_MANY_PIXELS, f"{name}: {str(error) or 'out of memory'}")
-    except Exception as error:  # noqa: BLE001 - hostile bytes can raise anything; the promise is that nothing gets out
+    except Exception as error:  # noqa: BLE001 - hostile bytes can raise anything; the promise is that nothing escapes
         reason = Reason.UNSUPPORTED_FORMAT if _is_unknown_variant(error) else Reason.CORRUPT
         return Rejected(reason, f"{name}: {type(error).__name__}: {error}")
 
 
-def _decode_whole(name: str, payload: bytes, admit: Callable[[int, int], None], reduce: bool, gray: bool) -> Pixels:
+def _decode_whole(name: str, payload: bytes, check_size: CheckSize, reduce: bool, gray: bool) -> Pixels:
     if name != "TIFF":
         image = _DECODERS[name](io.BytesIO(payload))
-        admit(*image.size)
-        factor = reduction(image.height, image.width) if reduce else 1
+        check_size(*image.size)
+        factor = downscale_factor(image.height, image.width) if reduce else 1
         if name == "JPEG" and factor > 1:
             image.draft(None, (max(image.width // factor, 1), max(image.height // factor, 1)))
         if isinstance(image, PngImageFile):
@@ -98,18 +97,18 @@ def _decode_whole(name: str, payload: bytes, admit: Callable[[int, int], None], 
         image.load()
         if name == "PNG" and lacks_rows(image, payload):
             raise Refused(Reason.CORRUPT, "PNG: the pixel data ends before the last row")
-        image = upright(image)  # the picture before it was turned, with its decoder, makes room
+        image = apply_exif_orientation(image)  # the picture before it was turned, with its decoder, makes room
         return to_array(image, gray=gray and factor == 1)  # the mean of colours has another gray than the mean of grays
-    with libtiff_complaints() as complaints:
+    with capture_libtiff_errors() as errors:
         image = _DECODERS[name](io.BytesIO(payload))
-        admit(*image.size)
+        check_size(*image.size)
         image.load()
         array = to_array(image)
-    if complaints:
-        raise Refused(Reason.CORRUPT, f"TIFF: {complaints[0]}")
+    if errors:
+        raise Refused(Reason.CORRUPT, f"TIFF: {errors[0]}")
     return array
 
 
 def _is_unknown_variant(error: Exception) -> bool:
     text = str(error).lower()
-    return any(words in text for words in _UNKNOWN_VARIANTS)
+    return any(message in text for message in UNSUPPORTED_MESSAGES)

@@ -1,4 +1,4 @@
-"""The worker's hold on its decoder process: a template is started once, decoders are forked from it and ended."""
+"""Lifecycle of a worker's decoder process: a template is started once, decoders are forked from it and ended."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sparkdl.errors import SparkdlError
 from sparkdl.images.rejection import Limits
 
 PROGRAM = ("-m", "sparkdl.decoding.server")
-"""What Python runs as the template. Tests of decoders that lie give another one, which takes the same arguments."""
+"""Arguments of Python that run the template. Tests of hostile decoders pass another program with the same arguments."""
 _START_SECONDS = 60.0
-_ANSWER_SECONDS = 30.0  # that a template, which only forks and waits, may take on the busiest machine
+_ANSWER_SECONDS = 30.0  # for the template, which only forks and waits, on the busiest machine
 _LEAVE_SECONDS = 5.0
-_MOST_COMPLAINT = 65_536  # bytes of what a template prints that are read
+_MAX_STDERR_BYTES = 65_536  # bytes of the template's stderr that are read
 _BYTES_A_PIXEL = 24
 _MEMORY_BESIDE = 128 * 2**20
 # Nothing else of the worker's environment is needed, and it may hold passwords.
@@ -37,9 +37,9 @@ _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THR
 
 
 def memory_for(limits: Limits) -> int:
-    """Bytes that a decoder may take beyond what it has at its start: payload, pixels, and what codecs need beside them.
+    """Return the bytes that a decoder may allocate beyond what it has at its start.
 
-    24 bytes a pixel (the most that any mode of any format was seen to take is 22), three times the payload, 128 MiB.
+    24 bytes a pixel (at most 22 were measured, over all modes of all formats), three times the payload, and 128 MiB.
     """
     return _BYTES_A_PIXEL * limits.max_pixels + 3 * limits.max_bytes + _MEMORY_BESIDE
 
@@ -51,23 +51,23 @@ def minimal_environment(whole: Mapping[str, str], path: Sequence[str]) -> dict[s
 
 
 class DecoderProcess:
-    """A template and, between `fork` and `end`, one decoder.
+    """Template process and, between `fork` and `end`, one decoder.
 
     Parameters
     ----------
     descriptor
-        The shared memory, see `sparkdl.decoding.shared_memory`.
+        Descriptor of the shared memory, see `sparkdl.decoding.shared_memory`.
     numbers
-        `max_bytes`, `max_pixels` and the memory of a decoder in bytes.
+        `max_bytes`, `max_pixels` and the memory limit of a decoder in bytes.
     program
         See `PROGRAM`.
     """
 
     def __init__(self, descriptor: int, numbers: Sequence[int], program: Sequence[str] = PROGRAM) -> None:
         self.forks = 0
-        """Decoders that were made."""
+        """Number of decoders that were forked."""
         self.pid: int | None = None
-        """The decoder, if there is one."""
+        """Process id of the decoder, if there is one."""
         self.is_filtered = False
         """Whether the system calls of its decoders are filtered."""
         self._descriptor = descriptor
@@ -79,16 +79,16 @@ class DecoderProcess:
 
     @property
     def link(self) -> socket.socket | None:
-        """The connection to the decoder, if there is one."""
+        """The socket of the decoder, if there is one."""
         return self._link
 
     def fork(self) -> socket.socket:
-        """Makes a decoder, and the template if there is none; gives the link to it.
+        """Fork a decoder, starting the template if there is none; return the socket to the decoder.
 
         Raises
         ------
         SparkdlError
-            If that fails twice, with what the template said.
+            If that fails twice, with the last line of the template's stderr.
         """
         for last in (False, True):
             control = self._control or self._start()
@@ -99,9 +99,9 @@ class DecoderProcess:
                 self.pid = self._answer(control)
             except OSError as error:  # the template was killed
                 ours.close()
-                said = self.close()
+                printed = self.close()
                 if last:
-                    raise SparkdlError(f"the decoder process cannot be started: {said or error}") from error
+                    raise SparkdlError(f"the decoder process cannot be started: {printed or error}") from error
             else:
                 break
         self._link = ours
@@ -109,10 +109,10 @@ class DecoderProcess:
         return ours
 
     def end(self, *, at_once: bool) -> int | None:
-        """Ends the decoder and waits until it has: its exit code, negative for a signal.
+        """End the decoder, wait for it, and return its exit code, negative for a signal.
 
-        Unless `at_once`, one that is about to end by itself may do so. None if the template does not tell: it is ended
-        too then, and whether the decoder still runs is not known.
+        Unless `at_once`, a decoder that is about to end by itself may do so. None if the template does not answer: it
+        is ended too, and whether the decoder still runs is unknown.
         """
         assert self._link  # forked
         assert self._control
@@ -126,7 +126,7 @@ class DecoderProcess:
             return None
 
     def close(self) -> str:
-        """Ends the template, and so the decoder; the last line of what the template said."""
+        """End the template, and with it the decoder; return the last line of the template's stderr."""
         template, control = self._template, self._control
         self._template = self._control = None
         if self._link:
@@ -141,13 +141,13 @@ class DecoderProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(template.pid, signal.SIGKILL)
         template.wait()
-        # Whoever holds the other end, it is not waited for.
+        # Do not wait for whoever holds the other end.
         os.set_blocking(template.stderr.fileno(), False)
-        said = (template.stderr.read(_MOST_COMPLAINT) or b"").decode("utf-8", "replace")
+        printed = (template.stderr.read(_MAX_STDERR_BYTES) or b"").decode("utf-8", "replace")
         template.stderr.close()
-        if said:
-            sys.stderr.write(said)
-        return next(reversed(said.strip().splitlines()), "")
+        if printed:
+            sys.stderr.write(printed)
+        return next(reversed(printed.strip().splitlines()), "")
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -162,7 +162,7 @@ class DecoderProcess:
                     bufsize=0,
                     pass_fds=(self._descriptor,),
                     env=minimal_environment(os.environ, sys.path),
-                    start_new_session=True,  # Ctrl-C at the terminal is the driver's business
+                    start_new_session=True,  # Ctrl-C at the terminal is for the driver
                 )
             except OSError as error:
                 ours.close()

@@ -1,13 +1,13 @@
-"""What a decoder process gives up before it sees the first byte from outside.
+"""Sandbox of a decoder process: what it gives up before it sees the first byte from outside.
 
-Everywhere: core files, new descriptors, new processes and files that grow, by limits of resources, and memory beyond
-what one picture needs. On Linux also privileges that a program could gain (`no_new_privs`), and by a seccomp filter all
-system calls but those that memory, the clock and open descriptors need.
+On every system: core files, new descriptors, new processes and files that grow, by limits of resources, and memory
+beyond what one picture needs. On Linux also privileges that a program could gain (`no_new_privs`), and by a seccomp
+filter all system calls but those that memory, the clock and open descriptors need.
 
-Of the calls that are not allowed, those that no codec has a use for (network, programs, processes, signals to others,
-reading others' memory) kill the process: a decoder that tries one was taken over, and is to have no second try. All
-others fail with EPERM. Nobody gains by being told no, and a library that asks for something harmless in a rare case,
-such as the number of processors, goes on without.
+Calls that no codec needs (network, programs, processes, signals to other processes, reading their memory) kill the
+process: a decoder that tries one was taken over, and gets no second try. All other calls that are not allowed fail with
+EPERM, so that a library which asks for something harmless in a rare case, such as the number of processors, goes on
+without it.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ _machine = _MACHINES.get(platform.machine()) if sys.platform == "linux" and sys.
 
 
 def is_filter_known() -> bool:
-    """Whether this machine's system calls are known here."""
+    """Return whether the system calls of this machine are known to the filter."""
     return _machine is not None
 
 
 def end_with_parent(parent: int) -> None:
-    """Has the kernel kill this process when its parent ends; ends it if that has happened already."""
+    """Make the kernel kill this process when its parent ends; exit if the parent has ended already."""
     # An idle decoder sees its input end. One that hangs in a codec sees nothing: there the kernel has to.
     _prctl(_PR_SET_PDEATHSIG, 9)
     if os.getppid() != parent:
@@ -101,12 +101,12 @@ def end_with_parent(parent: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of descendants that lose theirs, where the system knows that."""
+    """Make this process the parent of orphaned descendants, where the system supports it."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def leave_no_core() -> None:
-    """Has crashes of this process and of its forks write no core file, nor start a program that takes it."""
+    """Disable core files, and core handlers, for this process and its forks."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):
         if Path("/proc/sys/kernel/core_pattern").read_bytes().startswith(b"|"):
@@ -115,22 +115,22 @@ def leave_no_core() -> None:
 
 
 def mapped_memory() -> int | None:
-    """Bytes of address space that this process has; None where the system does not tell."""
+    """Return the bytes of address space of this process; None where the system does not tell."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
         return None
 
 
-def confine(most: int | None, *, filtered: bool) -> None:
-    """Takes from this process, for good, what it does not need to decode.
+def confine(max_memory: int | None, *, filtered: bool) -> None:
+    """Take from this process, for good, what it does not need to decode.
 
-    Written to touch little memory: a process that was just forked has to copy each page that it writes to.
+    It touches little memory: a process that was just forked has to copy each page that it writes to.
 
     Parameters
     ----------
-    most
-        Bytes of address space that it may have; None for no bound.
+    max_memory
+        Bytes of address space that the process may have; None for no limit.
     filtered
         Whether system calls are filtered too.
 
@@ -139,9 +139,10 @@ def confine(most: int | None, *, filtered: bool) -> None:
     OSError
         If the filter is asked for and refused.
     """
-    if most is not None:
+    if max_memory is not None:
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        limit = max_memory if hard == resource.RLIM_INFINITY else min(max_memory, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (0, 0))

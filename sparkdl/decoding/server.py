@@ -1,9 +1,8 @@
-"""The template of decoder processes, `python -m sparkdl.decoding.server`, and what its forks do: decode what a worker
-asks for.
+"""Decoder server: the template process (`python -m sparkdl.decoding.server`) and the decoders that it forks.
 
-A worker starts one template, see `sparkdl.decoding.process`. It holds numpy and Pillow, no Spark and no Arrow, has one
-thread, and meets no bytes from outside. Whenever the worker wants a decoder, the template forks one, which takes some
-milliseconds; it ends decoders, and tells how they ended. Both end when the worker does.
+A worker starts one template, see `sparkdl.decoding.process`. The template holds numpy and Pillow, no Spark and no
+Arrow, has one thread, and reads no bytes from outside. It forks a decoder on request, which takes some milliseconds,
+ends decoders, and reports how they ended. Template and decoder end when the worker does.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from typing import Any
 from PIL import Image
 
 from sparkdl.decoding.decode import decode
+from sparkdl.decoding.pillow_private import LATE_MODULES
 from sparkdl.decoding.sandbox import (
     adopt_orphans,
     confine,
@@ -33,37 +33,28 @@ from sparkdl.decoding.sandbox import (
     leave_no_core,
     mapped_memory,
 )
-from sparkdl.decoding.shared_memory import Exchange
+from sparkdl.decoding.shared_memory import SharedMemory
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
 FORK, KILL, WAIT = b"f", b"k", b"w"
-"""What a worker asks its template for: a decoder, whose link comes along; the end of the decoder that there is; and the
-same of one that has let go of its link."""
+"""Requests to the template: fork a decoder (its socket is attached); kill the decoder; wait for a decoder that has
+closed its socket, then kill it."""
 FILTERED, UNFILTERED = b"+", b"-"
-"""What a template says when it is ready: whether the system calls of its decoders are filtered."""
+"""The template's message when it is ready: whether the system calls of its decoders are filtered."""
 NUMBER = struct.Struct("=q")
-"""The answers: the number of the process; how it ended, as of `os.waitpid`, see `os.waitstatus_to_exitcode`."""
+"""Replies: the process id; the wait status of `os.waitpid`, see `os.waitstatus_to_exitcode`."""
 ASK = DONE = b"."
-"""Between worker and decoder: decode the request in the shared memory; it is decoded."""
+"""Between worker and decoder: decode the request in the shared memory; the request is decoded."""
 FAILED = b"!"
-"""What a decoder says before it ends by an error of its own, with the error."""
-MOST_SAID = 1000
-"""Bytes of that."""
+"""First byte of a decoder's message before it exits because of an error of its own; the error follows."""
+MAX_MESSAGE_BYTES = 1000
+"""Maximum length of that message, bytes."""
 
 _CONTROL = 0
-_GRACE = 0.05  # seconds in which a decoder that let go of its link may end by itself, so that it is known by what
-_MOST_DESCRIPTORS = 64  # a template has ten
-_OOM_SCORE = "500"  # of -1000 to 1000: where memory runs out, this process is to go, not its worker
-_NEEDED_LATE = (
-    "PIL.ImageCms",
-    "PIL.ImageColor",
-    "PIL.ImagePalette",
-    "PIL.MpoImagePlugin",
-    "PIL.TiffImagePlugin",
-    "copy",
-)
-"""What Pillow imports when a picture needs it."""
+_GRACE = 0.05  # seconds for a decoder that closed its socket to end by itself, so that its exit status is known
+_MAX_DESCRIPTORS = 64  # a template has ten
+_OOM_SCORE = "500"  # of -1000 to 1000: when memory runs out, the kernel kills this process, not its worker
 _SAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *(("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
     *(("JPEG", mode, {"progressive": progressive}) for mode in ("L", "RGB", "CMYK") for progressive in (False, True)),
@@ -74,53 +65,55 @@ _SAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("WEBP", "RGB", {"lossless": True}),
     *(("WEBP", mode, {"quality": 80}) for mode in ("RGB", "RGBA")),
 )
-"""Format, mode and options of the pictures that a template decodes itself, so that all that is needed is loaded."""
+"""Format, mode and options of the pictures that a template decodes itself, so that everything needed is loaded."""
 
 
 # --- a decoder ---------------------------------------------------------------------------------------------------
 
 
-def serve(exchange: Exchange, limits: Limits) -> None:
-    """Decodes request after request until the worker is gone."""
+def serve(shared: SharedMemory, limits: Limits) -> None:
+    """Decode requests until the worker is gone."""
     while os.read(_CONTROL, 1):
-        for index in range(exchange.open()):
-            exchange.begin(index)
-            if not exchange.write(index, _decode(exchange, index, limits)):
+        for index in range(shared.open()):
+            shared.begin(index)
+            if not shared.write(index, _decode(shared, index, limits)):
                 break
         os.write(_CONTROL, DONE)
 
 
-def _decode(exchange: Exchange, index: int, limits: Limits) -> Pixels | Rejected:
+def _decode(shared: SharedMemory, index: int, limits: Limits) -> Pixels | Rejected:
     try:
-        return decode(exchange.payload(index), limits, reduce=True, gray=exchange.gray)
+        return decode(shared.payload(index), limits, reduce=True, gray=shared.gray)
     except MemoryError:
         return Rejected(Reason.TOO_MANY_PIXELS, "out of memory")
 
 
 class _NoImports:
-    """Ends a decoder that imports a module, which it can no longer read, instead of refusing the picture for that."""
+    """Import hook that ends a decoder which imports a module, instead of rejecting the picture for it."""
 
     def find_spec(self, name: str, *_: object) -> None:
         raise SystemExit(f"module {name} was not loaded before the decoder was confined")
 
 
-def _run(work: Callable[[], None], link: int, template: int, most: int | None, *, filtered: bool) -> None:
-    """Does `work` in a process that was just forked, confined, with `link` as its descriptor 0; never returns."""
+def _run(work: Callable[[], None], link: int, template: int, max_memory: int | None, *, filtered: bool) -> None:
+    """Run `work` in a process that was just forked, confined, with `link` as its descriptor 0; never return."""
     code = 1
     try:
         end_with_parent(template)
         os.setsid()
         os.dup2(link, _CONTROL)
         os.dup2(1, 2)  # the null device; what codecs print, they print from C
-        os.closerange(3, _MOST_DESCRIPTORS)
+        os.closerange(3, _MAX_DESCRIPTORS)
         sys.meta_path.insert(0, _NoImports())
-        confine(most, filtered=filtered)
+        confine(max_memory, filtered=filtered)
         with suppress(ConnectionError):
             work()
         code = 0
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the worker is to hear of it
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the worker is told
         with suppress(OSError):
-            os.write(_CONTROL, (FAILED + f"{type(error).__name__}: {error}".encode("utf-8", "replace"))[:MOST_SAID])
+            os.write(
+                _CONTROL, (FAILED + f"{type(error).__name__}: {error}".encode("utf-8", "replace"))[:MAX_MESSAGE_BYTES]
+            )
     finally:
         os._exit(code)
 
@@ -129,41 +122,41 @@ def _run(work: Callable[[], None], link: int, template: int, most: int | None, *
 
 
 class Template:
-    """Forks decoders, one at a time, and ends them.
+    """Template process: forks decoders, one at a time, and ends them.
 
     Parameters
     ----------
-    exchange
-        Shared with the worker, and with each decoder.
+    shared
+        Memory shared with the worker and with each decoder.
     memory
-        Bytes that a decoder may take beyond what it has when it is forked.
+        Bytes that a decoder may allocate beyond what it has when it is forked.
     """
 
-    def __init__(self, exchange: Exchange, limits: Limits, memory: int) -> None:
-        self._exchange = exchange
+    def __init__(self, shared: SharedMemory, limits: Limits, memory: int) -> None:
+        self._shared = shared
         self._limits = limits
         mapped = mapped_memory()
-        self._most = None if mapped is None else mapped + memory
+        self._max_memory = None if mapped is None else mapped + memory
         self._decoder: int | None = None
-        self._filtered = is_filter_known() and self._tries_the_filter()
+        self._filtered = is_filter_known() and self._filter_works()
 
     def run(self) -> None:
-        """Does what the worker asks for until it is gone."""
+        """Serve the worker's requests until it is gone."""
         control = socket.socket(fileno=os.dup(_CONTROL))
         control.sendall(FILTERED if self._filtered else UNFILTERED)
         while True:
-            asked, links, _, _ = socket.recv_fds(control, 1, 1)
-            if asked == FORK and links:
+            request, links, _, _ = socket.recv_fds(control, 1, 1)
+            if request == FORK and links:
                 control.sendall(NUMBER.pack(self._fork(links[0])))
-            elif asked in (KILL, WAIT):
-                control.sendall(NUMBER.pack(self._end(_GRACE if asked == WAIT else 0)))
+            elif request in (KILL, WAIT):
+                control.sendall(NUMBER.pack(self._end(_GRACE if request == WAIT else 0)))
             else:
                 break
         self._end(0)
 
     def _fork(self, link: int) -> int:
         self._end(0)
-        self._decoder = self._forked(lambda: serve(self._exchange, self._limits), link, filtered=self._filtered)
+        self._decoder = self._forked(lambda: serve(self._shared, self._limits), link, filtered=self._filtered)
         os.close(link)
         return self._decoder
 
@@ -171,18 +164,18 @@ class Template:
         template = os.getpid()
         decoder = os.fork()
         if not decoder:
-            _run(work, link, template, self._most, filtered=filtered)
+            _run(work, link, template, self._max_memory, filtered=filtered)
         return decoder
 
-    def _tries_the_filter(self) -> bool:
-        """Whether a decoder whose system calls are filtered decodes what it should."""
+    def _filter_works(self) -> bool:
+        """Whether a decoder whose system calls are filtered still decodes the samples."""
         link = os.open(os.devnull, os.O_RDWR)
         _, status = os.waitpid(self._forked(decode_samples, link, filtered=True), 0)
         os.close(link)
         return status == 0
 
     def _end(self, grace: float) -> int:
-        """Ends the decoder with all that it has started; how it ended."""
+        """End the decoder and all its child processes; return its wait status."""
         if self._decoder is None:
             return 0
         decoder, self._decoder = self._decoder, None
@@ -198,7 +191,7 @@ class Template:
 
 
 def _wait(process: int, seconds: float) -> int | None:
-    """How a child has ended, None if it has not in `seconds`."""
+    """Return the wait status of a child, None if it has not ended within `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         ended, status = os.waitpid(process, os.WNOHANG)
@@ -210,7 +203,7 @@ def _wait(process: int, seconds: float) -> int | None:
 
 
 def _end_orphans() -> None:
-    """Ends what a decoder has left behind, where its system calls were not filtered."""
+    """Kill processes that a decoder left behind, where its system calls were not filtered."""
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     with suppress(ChildProcessError):
         while True:
@@ -228,20 +221,20 @@ def _end_orphans() -> None:
 
 
 def load_all() -> None:
-    """Loads whatever decoding may need later on."""
-    for module in _NEEDED_LATE:
-        with suppress(ImportError):  # Pillow may be built without it, and then needs it never
+    """Load every module that decoding may need later."""
+    for module in (*LATE_MODULES, "copy"):
+        with suppress(ImportError):  # Pillow may be built without it, and then never needs it
             importlib.import_module(module)
     for encoding in ("ascii", "latin-1", "utf-8", "utf-16"):
         b"".decode(encoding)
-    _made.extend(_samples())
+    _samples.extend(_encode_samples())
     decode_samples()
 
 
-_made: list[bytes] = []
+_samples: list[bytes] = []
 
 
-def _samples() -> list[bytes]:
+def _encode_samples() -> list[bytes]:
     made = []
     for image_format, mode, options in _SAMPLES:
         target = io.BytesIO()
@@ -252,8 +245,8 @@ def _samples() -> list[bytes]:
 
 
 def decode_samples() -> None:
-    """Decodes a picture of each kind, whole, cut and damaged; what is loaded late is loaded then."""
-    for payload in _made:
+    """Decode a picture of each kind, whole, truncated and damaged, which loads modules that are imported late."""
+    for payload in _samples:
         decode(payload, reduce=True, gray=True)
         decode(payload[: -len(payload) // 4])
         decode(payload[: len(payload) // 2] + b"\xff" + payload[len(payload) // 2 + 1 :])
@@ -263,18 +256,18 @@ def main() -> None:
     descriptor, worker, max_bytes, max_pixels, memory = map(int, sys.argv[1:])
     end_with_parent(worker)
     adopt_orphans()
-    for number in (signal.SIGINT, signal.SIGTERM):  # the worker's business: it may want to end its batch
+    for number in (signal.SIGINT, signal.SIGTERM):  # handled by the worker: it may finish its batch
         signal.signal(number, signal.SIG_IGN)
-    with suppress(OSError):  # no /proc, or a container that lets nobody write there
+    with suppress(OSError):  # no /proc, or a container in which it is read-only
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
     leave_no_core()
-    exchange = Exchange(descriptor, max_bytes)
+    shared = SharedMemory(descriptor, max_bytes)
     os.close(descriptor)
     load_all()
     gc.collect()
-    gc.freeze()  # a collection of a fork is not to touch, and so copy, what the template has
+    gc.freeze()  # a collection in a fork must not touch, and so copy, the template's pages
     with suppress(ConnectionError):
-        Template(exchange, Limits(max_bytes=max_bytes, max_pixels=max_pixels), memory).run()
+        Template(shared, Limits(max_bytes=max_bytes, max_pixels=max_pixels), memory).run()
 
 
 if __name__ == "__main__":

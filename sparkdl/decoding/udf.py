@@ -1,4 +1,4 @@
-"""A column that decodes encoded images, in the decoder process of each Spark worker."""
+"""Arrow UDF that decodes a column of encoded images in the decoder process of each Spark worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyspark.sql.types import StringType, StructField, StructType
 
-from sparkdl.decoding.client import Decoded, decoder
+from sparkdl.decoding.client import Decoded, decoder_client
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
 from sparkdl.images.schema import IMAGE_TYPE, _binary_views, _image_rows
 from sparkdl.spark import arrow
@@ -27,14 +27,14 @@ DECODED_TYPE = StructType(
 
 
 def decode_images(payload: Column | str, origin: Column | str, limits: Limits = DEFAULT_LIMITS) -> Column:
-    """A column that decodes encoded images: struct<image: IMAGE_TYPE, reason: string, detail: string>.
+    """Return a column that decodes encoded images: struct<image: IMAGE_TYPE, reason: string, detail: string>.
 
     Each row has either an `image` or a `reason` with its `detail`; the others are null. A scalar Arrow UDF: Spark runs
     it in the same Python call as its neighbours.
 
     The images are decoded in a process beside each Spark worker, so that one which crashes its decoder, hangs it or
-    takes all its memory costs one row; see `sparkdl.decoding.client`. Pictures above a megapixel come back reduced, see
-    `sparkdl.images.pixels.reduced`: at most 3 MiB each. A worker thus needs at most 3 MiB x
+    takes all its memory costs one row; see `sparkdl.decoding.client`. Pictures above a megapixel are downscaled, see
+    `sparkdl.images.pixels.downscale`: at most 3 MiB each. A worker thus needs at most 3 MiB x
     `spark.sql.execution.arrow.maxRecordsPerBatch` for the pixels of one batch; with more than 682 records they may be
     more than the 2 GiB of one Arrow array, which is a `SparkdlError`.
     """
@@ -48,16 +48,16 @@ def decode_images(payload: Column | str, origin: Column | str, limits: Limits = 
 
 
 def decode_payloads(payloads: pa.Array, limits: Limits, *, gray: bool = False) -> Decoded:
-    """The outcomes of a binary column, from this process's decoder; with `gray` no picture has colours."""
+    """Return the results of a binary column, from this process's decoder; with `gray` no picture has colours."""
     data, offsets = _binary_views(payloads)
     ends, present = offsets.tolist(), payloads.is_valid().to_pylist()
-    return decoder(limits).decode(
+    return decoder_client(limits).decode(
         [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)], gray=gray
     )
 
 
 def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
-    """Of each image that was refused the reason and its detail; null of the others."""
+    """Return the reason and detail of each rejected image; null for the others."""
     rejected = [decoded.rejected.get(row) for row in range(len(decoded.shapes))]
     return (
         arrow.string_array([r.reason.value if r else None for r in rejected]),

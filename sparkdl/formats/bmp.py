@@ -1,4 +1,4 @@
-"""BMP: headers, and where the rows end."""
+"""BMP: headers and the end of the rows, which are padded to 4 bytes. The format has no checksum."""
 
 from __future__ import annotations
 

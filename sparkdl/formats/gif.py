@@ -1,4 +1,4 @@
-"""GIF: blocks up to the first frame (GIF89a)."""
+"""GIF89a: blocks, each a chain of sub-blocks of at most 255 bytes, up to the trailer."""
 
 from __future__ import annotations
 

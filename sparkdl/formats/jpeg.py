@@ -1,4 +1,4 @@
-"""JPEG: markers and segments (ITU-T T.81)."""
+"""JPEG (ITU-T T.81): segments of marker and length, entropy-coded data after each SOS, EOI."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_en
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
 # A scan of some bytes makes the decoder go over the whole picture again; encoders write 10 or so.
-_JPEG_MOST_SCANS = 100
+_JPEG_MAX_SCANS = 100
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SEGMENTS = _JPEG_FRAMES | {0xC4, 0xCC, 0xFE} | set(range(0xDA, 0xF0))
 
@@ -41,7 +41,7 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> None:
         if position > size:
             reject_early_end("JPEG", payload, f"segment {marker:02X}", has_end=payload.endswith(b"\xff\xd9"))
         scans += marker == _JPEG_SCAN
-        if scans > _JPEG_MOST_SCANS:
-            reject_unsupported(f"JPEG: more than {_JPEG_MOST_SCANS} scans")
+        if scans > _JPEG_MAX_SCANS:
+            reject_unsupported(f"JPEG: more than {_JPEG_MAX_SCANS} scans")
     if not has_frame or not scans:
         reject_corrupt(f"JPEG: no {'scan' if has_frame else 'frame header'} before the end-of-image marker")

@@ -1,4 +1,4 @@
-"""PNG: chunks from IHDR to IEND (ISO/IEC 15948)."""
+"""PNG (ISO/IEC 15948): chunks of length, type, data and CRC-32, from IHDR to IEND."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end, reject_truncated, reject_unsupported
 
 # The decoder takes its time for each, and a longest payload of empty ones has millions.
-_PNG_MOST_CHUNKS = 65_536
+_PNG_MAX_CHUNKS = 65_536
 _PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -17,8 +17,8 @@ def scan_png(payload: bytes, check_size: CheckSize) -> None:
     position, chunks, ended, has_data, has_palette, palette_needed = 8, 0, False, False, False, False
     while not ended:
         chunks += 1
-        if chunks > _PNG_MOST_CHUNKS:
-            reject_unsupported(f"PNG: more than {_PNG_MOST_CHUNKS} chunks")
+        if chunks > _PNG_MAX_CHUNKS:
+            reject_unsupported(f"PNG: more than {_PNG_MAX_CHUNKS} chunks")
         if position + 8 > size:
             reject_truncated(f"PNG: {size} bytes, ends before IEND")
         length, kind = struct.unpack_from(">I4s", payload, position)

@@ -1,10 +1,10 @@
-"""Read the structure of the six image formats, without decoding: which format, how many pixels, is the file whole.
+"""The six image formats, by signature; each scans the structure of a file without decoding a pixel.
 
-Decoders answer a short file in many ways: an error, a warning, a picture whose lower half is gray. A file's own
-structure (chunk lengths, strip tables, end markers) is the same for all decoders, so it is judged here, first, and
-on bytes alone. A payload is `truncated` when this structure points past its end and `corrupt` when it contradicts
-itself. A length field that was damaged so that it points past the end cannot be told from a missing end, except
-where the end is there to be seen (PNG, JPEG and GIF end with a mark of their own).
+Decoders treat a short file in different ways: an error, a warning, a picture whose lower half is gray. A file's own
+structure (chunk lengths, strip tables, end markers) is the same for all decoders, so it is checked first, from the
+bytes alone. A payload is `truncated` when this structure points past its end and `corrupt` when it contradicts itself.
+A length field that was damaged so that it points past the end cannot be told from a missing end, except where the end
+is present (PNG, JPEG and GIF have an end marker).
 
 Bytes after the end of the image are ignored, as by all decoders.
 """
@@ -27,12 +27,12 @@ from sparkdl.images.rejection import Reason, Refused
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One image format: how its files begin, and how to survey one."""
+    """One image format: its signature, and the scan of its structure."""
 
     name: str
     signature: re.Pattern[bytes]
     prefixes: tuple[bytes, ...]
-    """What the first bytes are, as far as they are fixed: tells a signature cut short from another format."""
+    """The first bytes, as far as they are fixed: they tell a truncated signature from another format."""
     signature_bytes: int
     scan_structure: Callable[[bytes, CheckSize], None]
     """Reads the structure, calls `check_size` before it looks past the header, and raises `Refused`."""
@@ -53,25 +53,6 @@ def identify(payload: bytes) -> Container:
 
 def _signature(pattern: bytes) -> re.Pattern[bytes]:
     return re.compile(pattern, re.DOTALL)
-
-
-# PNG (ISO/IEC 15948): signature, then chunks of length, type, data, CRC-32; IHDR first, IEND last.
-
-
-# JPEG (ITU-T T.81): SOI, segments of marker and length, entropy-coded data after each SOS, EOI.
-
-
-# BMP: a file header of 14 bytes, an information header, a palette, rows padded to 4 bytes. It has no checksum.
-
-
-# GIF89a: screen descriptor, then blocks, each a chain of sub-blocks of at most 255 bytes, then a trailer.
-
-
-# TIFF 6.0 and BigTIFF: a header that points at a directory of tags, which point at strips or tiles anywhere in the
-# file. Only the first image is surveyed, because only the first is decoded.
-
-
-# WebP: a RIFF file whose first chunk (VP8, VP8L or VP8X) gives the size of the canvas.
 
 
 CONTAINERS = (

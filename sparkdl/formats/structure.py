@@ -1,4 +1,4 @@
-"""What the scans of all formats share: how each ends where a file is not whole."""
+"""What the scans of all formats share: the size check, and rejections of incomplete files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NoReturn
 from sparkdl.images.rejection import Reason, Refused
 
 CheckSize = Callable[[int, int], None]
-"""Called with (width, height) as soon as they are known; raises `Refused` when they are not admitted."""
+"""Called with (width, height) as soon as they are known; raises `Refused` when they exceed a limit."""
 
 
 def reject_truncated(detail: str) -> NoReturn:

@@ -1,4 +1,7 @@
-"""TIFF and BigTIFF: the first directory, and where its strips or tiles end."""
+"""TIFF 6.0 and BigTIFF: the first directory of tags, and the ends of its strips or tiles.
+
+Only the first image is scanned, because only the first is decoded.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _TIFF_TYPES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 _TIFF_INTEGERS = frozenset({3, 4, 16})
 _TIFF_FIRST_PRIVATE_TAG = 32768
 _TIFF_TAGS = {256, 257, 277, 278, 284, 322, 323, *sum(_TIFF_EXTENTS, ())}
-_TIFF_MOST_TAGS = 65535
+_TIFF_MAX_TAGS = 65535
 
 
 def scan_tiff(payload: bytes, check_size: CheckSize) -> None:
@@ -65,7 +68,7 @@ def _tiff_directory(payload: bytes) -> tuple[dict[int, npt.NDArray[np.uint64]], 
 
     position = number(pointer, start)
     entries = number(counter, position)
-    if entries > _TIFF_MOST_TAGS:
+    if entries > _TIFF_MAX_TAGS:
         reject_corrupt(f"TIFF: {entries} tags")
     position += struct.calcsize(counter)
     following = number(pointer, position + entries * entry_size)

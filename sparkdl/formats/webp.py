@@ -1,4 +1,4 @@
-"""WebP: the RIFF header and the first chunk."""
+"""WebP: the RIFF header and the first chunk (VP8, VP8L or VP8X), which has the size of the canvas."""
 
 from __future__ import annotations
 

@@ -8,11 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sparkdl.errors import RequestError
+
 _INK = 0.35  # of the strongest ink: what counts as ink when its bounding box is sought
 _FULL = 0.98  # quantile of the ink that becomes white, so that one hot pixel does not dim the stroke
 
-_MOST_SIDE = 1024
+_MAX_SIDE = 1024
 """Of the square: a picture of one long line would make one of its length squared."""
+
+
+def check_margin(margin: float) -> float:
+    """Return `margin`; a RequestError unless it is 0 to 2."""
+    if not 0 <= margin <= 2:
+        raise RequestError(f"expected margin in 0..2, a fraction of the ink's longer side, received {margin!r}")
+    return margin
 
 
 def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.uint8]:
@@ -41,14 +50,14 @@ def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.ui
     ink = np.maximum(deviation if balance > 0 else -deviation, 0)
     strongest = float(ink.max())
     if strongest == 0:
-        return np.zeros((min(max(gray.shape), _MOST_SIDE),) * 2, np.uint8)
+        return np.zeros((min(max(gray.shape), _MAX_SIDE),) * 2, np.uint8)
     marked = ink >= _INK * strongest
     rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
     full = float(np.quantile(ink[marked], _FULL))
     crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     crop = np.rint(np.minimum(crop * (255 / full), 255)).astype(np.uint8)
     longer = max(crop.shape)
-    factor = next(k for k in itertools.count(1) if _square(-(-longer // k), margin) <= _MOST_SIDE)
+    factor = next(k for k in itertools.count(1) if _square(-(-longer // k), margin) <= _MAX_SIDE)
     if factor > 1:
         crop = np.asarray(Image.fromarray(crop).reduce(factor))
     height, width = crop.shape

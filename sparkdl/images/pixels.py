@@ -13,9 +13,9 @@ from sparkdl.errors import SparkdlError
 Pixels = npt.NDArray[np.uint8]
 """uint8 [height, width, channels], row-wise, channels 1 (gray) or 3 (BGR); 4 (BGRA) only where said."""
 
-MOST_PIXELS = 1 << 20
-MOST_SIDE = 2048
-"""What `reduced` leaves of a picture at the most: pixels, and pixels along its longer side.
+MAX_PIXELS = 1 << 20
+MAX_SIDE = 2048
+"""The largest picture that `downscale` leaves: pixels, and pixels along its longer side.
 
 A square keeps at least 513 x 513, a picture of 3 to 1 at least 888 x 296: more than the 299 x 299 that the largest
 network takes, up to that shape.
@@ -23,27 +23,29 @@ network takes, up to that shape.
 
 
 def pack(image: Image.Image, rawmode: str, channels: int) -> Pixels:
-    """The bytes of an image as Pillow packs them for `rawmode`: uint8 [height, width, channels], read-only."""
+    """Return the bytes of an image as Pillow packs them for `rawmode`: uint8 [height, width, channels], read-only."""
     # Pillow packs BGR itself, five times as fast as reversing the channels of an RGB array.
     packed = np.frombuffer(image.tobytes("raw", rawmode), np.uint8)
     return packed.reshape(image.height, image.width, channels)
 
 
-def reduction(height: int, width: int) -> int:
-    """The least k that brings a picture to at most `MOST_PIXELS` and `MOST_SIDE` when k x k pixels become one."""
-    factor = max(math.isqrt(height * width // MOST_PIXELS), max(height, width) // MOST_SIDE, 1)
-    while -(-height // factor) * -(-width // factor) > MOST_PIXELS or -(-max(height, width) // factor) > MOST_SIDE:
+def downscale_factor(height: int, width: int) -> int:
+    """Return the smallest k for which k x k pixels to one leave at most `MAX_PIXELS` and `MAX_SIDE` of a picture."""
+    factor = max(math.isqrt(height * width // MAX_PIXELS), max(height, width) // MAX_SIDE, 1)
+    while -(-height // factor) * -(-width // factor) > MAX_PIXELS or -(-max(height, width) // factor) > MAX_SIDE:
         factor += 1
     return factor
 
 
-def reduced(array: Pixels) -> Pixels:
-    """A picture with each pixel the mean of k x k, k its `reduction`; at the right and lower edge of what there is."""
+def downscale(array: Pixels) -> Pixels:
+    """Return a picture whose pixels are means of k x k pixels, k its `downscale_factor`, of fewer at two of the
+    edges.
+    """
     height, width, channels = array.shape
-    factor = reduction(height, width)
+    factor = downscale_factor(height, width)
     if factor == 1:
         return array
-    # Pillow is blind to the order of the channels.
+    # The order of the channels does not matter to Pillow.
     picture = Image.fromarray(array[:, :, 0] if channels == 1 else array).reduce(factor)
     return np.asarray(picture).reshape(picture.height, picture.width, channels)
 

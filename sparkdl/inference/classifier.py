@@ -1,15 +1,14 @@
-"""Applies a fitted pipeline to encoded images, on batch and streaming DataFrames: each row a prediction or a reason."""
+"""A fitted pipeline applied to encoded images, on batch and streaming DataFrames: each row a prediction or a reason."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.ml import PipelineModel, Transformer
-from pyspark.ml.feature import IndexToString
-from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -18,161 +17,190 @@ from sparkdl.errors import RequestError
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Reason
 from sparkdl.images.schema import IMAGE_TYPE
 from sparkdl.inference.fused_worker import NO_PROBABILITIES
-from sparkdl.inference.fusion import Fused, fuse
-from sparkdl.inference.loading import read_fused
+from sparkdl.inference.fusion import FusedModel, fuse
+from sparkdl.inference.loading import load_fused
+
+if TYPE_CHECKING:
+    from pyspark.ml import PipelineModel
 
 _PLACEHOLDER = np.full((8, 8, 1), 127, np.uint8)
-ENCODED, DECODED = "_encoded", "_decoded"
+INPUT_RECORD, DECODED = "_input_record", "_decoded"
 
 
-class Classifier:
-    """A fitted pipeline and what its predictions are called.
+class Classifier(ABC):
+    """A fitted pipeline and the names of its classes.
 
-    Parameters
-    ----------
-    pipeline
-        Takes a column of images and gives a prediction (class index) and a probability (Vector, one value a class).
-    classes
-        The name of each class index; None for what the pipeline's `IndexToString` says.
+    `Classifier.load` and `Classifier.of` return a `FusedClassifier` where the pipeline's stages allow it, else a
+    `PipelineClassifier`. Both give the same rows; callers need not know which one they have.
 
     Attributes
     ----------
     classes
-        None if the pipeline does not say either, then the indices are the names.
+        The name of each class index; None if the pipeline does not say, then the indices are the names.
     """
 
-    def __init__(self, pipeline: PipelineModel, classes: tuple[str, ...] | None = None) -> None:
-        self._load: Callable[[], PipelineModel] = lambda: pipeline
-        self.classes = classes or _labels(pipeline)
+    classes: tuple[str, ...] | None
 
-    @classmethod
-    def saved(cls, pipeline: Path, classes: tuple[str, ...] | None = None) -> Classifier:
-        """That of a saved pipeline on a local disk.
+    @staticmethod
+    def of(pipeline: PipelineModel, classes: tuple[str, ...] | None = None) -> Classifier:
+        """Return the classifier of a pipeline in memory.
 
-        One that is fused is read from its files at once, and by Spark only if its `pipeline` is asked for.
+        Parameters
+        ----------
+        pipeline
+            Takes a column of images and gives a prediction (class index) and a probability (Vector, one value a class).
+        classes
+            The name of each class index. Default: the labels of the pipeline's `IndexToString`.
+        """
+        from sparkdl.inference import stages
+
+        labels = classes or stages.labels_of(pipeline)
+        described = stages.describe(pipeline)
+        fused = None if described is None else fuse(described, labels)
+        return PipelineClassifier(pipeline, labels) if fused is None else FusedClassifier(fused, lambda: pipeline)
+
+    @staticmethod
+    def load(pipeline: Path, classes: tuple[str, ...] | None = None) -> Classifier:
+        """Return the classifier of a pipeline that is saved on a local disk.
+
+        A pipeline that can be fused is read from its files; Spark loads it only if `pipeline` is asked for.
+
+        Raises
+        ------
+        SparkdlError
+            If the network of a pipeline that can be fused is not the one that was saved, or is refused.
         """
 
         def load() -> PipelineModel:
+            from pyspark.ml import PipelineModel
+
             return PipelineModel.load(pipeline.resolve().as_uri())
 
-        fused = read_fused(pipeline, classes)
-        if fused is None:
-            return cls(load(), classes)
-        classifier = cls.__new__(cls)
-        classifier._load, classifier.classes = load, classes or fused.labels
-        classifier.fused = fused
-        return classifier
+        fused = load_fused(pipeline, classes)
+        return Classifier.of(load(), classes) if fused is None else FusedClassifier(fused, load)
 
-    @cached_property
+    @property
+    @abstractmethod
+    def reads_files(self) -> bool:
+        """Whether the workers can read the files that `origin` names, see `classify`."""
+
+    @property
+    @abstractmethod
     def pipeline(self) -> PipelineModel:
-        """All of its stages."""
-        return self._load()
+        """The pipeline with all its stages."""
 
-    @cached_property
-    def fused(self) -> Fused | None:
-        """The pipeline as one function, if it can be that, see `sparkdl.inference.fusion`."""
-        return fuse(self.pipeline.stages, self.image_column, self.probability_column, self.classes)
+    @abstractmethod
+    def classify(
+        self, records: DataFrame, limits: Limits = DEFAULT_LIMITS, *, read_in_workers: bool = False
+    ) -> DataFrame:
+        """Decode the `payload` of each row and apply the pipeline to it.
 
-    @property
-    def image_column(self) -> str:
-        """The column that the pipeline reads images from."""
-        for first in self.pipeline.stages[:1]:
-            if first.hasParam("inputCol"):
-                return str(first.getOrDefault("inputCol"))
-        return "image"
+        Parameters
+        ----------
+        records
+            Rows with `payload binary` and `origin string` among their columns.
+        limits
+            What one image may cost.
+        read_in_workers
+            Let the workers read the files that `origin` names; `payload` and `size` are replaced by those of the file.
+            The rows need a column `size bigint`. Only where `reads_files` is true.
 
-    @property
-    def probability_column(self) -> str:
-        """The column that the pipeline writes probabilities to.
+        Returns
+        -------
+        The same rows, with `payload` only where the image was rejected, and these columns added: `prediction string`,
+        `confidence double` (0..1), `probabilities map<string,double>`, all null where the image was rejected; `reason
+        string`, `detail string`, null where it was not.
 
         Raises
         ------
         RequestError
-            If none of its stages gives probabilities.
+            If the pipeline gives no prediction or no probabilities, or the workers cannot read files.
         """
-        return _column_of(self.pipeline, "probabilityCol", "probabilities")
-
-    @property
-    def prediction_column(self) -> str:
-        """The column that the pipeline writes the predicted class index to."""
-        return _column_of(self.pipeline, "predictionCol", "a prediction")
 
 
-def _labels(pipeline: PipelineModel) -> tuple[str, ...] | None:
-    named = [tuple(stage.getLabels()) for stage in pipeline.stages if isinstance(stage, IndexToString)]
-    return named[-1] if named else None
-
-
-def _column_of(pipeline: PipelineModel, param: str, what: str) -> str:
-    named = [stage for stage in pipeline.stages if isinstance(stage, Transformer) and stage.hasParam(param)]
-    if not named or not named[-1].getOrDefault(param):
-        kinds = ", ".join(type(stage).__name__ for stage in pipeline.stages)
-        raise RequestError(f"expected a pipeline with a classifier that gives {what}, received stages {kinds}")
-    return str(named[-1].getOrDefault(param))
-
-
-def decode_rows(encoded: DataFrame, image_column: str, limits: Limits = DEFAULT_LIMITS) -> DataFrame:
-    """Rows with an image for every encoded row, ready for a pipeline's stages.
-
-    A row that does not decode gets a gray placeholder, and what comes of it is to be thrown away: so the good and the
-    bad take one pass, whatever the stages are.
-
-    Returns
-    -------
-    Three columns: `ENCODED`, a struct of the columns of `encoded`; `DECODED`, what `sparkdl.decoding.udf.decode_images`
-    gave; and `image_column`.
-    """
-    return encoded.select(
-        F.struct("*").alias(ENCODED), decode_images("payload", "origin", limits).alias(DECODED)
-    ).withColumn(image_column, F.coalesce(f"{DECODED}.image", _placeholder()))
-
-
-def classify(
-    encoded: DataFrame, classifier: Classifier, limits: Limits = DEFAULT_LIMITS, *, by_origin: bool = False
-) -> DataFrame:
-    """Decodes each row's `payload` and applies the pipeline to it.
+class FusedClassifier(Classifier):
+    """A pipeline as one function of encoded images, see `sparkdl.inference.fusion`.
 
     Parameters
     ----------
-    encoded
-        Rows with `payload binary` and `origin string` among their columns.
-    by_origin
-        For a classifier that is fused, and rows with `size bigint` too: the workers read the files that `origin` names,
-        and `payload` and `size` become theirs.
+    model
+        The pipeline as values.
+    load
+        Returns the pipeline with all its stages.
+    """
+
+    def __init__(self, model: FusedModel, load: Callable[[], PipelineModel]) -> None:
+        self.model = model
+        self.classes = model.labels
+        self._load = load
+
+    @property
+    def reads_files(self) -> bool:
+        return True
+
+    @cached_property
+    def pipeline(self) -> PipelineModel:
+        return self._load()
+
+    def classify(
+        self, records: DataFrame, limits: Limits = DEFAULT_LIMITS, *, read_in_workers: bool = False
+    ) -> DataFrame:
+        return self.model.predict(records, limits, read_in_workers=read_in_workers)
+
+
+class PipelineClassifier(Classifier):
+    """A pipeline of any stages, applied one after the other."""
+
+    def __init__(self, pipeline: PipelineModel, classes: tuple[str, ...] | None) -> None:
+        self._pipeline = pipeline
+        self.classes = classes
+
+    @property
+    def reads_files(self) -> bool:
+        return False
+
+    @property
+    def pipeline(self) -> PipelineModel:
+        return self._pipeline
+
+    def classify(
+        self, records: DataFrame, limits: Limits = DEFAULT_LIMITS, *, read_in_workers: bool = False
+    ) -> DataFrame:
+        from sparkdl.inference import stages
+
+        if read_in_workers:
+            raise RequestError("expected a pipeline that can be fused to read files in workers, received another one")
+        images = decode_rows(records, stages.image_column(self._pipeline), limits)
+        predicted = stages.apply(self._pipeline, images, index="_index", probabilities="_probabilities")
+        reason, detail = F.col(f"{DECODED}.reason"), F.col(f"{DECODED}.detail")
+        confidence = F.array_max("_probabilities")
+        failed = reason.isNull() & (confidence.isNull() | F.isnan(confidence))
+        good = reason.isNull() & ~failed
+        values = {name: F.col(f"{INPUT_RECORD}.`{name}`") for name in records.columns}
+        return predicted.select(
+            *((F.when(~good, value) if name == "payload" else value).alias(name) for name, value in values.items()),
+            F.when(good, _name(F.col("_index"), self.classes)).alias("prediction"),
+            F.when(good, confidence).alias("confidence"),
+            F.when(good, _named(F.col("_probabilities"), self.classes)).alias("probabilities"),
+            F.when(failed, Reason.MODEL_ERROR.value).otherwise(reason).alias("reason"),
+            F.when(failed, NO_PROBABILITIES).otherwise(detail).alias("detail"),
+        )
+
+
+def decode_rows(records: DataFrame, image_column: str, limits: Limits = DEFAULT_LIMITS) -> DataFrame:
+    """Return rows with an image for every input record, ready for a pipeline's stages.
+
+    A row that does not decode gets a gray placeholder, whose result is to be discarded: so the good and the bad take
+    one pass, whatever the stages are.
 
     Returns
     -------
-    The same rows, `payload` only of those that were refused, with these columns added: `prediction string`, `confidence
-    double` (0..1), `probabilities map<string,double>`, all null where the image was refused; `reason string`, `detail
-    string`, null where it was not.
+    Three columns: `INPUT_RECORD`, a struct of the columns of `records`; `DECODED`, the result of
+    `sparkdl.decoding.udf.decode_images`; and `image_column`.
     """
-    if classifier.fused is not None:
-        return classifier.fused.scored(encoded, limits, by_origin=by_origin)
-    scored = _scored(encoded, classifier, limits)
-    confidence = F.array_max("_probabilities")
-    failed = F.col("_reason").isNull() & (confidence.isNull() | F.isnan(confidence))
-    good = F.col("_reason").isNull() & ~failed
-    return scored.select(
-        *(F.when(~good, F.col(name)).alias(name) if name == "payload" else name for name in encoded.columns),
-        F.when(good, _name(F.col("_index"), classifier.classes)).alias("prediction"),
-        F.when(good, confidence).alias("confidence"),
-        F.when(good, _named(F.col("_probabilities"), classifier.classes)).alias("probabilities"),
-        F.when(failed, Reason.MODEL_ERROR.value).otherwise(F.col("_reason")).alias("reason"),
-        F.when(failed, NO_PROBABILITIES).otherwise(F.col("_detail")).alias("detail"),
-    )
-
-
-def _scored(encoded: DataFrame, classifier: Classifier, limits: Limits) -> DataFrame:
-    """The columns of `encoded`, and `_index, _probabilities, _reason, _detail`."""
-    images = decode_rows(encoded, classifier.image_column, limits)
-    vector = F.col(classifier.probability_column)
-    return classifier.pipeline.transform(images).select(
-        f"{ENCODED}.*",
-        F.col(classifier.prediction_column).cast("int").alias("_index"),
-        F.when(vector.isNotNull(), vector_to_array(vector)).alias("_probabilities"),  # it fails on null
-        F.col(f"{DECODED}.reason").alias("_reason"),
-        F.col(f"{DECODED}.detail").alias("_detail"),
-    )
+    return records.select(
+        F.struct("*").alias(INPUT_RECORD), decode_images("payload", "origin", limits).alias(DECODED)
+    ).withColumn(image_column, F.coalesce(f"{DECODED}.image", _placeholder()))
 
 
 def _placeholder() -> Column:

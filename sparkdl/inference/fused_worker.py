@@ -1,4 +1,4 @@
-"""The worker's side of a fused pipeline: from encoded images to probabilities, without a stage between."""
+"""The worker's side of a fused pipeline: from encoded images to probabilities in one function."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark import Broadcast
 
 
-SCORED_TYPE = StructType(
+RESULT_TYPE = StructType(
     [
         StructField("prediction", StringType(), True),
         StructField("confidence", DoubleType(), True),
@@ -34,17 +34,17 @@ SCORED_TYPE = StructType(
         StructField("detail", StringType(), True),
     ]
 )
-"""What a fused pipeline adds to the row of an image: the first three columns, or `reason` and `detail`."""
+"""The columns that a fused pipeline adds to an input record: the first three, or `reason` and `detail`."""
 
 NO_PROBABILITIES = "the model gave no probabilities for this image"
-"""The detail of an image that is refused because of its model."""
+"""The detail of an image that the model fails on."""
 
-_READ_BYTES = 2 << 20  # encoded bytes that are decoded at a time, unless one image has more
+_READ_BYTES = 2 << 20  # encoded bytes that are decoded at once, unless one image has more
 
 
 @dataclass(frozen=True)
 class Head:
-    """A linear classifier of K classes on D features, whose softmax are the probabilities.
+    """A linear classifier of K classes on D features; the probabilities are its softmax.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Head:
     intercepts
         float64 [K].
     classes
-        What the classes are called.
+        The names of the classes.
     """
 
     coefficients: NDArray[np.float64]
@@ -62,13 +62,13 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """What a fused pipeline computes.
+class FusedInference:
+    """The function that a fused pipeline is, for Arrow batches in a worker.
 
     Attributes
     ----------
     ink_margin
-        As of `sparkdl.InkNormalizer`; None for images as they are.
+        As of `sparkdl.InkNormalizer`; None for no ink crop.
     head
         As a Spark broadcast.
     """
@@ -79,41 +79,41 @@ class Scorer:
     resample: Resampling
     head: Broadcast[Head]
 
-    def score_payloads(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Rows with `payload`; with the columns of `SCORED_TYPE` added, and `payload` of those refused only."""
+    def predict_payloads(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Add the columns of `RESULT_TYPE` to rows with `payload`; keep `payload` only of rejected images."""
         for rows in batches:
-            yield self._scored(rows, rows["payload"])
+            yield self._with_results(rows, rows["payload"])
 
-    def score_files(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same of rows whose `payload` and `size` are those of the file at `origin`; null if it is gone."""
+    def predict_files(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Do the same with `payload` and `size` of the file at `origin`; null if it is gone."""
         for rows in batches:
             start = 0
             for payloads, sizes in self._read(rows["origin"].to_pylist()):
-                some = rows.slice(start, len(sizes))
+                part = rows.slice(start, len(sizes))
                 start += len(sizes)
                 size = arrow.nullable_array(sizes, pa.int64())
-                sized = some.set_column(some.schema.get_field_index("size"), "size", size)
-                yield self._scored(sized, arrow.binary_array(payloads))
+                sized = part.set_column(part.schema.get_field_index("size"), "size", size)
+                yield self._with_results(sized, arrow.binary_array(payloads))
 
-    def _scored(self, rows: pa.RecordBatch, payloads: pa.Array) -> pa.RecordBatch:
-        scored = self._score(payloads)
-        refused = pc.if_else(scored.field("reason").is_valid(), payloads, pa.nulls(len(payloads), payloads.type))
+    def _with_results(self, rows: pa.RecordBatch, payloads: pa.Array) -> pa.RecordBatch:
+        results = self._predict(payloads)
+        rejected = pc.if_else(results.field("reason").is_valid(), payloads, pa.nulls(len(payloads), payloads.type))
         return pa.RecordBatch.from_arrays(
             [
-                *(refused if name == "payload" else rows[name] for name in rows.schema.names),
-                *scored.flatten(),
+                *(rejected if name == "payload" else rows[name] for name in rows.schema.names),
+                *results.flatten(),
             ],
-            names=[*rows.schema.names, *SCORED_TYPE.names],
+            names=[*rows.schema.names, *RESULT_TYPE.names],
         )
 
-    def _score(self, payloads: pa.Array) -> pa.StructArray:
-        """Of N encoded images a struct of `SCORED_TYPE` each."""
+    def _predict(self, payloads: pa.Array) -> pa.StructArray:
+        """Return a struct of `RESULT_TYPE` for each of N encoded images."""
         decoded = decode_payloads(payloads, self.limits, gray=self.ink_margin is not None)
         head = self.head.value
-        return outcomes(softmax(self._features(decoded), head), head.classes, decoded)
+        return results_of(softmax(self._features(decoded), head), head.classes, decoded)
 
     def _read(self, origins: list[str]) -> Iterator[tuple[list[bytes | None], list[int | None]]]:
-        """What is in the files, no more at a time than is worth it: files may be large."""
+        """Read files, some megabytes at a time: files may be large."""
         payloads, sizes, weight = list[bytes | None](), list[int | None](), 0
         for origin in origins:
             payload, size = read_beginning(path_of(origin), self.limits.max_bytes)
@@ -134,23 +134,23 @@ class Scorer:
 
 
 def softmax(features: NDArray[np.float32], head: Head) -> NDArray[np.float64]:
-    """float64 [N, K]: the probabilities of N images, from their features [N, D]."""
+    """Return the probabilities, float64 [N, K], of N images from their features [N, D]."""
     if not len(features):
         return np.empty((0, len(head.intercepts)))
-    # Row by row: of a matrix the sums would depend, in the last digit, on how many rows it has.
+    # Row by row: the sums of a matrix product depend, in the last digit, on the number of rows.
     logits = (features[:, np.newaxis].astype(np.float64) @ head.coefficients)[:, 0] + head.intercepts
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def outcomes(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decoded) -> pa.StructArray:
-    """Rows of `SCORED_TYPE` for N images.
+def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decoded) -> pa.StructArray:
+    """Return rows of `RESULT_TYPE` for N images.
 
     Parameters
     ----------
     shares
-        float64 [M, K]: the probabilities of those that were not refused. Where they are no numbers, because a feature
-        is none, the image is refused too, as `MODEL_ERROR`.
+        float64 [M, K]: the probabilities of the images that were not rejected. Where they are not finite, because a
+        feature is not, the image is rejected too, as `MODEL_ERROR`.
     classes
         The names of the K classes.
     """
@@ -159,21 +159,21 @@ def outcomes(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decod
     confidence[rows] = shares.max(axis=1, initial=0)
     for row in rows[~np.isfinite(shares).all(axis=1)].tolist():
         decoded.rejected[row] = Rejected(Reason.MODEL_ERROR, NO_PROBABILITIES)
-    refused = np.zeros(len(confidence), bool)
-    refused[list(decoded.rejected)] = True
+    rejected = np.zeros(len(confidence), bool)
+    rejected[list(decoded.rejected)] = True
     best = np.zeros(len(confidence), np.int32)
     best[rows] = shares.argmax(axis=1) if len(rows) else 0
-    good = shares[~refused[rows]]
-    ends = np.concatenate([[0], np.cumsum(~refused)]) * len(classes)
+    good = shares[~rejected[rows]]
+    ends = np.concatenate([[0], np.cumsum(~rejected)]) * len(classes)
     names = arrow.string_array(classes)
     keys = names.take(arrow.number_array(np.tile(np.arange(len(classes), dtype=np.int32), len(good))))
-    starts = arrow.number_array(ends.astype(np.int32), np.append(~refused, True))
+    starts = arrow.number_array(ends.astype(np.int32), np.append(~rejected, True))
     return pa.StructArray.from_arrays(
         [
-            names.take(arrow.number_array(best, ~refused)),
-            arrow.number_array(confidence, ~refused),
+            names.take(arrow.number_array(best, ~rejected)),
+            arrow.number_array(confidence, ~rejected),
             pa.MapArray.from_arrays(starts, keys, arrow.number_array(good.ravel())),
             *reasons_of(decoded),
         ],
-        names=SCORED_TYPE.names,
+        names=RESULT_TYPE.names,
     )

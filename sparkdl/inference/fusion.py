@@ -1,33 +1,70 @@
-"""Fuses a fitted pipeline into one function of encoded images: ten numbers leave the worker, no picture does.
+"""Fuse a fitted pipeline into one function of encoded images: probabilities leave the worker, pixels and features do
+not.
 
-Stage by stage, pictures and features travel between the JVM and its Python workers, and are boxed there. Where the
-stages are those that recipes make, all of them can be computed where the image is decoded, with the same numbers.
+Stage by stage, pictures and features would travel between the JVM and its Python workers, and be boxed there. A
+pipeline whose stages are those of recipes is computed where the image is decoded, with the same numbers.
+
+Stages are described here by values, whether they come from a pipeline in memory (`sparkdl.inference.stages`) or from
+the files of a saved one (`sparkdl.inference.loading`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark import SparkContext
-from pyspark.ml.classification import LogisticRegressionModel
-from pyspark.ml.feature import IndexToString
-from pyspark.sql import DataFrame
-from pyspark.sql.types import StructType
 
 from sparkdl.images.rejection import Limits
-from sparkdl.inference.fused_worker import SCORED_TYPE, Head, Scorer
-from sparkdl.transformers.featurizer import SCALE_HINTS, DeepImageFeaturizer
-from sparkdl.transformers.ink_normalizer import InkNormalizer
-from sparkdl.transformers.temperature_scaling import TemperatureScaling
+from sparkdl.inference.fused_worker import RESULT_TYPE, FusedInference, Head
+from sparkdl.networks.runtime import Network
+from sparkdl.networks.spec import SCALE_HINTS, NetworkSpec
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class Ink:
+    """An `InkNormalizer`: images of `input_column` become ink in `output_column`."""
+
+    input_column: str
+    output_column: str
+    margin: float
+
+
+@dataclass(frozen=True)
+class Featurizer:
+    """A `DeepImageFeaturizer`: images of `input_column` become features in `output_column`.
+
+    Attributes
+    ----------
+    scale_hint
+        A name out of `sparkdl.networks.spec.SCALE_HINTS`.
+    load
+        Returns the ONNX file of the network.
+    """
+
+    input_column: str
+    output_column: str
+    spec: NetworkSpec
+    scale_hint: str
+    load: Callable[[], bytes]
+
+    @cached_property
+    def network(self) -> bytes:
+        """The ONNX file."""
+        return self.load()
 
 
 @dataclass(frozen=True)
 class Regression:
-    """A fitted logistic regression, wherever it comes from.
+    """A fitted logistic regression.
 
     Attributes
     ----------
@@ -35,8 +72,8 @@ class Regression:
         float64 [K, D], of two classes [1, D].
     intercepts
         float64 [K], of two classes [1].
-    takes_the_most_probable
-        Whether the class that it predicts is the most probable one; with thresholds of its own it need not be.
+    predicts_most_probable
+        Whether it predicts the most probable class; with thresholds of its own it need not.
     """
 
     features_column: str
@@ -44,102 +81,101 @@ class Regression:
     class_count: int
     coefficients: NDArray[np.float64]
     intercepts: NDArray[np.float64]
-    takes_the_most_probable: bool
-
-    @classmethod
-    def of(cls, model: LogisticRegressionModel) -> Regression:
-        """That of a stage of Spark's."""
-        return cls(
-            features_column=model.getFeaturesCol(),
-            probability_column=model.getProbabilityCol(),
-            class_count=model.numClasses,
-            coefficients=model.coefficientMatrix.toArray(),
-            intercepts=model.interceptVector.toArray(),
-            takes_the_most_probable=not model.isSet("thresholds") and model.getThreshold() == 0.5,
-        )
+    predicts_most_probable: bool
 
     def head(self, temperature: float, classes: tuple[str, ...] | None) -> Head:
-        """It and the temperature, as one; without names the classes are called by their index."""
+        """Return it and the temperature as one; without names the classes are named by their index."""
         coefficients, intercepts = self.coefficients / temperature, self.intercepts / temperature
-        if len(coefficients) == 1:  # of two classes Spark keeps one line; the other's is 0
+        if len(coefficients) == 1:  # of two classes Spark keeps one row; the other's is 0
             coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append(0, intercepts)
         names = classes or tuple(map(str, range(self.class_count)))
         return Head(np.ascontiguousarray(coefficients.T), intercepts, names)
 
 
 @dataclass(frozen=True)
-class Fused:
-    """The stages of a pipeline that come to numbers.
+class Temperature:
+    """A `TemperatureScaling` of `probability_column`."""
+
+    probability_column: str
+    temperature: float
+
+
+Stage = Ink | Featurizer | Regression | Temperature
+"""A stage that can be fused."""
+
+
+@dataclass(frozen=True)
+class FusedModel:
+    """A pipeline as values.
 
     Attributes
     ----------
-    ink
-        None if the pipeline has no such stage.
+    ink_margin
+        As of `sparkdl.InkNormalizer`; None if the pipeline has no such stage.
     head
-        The classifier, and the temperature if there is one.
+        The classifier, with the temperature if there is one.
     labels
-        What the classes are called; None if nobody says, then their indices are their names.
+        The names of the classes; None if they are named by their index.
     """
 
-    ink: InkNormalizer | None
-    featurizer: DeepImageFeaturizer
+    ink_margin: float | None
+    featurizer: Featurizer
     head: Head
     labels: tuple[str, ...] | None
 
-    def scored(self, encoded: DataFrame, limits: Limits, *, by_origin: bool) -> DataFrame:
-        """What `sparkdl.inference.classifier.classify` gives.
+    def predict(self, records: DataFrame, limits: Limits, *, read_in_workers: bool) -> DataFrame:
+        """Return what `sparkdl.inference.classifier.Classifier.classify` returns.
 
         Whole rows go to the workers and come back without the bytes of images. As an argument of a function of columns,
-        an image would be kept, and copied several times more, to be put beside what the function gave.
+        an image would be kept, and copied several times more, to be joined with the function's result.
         """
-        scorer = self._scorer(encoded.sparkSession.sparkContext, limits)
-        score = scorer.score_files if by_origin else scorer.score_payloads
-        return encoded.mapInArrow(score, StructType([*encoded.schema, *SCORED_TYPE]))
+        from pyspark.sql.types import StructType
 
-    def _scorer(self, context: SparkContext, limits: Limits) -> Scorer:
-        return Scorer(
+        inference = self.inference(records.sparkSession.sparkContext, limits)
+        predict = inference.predict_files if read_in_workers else inference.predict_payloads
+        return records.mapInArrow(predict, StructType([*records.schema, *RESULT_TYPE]))
+
+    def inference(self, context: SparkContext, limits: Limits) -> FusedInference:
+        """Return the worker's side, with the network and the head as broadcasts."""
+        content = self.featurizer.network
+        digest = hashlib.sha256(content).hexdigest()
+        return FusedInference(
             limits,
-            self.ink.getMargin() if self.ink else None,
-            self.featurizer.shipped(context),
-            SCALE_HINTS[self.featurizer.getScaleHint()],
+            self.ink_margin,
+            Network(digest, context.broadcast(content), self.featurizer.spec.input_shape),
+            SCALE_HINTS[self.featurizer.scale_hint],
             context.broadcast(self.head),
         )
 
 
-def fuse(
-    stages: Sequence[Any], image_column: str, probability_column: str, classes: tuple[str, ...] | None = None
-) -> Fused | None:
-    """`stages` as one, from `image_column` to `probability_column`; None if they are of other kinds or another order.
+def fuse(stages: Sequence[Stage], labels: tuple[str, ...] | None) -> FusedModel | None:
+    """Return `stages` as one, None if they are of other kinds or in another order.
 
-    The order is `InkNormalizer`, which may be missing, `DeepImageFeaturizer`, `LogisticRegressionModel`,
-    `TemperatureScaling`, which may be missing too; each reads what the one before it writes. What classes are called
-    (`IndexToString`) does not matter here: `classes` says it.
+    The order is `Ink`, which may be missing, `Featurizer`, `Regression`, `Temperature`, which may be missing too; each
+    reads what the one before it writes.
+
+    Parameters
+    ----------
+    labels
+        The names of the classes; None to name them by their index.
     """
-    left: list[Any] = [stage for stage in stages if not isinstance(stage, IndexToString)]
-    column, ink, temperature = image_column, None, 1.0
-    if left and isinstance(left[0], InkNormalizer):
-        ink = left.pop(0)
-        if ink.getInputCol() != column:
-            return None
-        column = ink.getOutputCol()
-    if left and isinstance(left[-1], TemperatureScaling):
-        scaling = left.pop()
-        if scaling.getProbabilityCol() != probability_column:
-            return None
-        temperature = scaling.getTemperature()
-    left = [Regression.of(stage) if isinstance(stage, LogisticRegressionModel) else stage for stage in left]
-    if len(left) != 2 or not _belong_together(left[0], left[1], column, probability_column):
+    rest = list(stages)
+    ink = rest.pop(0) if rest and isinstance(rest[0], Ink) else None
+    scaling = rest.pop() if rest and isinstance(rest[-1], Temperature) else None
+    if len(rest) != 2:
         return None
-    return Fused(ink, left[0], left[1].head(temperature, classes), classes)
-
-
-def _belong_together(featurizer: Any, regression: Any, column: str, probability_column: str) -> bool:
-    return (
-        isinstance(featurizer, DeepImageFeaturizer)
-        and isinstance(regression, Regression)
-        and featurizer.getInputCol() == column
-        and regression.features_column == featurizer.getOutputCol()
-        and regression.probability_column == probability_column
-        and regression.class_count > 1
-        and regression.takes_the_most_probable
-    )
+    featurizer, regression = rest
+    if not isinstance(featurizer, Featurizer) or not isinstance(regression, Regression):
+        return None
+    if (
+        (isinstance(ink, Ink) and ink.output_column != featurizer.input_column)
+        or regression.features_column != featurizer.output_column
+        or (isinstance(scaling, Temperature) and scaling.probability_column != regression.probability_column)
+        or not regression.probability_column
+        or regression.class_count < 2
+        or not regression.predicts_most_probable
+    ):
+        return None
+    temperature = scaling.temperature if isinstance(scaling, Temperature) else 1.0
+    margin = ink.margin if isinstance(ink, Ink) else None
+    return FusedModel(margin, featurizer, regression.head(temperature, labels), labels)

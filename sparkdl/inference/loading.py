@@ -1,12 +1,14 @@
-"""Reads a saved pipeline from its files, without Spark, if it is one that is fused.
+"""Read a saved pipeline from its files, without Spark ML, if it can be fused.
 
-Spark's own loading runs several jobs for each stage: seconds, before which a stream has not begun. The stages that are
-fused hold a few Params, one file of ONNX and one of Parquet. Whatever looks otherwise is left to Spark.
+Spark's own loading runs several jobs for each stage, which takes seconds before a stream begins, and `pyspark.ml` loads
+pandas and SciPy. The stages that can be fused hold a few Params, one ONNX file and one Parquet file. Everything else is
+left to Spark.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pyspark.ml.util import DefaultParamsReader
 
-from sparkdl.inference.fusion import Fused, Regression, fuse
-from sparkdl.transformers.featurizer import NETWORK_FILE, DeepImageFeaturizer, restore
-from sparkdl.transformers.ink_normalizer import InkNormalizer
-from sparkdl.transformers.temperature_scaling import TemperatureScaling
+from sparkdl.images.ink import check_margin
+from sparkdl.inference.fusion import Featurizer, FusedModel, Ink, Regression, Stage, Temperature, fuse
+from sparkdl.networks.spec import NETWORK_FILE, NetworkSpec, check_scale_hint
+from sparkdl.networks.validation import check_digest, check_network
 
 _REGRESSION = "org.apache.spark.ml.classification.LogisticRegressionModel"
 _NAMES = "org.apache.spark.ml.feature.IndexToString"
@@ -29,16 +30,15 @@ _SPARSE, _DENSE = 0, 1  # kinds of vectors and matrices, in Spark's files
 Metadata = Mapping[str, Any]
 
 
-def read_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> Fused | None:
-    """The pipeline in a directory, as one function; None if it has other stages than `sparkdl.inference.fusion.fuse`
-    takes.
+def load_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> FusedModel | None:
+    """Return the pipeline in a directory as one function; None if it has stages that cannot be fused.
 
     Parameters
     ----------
     pipeline
         A saved PipelineModel on a local disk.
     classes
-        What its classes are called; None for what its `IndexToString` says.
+        The names of its classes. Default: the labels of its `IndexToString`.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def read_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> Fused 
         metadata = _metadata_of(pipeline)
         if metadata["class"] not in _PIPELINES:
             return None
-        stages: list[Any] = []
+        stages: list[Stage] = []
         for number, uid in enumerate(metadata["paramMap"]["stageUids"]):
             directory = next((pipeline / "stages").glob(f"{number}_{uid}"), None) or next(
                 (pipeline / "stages").glob(f"{number:02d}_{uid}")
@@ -61,15 +61,13 @@ def read_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> Fused 
                 stages.append(_READERS[of_stage["class"]](of_stage, directory))
             else:
                 return None
-        image_column = stages[0].getInputCol()
-        probability_column = next(stage for stage in stages if isinstance(stage, Regression)).probability_column
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration, OSError):
-        return None  # not as this version of Spark writes it: Spark may know, or say what is wrong
-    return fuse(stages, image_column, probability_column, classes)
+        return None  # not as this version of Spark writes it: Spark loads it, or says what is wrong
+    return fuse(stages, classes)
 
 
 def _metadata_of(directory: Path) -> Metadata:
-    """The line of JSON that each saved stage has."""
+    """Return the line of JSON that each saved stage has."""
     (part,) = (directory / "metadata").glob("part-*")
     value = json.loads(part.read_text(encoding="utf-8"))
     if not isinstance(value, dict):
@@ -77,23 +75,43 @@ def _metadata_of(directory: Path) -> Metadata:
     return value
 
 
-def _with_params(make: Callable[[], Any]) -> Callable[[Metadata, Path], Any]:
-    def read(metadata: Metadata, directory: Path) -> Any:
-        stage = make()
-        stage._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(stage, dict(metadata))
-        return stage
-
-    return read
+def _params(metadata: Metadata) -> dict[str, Any]:
+    return {**metadata["defaultParamMap"], **metadata["paramMap"]}
 
 
-def _featurizer(metadata: Metadata, directory: Path) -> DeepImageFeaturizer:
+def _ink(metadata: Metadata, directory: Path) -> Ink:
+    params = _params(metadata)
+    return Ink(params["inputCol"], params["outputCol"], check_margin(float(params["margin"])))
+
+
+def _featurizer(metadata: Metadata, directory: Path) -> Featurizer:
+    params = _params(metadata)
+    spec = NetworkSpec.of(
+        params["modelName"],
+        input_size=params.get("inputSize"),
+        tap_layers=params.get("tapLayers"),
+        pooling=params["pooling"],
+        weights=params.get("weights"),
+        color_mode=params["colorMode"],
+    )
     path = directory / NETWORK_FILE
-    return restore(metadata, path.read_bytes(), str(path))
+    content = path.read_bytes()
+    check_digest(content, metadata["network"]["sha256"], str(path))
+    check_network(content, str(path))
+    hint = check_scale_hint(params["scaleHint"])
+    return Featurizer(params["inputCol"], params["outputCol"], spec, hint, lambda: content)
+
+
+def _temperature(metadata: Metadata, directory: Path) -> Temperature:
+    params = _params(metadata)
+    temperature = float(params["temperature"])
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"a temperature of {temperature}")
+    return Temperature(params["probabilityCol"], temperature)
 
 
 def _regression(metadata: Metadata, directory: Path) -> Regression:
-    params = {**metadata["defaultParamMap"], **metadata["paramMap"]}
+    params = _params(metadata)
     (part,) = (directory / "data").glob("part-*")
     (row,) = pq.read_table(part).to_pylist()
     return Regression(
@@ -102,7 +120,7 @@ def _regression(metadata: Metadata, directory: Path) -> Regression:
         class_count=row["numClasses"],
         coefficients=_matrix(row["coefficientMatrix"]),
         intercepts=_vector(row["interceptVector"]),
-        takes_the_most_probable="thresholds" not in params and params["threshold"] == 0.5,
+        predicts_most_probable="thresholds" not in params and params["threshold"] == 0.5,
     )
 
 
@@ -115,7 +133,7 @@ def _vector(saved: Mapping[str, Any]) -> NDArray[np.float64]:
 
 
 def _matrix(saved: Mapping[str, Any]) -> NDArray[np.float64]:
-    """float64 [rows, columns]; Spark keeps it column by column, or transposed."""
+    """Return float64 [rows, columns]; Spark stores it column by column, or transposed."""
     shape = (saved["numRows"], saved["numCols"])
     lines, length = shape if saved["isTransposed"] else shape[::-1]
     if saved["type"] == _DENSE:
@@ -126,9 +144,9 @@ def _matrix(saved: Mapping[str, Any]) -> NDArray[np.float64]:
     return matrix if saved["isTransposed"] else matrix.T
 
 
-_READERS: dict[str, Callable[[Metadata, Path], Any]] = {
-    "sparkdl.InkNormalizer": _with_params(InkNormalizer),
+_READERS: dict[str, Callable[[Metadata, Path], Stage]] = {
+    "sparkdl.InkNormalizer": _ink,
     "sparkdl.DeepImageFeaturizer": _featurizer,
-    "sparkdl.TemperatureScaling": _with_params(TemperatureScaling),
+    "sparkdl.TemperatureScaling": _temperature,
     _REGRESSION: _regression,
 }

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sparkdl.errors import SparkdlError
-from sparkdl.networks.validation import MOST_BYTES, check_network
-from sparkdl.transformers.featurizer import NETWORK_FILE
+from sparkdl.networks.spec import NETWORK_FILE
+from sparkdl.networks.validation import MAX_BYTES, check_network
 
 PIPELINES = frozenset({"org.apache.spark.ml.PipelineModel", "pyspark.ml.pipeline.PipelineModel"})
 STAGES = frozenset(
@@ -77,7 +77,7 @@ _LAYOUT = re.compile(
     rf"|{re.escape(NETWORK_FILE)})",
     re.ASCII,
 )
-_LONGEST = 64 << 20  # bytes of a stage's metadata: the names of the classes are in it
+_MAX_METADATA_BYTES = 64 << 20  # bytes of a stage's metadata: the names of the classes are in it
 
 
 def check_pipeline(name: str, pipeline: Path) -> None:
@@ -103,8 +103,8 @@ def check_pipeline(name: str, pipeline: Path) -> None:
                 raise SparkdlError(f"{what} is not the only part of its stage's metadata")
             _check_stage(name, what, path)
         elif path.name == NETWORK_FILE:
-            if path.stat().st_size > MOST_BYTES:
-                raise SparkdlError(f"{what}: expected at most {MOST_BYTES} bytes, received {path.stat().st_size}")
+            if path.stat().st_size > MAX_BYTES:
+                raise SparkdlError(f"{what}: expected at most {MAX_BYTES} bytes, received {path.stat().st_size}")
             check_network(path.read_bytes(), what)
 
 
@@ -139,8 +139,8 @@ def _check_stage(name: str, what: str, path: Path) -> None:
 
 def _only_line(what: str, path: Path) -> dict[str, Any]:
     """The JSON object that the file's only line is; Spark reads the first line, whatever follows."""
-    if path.stat().st_size > _LONGEST:
-        raise SparkdlError(f"{what}: expected at most {_LONGEST} bytes, received {path.stat().st_size}")
+    if path.stat().st_size > _MAX_METADATA_BYTES:
+        raise SparkdlError(f"{what}: expected at most {_MAX_METADATA_BYTES} bytes, received {path.stat().st_size}")
     try:
         line = path.read_bytes().decode().removesuffix("\n")
         value = json.loads(line, object_pairs_hook=_without_repeats)

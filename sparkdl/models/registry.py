@@ -86,13 +86,13 @@ class ModelVersion:
         check_pipeline(self.name, self.pipeline)
 
     def load(self) -> Classifier:
-        """Verifies the model and loads it; needs a Spark session unless it is one that is fused."""
+        """Verify the model and load it; needs a Spark session unless the model can be fused."""
         self.verify()
         classes = self.description.get("classes")
         if not (classes is None or (isinstance(classes, list) and all(isinstance(name, str) for name in classes))):
             raise SparkdlError(f"model {self.name}: {MODEL_JSON} does not state its classes as a list of names")
         try:
-            return Classifier.saved(self.pipeline, None if classes is None else tuple(classes))
+            return Classifier.load(self.pipeline, None if classes is None else tuple(classes))
         except SparkdlError:
             raise
         except Exception as error:

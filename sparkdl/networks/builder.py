@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from sparkdl.errors import RequestError
 from sparkdl.networks.backbones import Backbone, backbone
 from sparkdl.networks.pooling import grid_of, pooling_matrix
 from sparkdl.networks.preprocessing import prepend
+from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.weights import find_weights
 from sparkdl.system.cache import cache_directory, is_owned, write_atomically
 from sparkdl.system.hashing import sha256
@@ -24,39 +25,6 @@ if TYPE_CHECKING:
     import onnx
 
 _FORMAT = 3  # raised when the same description starts to give another graph
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """What a network is asked to compute.
-
-    Attributes
-    ----------
-    model_name
-        A name out of `sparkdl.networks.backbones.BACKBONES`.
-    input_size
-        Height and width of the images fed, pixels.
-    tap_layers
-        Layers whose outputs are joined, each pooled and flattened, in this order.
-    pooling
-        `none` keeps every position of the layer, `average` takes the mean over all, `NxN` the means over an N x N grid.
-    weights
-        A file of weights; None for the published ones.
-    grayscale
-        Whether it takes images of one channel, gray, instead of three.
-    """
-
-    model_name: str
-    input_size: tuple[int, int]
-    tap_layers: tuple[str, ...]
-    pooling: str = "none"
-    weights: str | None = None
-    grayscale: bool = False
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the images fed."""
-        return (*self.input_size, 1 if self.grayscale else 3)
 
 
 def build_network(spec: NetworkSpec) -> bytes:

@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-LARGEST = 2 << 30
+MAX_BYTES = 2 << 30
 """Bytes that all arrays of a file may have, unpacked; the largest network, with its top, has 0.6 GB."""
-_MOST = 100_000  # objects in a file; Xception has 300
+_MAX_OBJECTS = 100_000  # objects in a file; Xception has 300
 _INSIDE = "model.weights.h5"
 _FILTERS = {1, 2, 3}  # of HDF5 itself: deflate, shuffle, checksum; others are libraries that it would load
 # Where HDF5 looks for such libraries, and that it does not.
@@ -35,8 +35,8 @@ def weights_only(path: Path, directory: Path) -> Path:
             if _INSIDE not in archive.namelist():
                 raise ValueError(f"the archive has no {_INSIDE}")
             inside = archive.getinfo(_INSIDE)
-            if inside.file_size > LARGEST:
-                raise ValueError(f"{_INSIDE} is larger than {LARGEST >> 30} GiB")
+            if inside.file_size > MAX_BYTES:
+                raise ValueError(f"{_INSIDE} is larger than {MAX_BYTES >> 30} GiB")
             path = directory / _INSIDE
             with archive.open(inside) as packed, path.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked)
@@ -72,15 +72,15 @@ def check(path: Path) -> None:
                 if place in seen:
                     continue
                 seen.add(place)
-                if len(seen) > _MOST:
-                    raise ValueError(f"it has more than {_MOST} parts")
+                if len(seen) > _MAX_OBJECTS:
+                    raise ValueError(f"it has more than {_MAX_OBJECTS} parts")
                 if isinstance(thing, h5py.Group):
                     groups.append(thing)
                 elif isinstance(thing, h5py.Dataset):
                     _check_array(thing)
                     size += math.prod(thing.shape or ()) * thing.dtype.itemsize
-                    if size > LARGEST:
-                        raise ValueError(f"its arrays have more than {LARGEST >> 30} GiB")
+                    if size > MAX_BYTES:
+                        raise ValueError(f"its arrays have more than {MAX_BYTES >> 30} GiB")
                 else:
                     raise ValueError(f"{_short(name)} is no array")
 
@@ -108,7 +108,7 @@ def _check_attributes(thing: Any) -> None:
         attribute = h5py.h5a.open(thing.id, name.encode())
         if attribute.dtype.kind == "O" and h5py.check_string_dtype(attribute.dtype) is None:
             raise ValueError(f"the attribute {_short(name)} is neither numbers nor text")
-        if math.prod(attribute.shape) * attribute.dtype.itemsize > LARGEST >> 5:
+        if math.prod(attribute.shape) * attribute.dtype.itemsize > MAX_BYTES >> 5:
             raise ValueError(f"the attribute {_short(name)} is too long")
 
 

@@ -1,9 +1,9 @@
-"""The worker's side of a network: ONNX Runtime sessions, one a network and worker process.
+"""ONNX Runtime sessions in a Spark worker: one for each network and process.
 
-A Spark Python worker lives on between tasks (until it has been idle for a minute), and so does this module's cache:
-the network is loaded once a worker, not once a task or micro-batch. Each worker runs its network on as many threads
-as its task has CPUs (`spark.task.cpus`, which Spark hands to Python workers as OMP_NUM_THREADS), so that slots x
-threads = cores.
+A Spark Python worker outlives its tasks (it ends after a minute without one), and so does this module's cache: the
+network is loaded once a worker, not once a task or micro-batch. Each worker runs its network on as many threads as its
+task has CPUs (`spark.task.cpus`, which Spark hands to Python workers as OMP_NUM_THREADS), so that tasks x threads =
+cores.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from PIL import Image
 
 from sparkdl.errors import SparkdlError
 from sparkdl.images.pixels import to_gray
-from sparkdl.spark.worker_gc import spare_collector
+from sparkdl.spark.worker_gc import freeze_gc
 
 if TYPE_CHECKING:
     import onnxruntime
     from pyspark import Broadcast
 
 CHUNK = 8
-"""Images a call of the network: enough to amortise the call, few enough for the activations to stay in cache."""
+"""Images per call of the network: enough to amortise the call, few enough for the activations to stay in cache."""
 
 _SESSIONS: OrderedDict[str, onnxruntime.InferenceSession] = OrderedDict()
-_MOST_SESSIONS = 4  # a pipeline of several networks, or the old and the new while a model is exchanged
+_MAX_SESSIONS = 4  # a pipeline of several networks, or the old and the new model during a promotion
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network on its way to the workers: the ONNX file as a Spark broadcast, known by its digest.
+    """A network as a Spark broadcast: the ONNX file, identified by its digest.
 
     Attributes
     ----------
@@ -50,12 +50,12 @@ class Network:
 
 
 def session(network: Network) -> onnxruntime.InferenceSession:
-    """This process's session for `network`, made at the first call."""
+    """Return this process's session for `network`, created at the first call."""
     if network.digest not in _SESSIONS:
-        while len(_SESSIONS) >= _MOST_SESSIONS:
+        while len(_SESSIONS) >= _MAX_SESSIONS:
             _SESSIONS.popitem(last=False)
         _SESSIONS[network.digest] = _open(network.content.value)
-        spare_collector()
+        freeze_gc()
     _SESSIONS.move_to_end(network.digest)
     return _SESSIONS[network.digest]
 
@@ -65,9 +65,9 @@ def _open(content: bytes) -> onnxruntime.InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
-    # Slots share the cores: a thread that spins while it waits takes them from its neighbours.
+    # Tasks share the cores: a thread that spins while it waits takes them from other tasks.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Not the other format that ONNX Runtime would recognise: what `network_check` has looked at is what is loaded.
+    # ONNX only, not ONNX Runtime's own format: what `check_network` has validated is what is loaded.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = 3
     try:
@@ -79,39 +79,43 @@ def _open(content: bytes) -> onnxruntime.InferenceSession:
 def extract_features(
     images: Sequence[NDArray[np.uint8]], network: Network, resample: Image.Resampling
 ) -> NDArray[np.float32]:
-    """float32 [N, D]: the features of N images, uint8 [H, W, C] each, C = 1 (gray), 3 (BGR) or 4 (BGRA)."""
+    """Return the features, float32 [N, D], of N images, uint8 [H, W, C] each, C = 1 (gray), 3 (BGR) or 4 (BGRA)."""
     if not images:
         return np.empty((0, 0), np.float32)
     run = session(network).run
     chunks = []
     for start in range(0, len(images), CHUNK):
-        batch = np.stack([fit(image, network.input_shape, resample) for image in images[start : start + CHUNK]])
+        batch = np.stack(
+            [resize_to_input(image, network.input_shape, resample) for image in images[start : start + CHUNK]]
+        )
         chunks.append(run(["features"], {"image": batch})[0])
     return np.concatenate(chunks)
 
 
-def fit(image: NDArray[np.uint8], shape: tuple[int, int, int], resample: Image.Resampling) -> NDArray[np.uint8]:
-    """uint8 [height, width, 1 or 3]: `image` ([H, W, C], C = 1, 3 or 4) stretched and brought to `shape`.
+def resize_to_input(
+    image: NDArray[np.uint8], shape: tuple[int, int, int], resample: Image.Resampling
+) -> NDArray[np.uint8]:
+    """Resize an image to the input of a network: uint8 [height, width, 1 or 3] from [H, W, C], C = 1, 3 or 4.
 
-    A gray image becomes one of three equal channels; of a colour image gray is what `sparkdl.images.pixels.to_gray`
-    makes.
+    The aspect ratio is not kept. A gray image becomes three equal channels; a colour image becomes gray as by
+    `sparkdl.images.pixels.to_gray`.
     """
     *size, wanted = shape
     if wanted == 1 and image.shape[2] != 1:
         image = to_gray(image)[:, :, np.newaxis]
     channels = image.shape[2]
     if list(image.shape[:2]) != size:
-        # Pillow is blind to the order of the channels.
+        # The order of the channels does not matter to Pillow.
         picture = Image.fromarray(image[:, :, 0] if channels == 1 else np.ascontiguousarray(image[:, :, :3]))
         image = np.asarray(picture.resize((size[1], size[0]), resample)).reshape(*size, -1)
     return np.repeat(image, 3, axis=2) if channels < wanted else image[:, :, :wanted]
 
 
 def to_vectors(features: NDArray[Any]) -> pa.StructArray:
-    """[N, D] as N dense ML Vectors, in the layout that Spark stores them in.
+    """Convert [N, D] to N dense ML Vectors, in the layout in which Spark stores them.
 
-    Spark takes this column as it is; a column of arrays would be turned into vectors row by row on the JVM's side,
-    at more than twice the cost.
+    Spark takes this column as it is; the JVM would convert a column of arrays to vectors row by row, at more than twice
+    the cost.
     """
     rows, width = features.shape
     values = pa.array(features.astype(np.float64, copy=False).ravel())

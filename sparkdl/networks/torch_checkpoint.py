@@ -23,7 +23,7 @@ _PROTOCOL = 1001
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
-LARGEST = 1 << 30
+MAX_BYTES = 1 << 30
 """Bytes of a file, and of all tensors that it holds; the weights of EfficientNetLite0 have 19 MB."""
 _DIMENSIONS = 8
 _STEPS = 1_000_000  # of a pickle; the weights of EfficientNetLite0 take 11,327
@@ -161,9 +161,9 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as opened:
-            content = opened.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ValueError(f"it is larger than {LARGEST >> 30} GiB")
+            content = opened.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 30} GiB")
         file = io.BytesIO(content)  # which reads no more than there is, whatever a length in it says
         header = [_TensorsOnly(file).load() for _ in range(3)]
         if header[:2] != [_MAGIC, _PROTOCOL]:
@@ -172,8 +172,8 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         views = {name: view for name, view in unpickler.load().items() if isinstance(view, _View)}
         keys = _TensorsOnly(file).load()
         storages = {key: _read_storage(file, unpickler.storages[key]) for key in keys}
-        if sum(math.prod(view.size) * storages[view.key].itemsize for view in views.values()) > LARGEST:
-            raise ValueError(f"its tensors have more than {LARGEST >> 30} GiB")
+        if sum(math.prod(view.size) * storages[view.key].itemsize for view in views.values()) > MAX_BYTES:
+            raise ValueError(f"its tensors have more than {MAX_BYTES >> 30} GiB")
         return {name: _tensor(view, storages[view.key]) for name, view in views.items()}
     except Exception as error:  # a damaged pickle can raise anything
         raise SparkdlError(f"{path}: cannot be read as a legacy PyTorch checkpoint: {str(error)[:300]}") from error
@@ -181,7 +181,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 def _read_storage(file: IO[bytes], dtype: np.dtype[Any]) -> NDArray[Any]:
     count = int.from_bytes(file.read(8), "little", signed=True)
-    content = file.read(min(max(count, 0) * dtype.itemsize, LARGEST))
+    content = file.read(min(max(count, 0) * dtype.itemsize, MAX_BYTES))
     if len(content) != count * dtype.itemsize:
         raise ValueError(f"expected {count} elements, received {len(content)} bytes, then the end of the file")
     return np.frombuffer(content, dtype)

@@ -1,28 +1,36 @@
-"""Looks at a saved network before ONNX Runtime does: it refers to no file, and is one flat graph of ONNX operators."""
+"""Validation of a saved network before ONNX Runtime loads it: one flat graph of ONNX operators, no other files."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from sparkdl.errors import SparkdlError
 from sparkdl.networks.wire_format import Bounds, ExceededError, check_size
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """The largest network, bytes. The largest that is known by name, VGG19 with its classifier, has 0.6 GB."""
-MOST_PARTS = 200_000
+MAX_PARTS = 200_000
 """Nodes, attributes, tensors, shapes and names in a network; EfficientNetLite0 has 1,400."""
 
-_BOUNDS = Bounds(parts=MOST_PARTS, numbers=1 << 24, fields=10 * MOST_PARTS)
+_BOUNDS = Bounds(parts=MAX_PARTS, numbers=1 << 24, fields=10 * MAX_PARTS)
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _ORT_FORMAT = b"ORTM"  # of ONNX Runtime's own format, which it tells by these bytes 4 to 7
 
 
+def check_digest(content: bytes, expected: str, name: str) -> None:
+    """Raise a SparkdlError that calls the network `name`, if its SHA-256 is not `expected`."""
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected:
+        raise SparkdlError(f"{name}: expected SHA-256 {expected}, received {digest}")
+
+
 def check_network(content: bytes, name: str) -> None:
-    """Refuses what no network of this package holds, and what could reach beyond the file that is said to be it.
+    """Refuse what no network of this package holds, and what could reach beyond its file.
 
     ONNX Runtime opens the files that tensors refer to, of a model given as bytes those below the working directory;
-    earlier releases opened any. Control flow and functions are refused since a graph without them ends: it does each
-    of its nodes once.
+    earlier releases opened any. Control flow and functions are refused: without them a graph always ends, since each of
+    its nodes runs once.
 
     Parameters
     ----------
@@ -40,14 +48,14 @@ def check_network(content: bytes, name: str) -> None:
     import onnx
     from google.protobuf.message import DecodeError
 
-    if len(content) > MOST_BYTES:
-        raise SparkdlError(f"{name}: expected at most {MOST_BYTES} bytes, received {len(content)}")
+    if len(content) > MAX_BYTES:
+        raise SparkdlError(f"{name}: expected at most {MAX_BYTES} bytes, received {len(content)}")
     model = onnx.ModelProto()
     try:
         check_size(content, model.DESCRIPTOR, _BOUNDS)  # an empty node has 2 bytes, and takes 160 of memory when parsed
         model.ParseFromString(content)
     except ExceededError as error:
-        raise SparkdlError(f"{name}: expected a network of at most {MOST_PARTS} parts, received more") from error
+        raise SparkdlError(f"{name}: expected a network of at most {MAX_PARTS} parts, received more") from error
     except (DecodeError, ValueError) as error:
         raise SparkdlError(f"{name} is no ONNX file, or cut: {error}") from error
     if content[4:8] == _ORT_FORMAT or not model.graph.node:
@@ -62,7 +70,7 @@ def check_network(content: bytes, name: str) -> None:
 
 
 def _check_parts(model: Any, name: str) -> None:
-    """Walks all messages of the file, wherever they stand, so that no place for a tensor or graph is forgotten."""
+    """Check all messages of the file, so that no place for a tensor or graph is forgotten."""
     from google.protobuf.message import Message
 
     waiting: list[Any] = [model]

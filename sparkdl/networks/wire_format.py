@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_LONGEST_VARINT = 10  # bytes
+_MAX_VARINT_BYTES = 10  # bytes
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _grows(field: Any) -> bool:
 def _varint(content: bytes, position: int, end: int) -> tuple[int, int]:
     """The number at a position, and the position after it."""
     value = shift = 0
-    for position in range(position, min(end, position + _LONGEST_VARINT)):  # noqa: B020 - where the number ends
+    for position in range(position, min(end, position + _MAX_VARINT_BYTES)):  # noqa: B020 - where the number ends
         byte = content[position]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:

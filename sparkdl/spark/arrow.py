@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-_MOST = np.iinfo(np.int32).max  # bytes of text or binary data in one Arrow array
+_MAX_BYTES = np.iinfo(np.int32).max  # bytes of text or binary data in one Arrow array
 
 
 def number_array(
@@ -52,8 +52,8 @@ def binary_array(values: Sequence[bytes | None]) -> pa.BinaryArray:
 
 def _pieces(values: Sequence[bytes | None], kind: pa.DataType) -> pa.Array:
     ends = np.cumsum([0, *(len(value or b"") for value in values)], dtype=np.int64)
-    if ends[-1] > _MOST:
-        raise OverflowError(f"{len(values)} values of {ends[-1]} bytes: one Arrow array has at most {_MOST}")
+    if ends[-1] > _MAX_BYTES:
+        raise OverflowError(f"{len(values)} values of {ends[-1]} bytes: one Arrow array has at most {_MAX_BYTES}")
     valid = np.array([value is not None for value in values], bool)
     data = pa.py_buffer(b"".join(value or b"" for value in values))
     return pa.Array.from_buffers(kind, len(values), [_bits(valid), pa.py_buffer(ends.astype(np.int32)), data])

@@ -1,9 +1,9 @@
-"""An archive of Spark's classes that Java maps into memory, instead of reading and verifying each at each start.
+"""Class data sharing (AppCDS): an archive of Spark's classes that Java maps into memory at each start.
 
-Java calls it class-data sharing. Spark loads thousands of classes before it has done anything. `python -m
-sparkdl.spark.class_data_sharing` has a small stream run once and Java keep what it loaded; every session that this
-package starts then uses it. The archive lies in the cache and belongs to one Java and one Spark: where they are others,
-or the class path is, Java goes on without it.
+Without it, Java reads and verifies thousands of classes before Spark does anything. `python -m
+sparkdl.spark.class_data_sharing` runs a small stream once and lets Java archive the classes that it loaded; every
+session that this package starts then uses the archive. It is in the cache and belongs to one Java, one Spark and one
+class path; Java ignores it where one of them differs.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sparkdl.errors import SparkdlError
-from sparkdl.spark.java import archive_path, ensure_java
+from sparkdl.spark.java import cds_archive_path, ensure_java
 from sparkdl.spark.session import JAVA_OPTIONS, spark_session
 from sparkdl.system.cache import make_directory
 
-_PATIENCE = 300.0  # seconds
+_EXIT_TIMEOUT = 300.0  # seconds
 
 
-def make_archive() -> Path:
-    """Makes the archive, or makes it again, in a process that has started no Spark yet; returns its path.
+def make_cds_archive() -> Path:
+    """Create the archive, or replace it, in a process that has not started Spark yet; return its path.
 
     Raises
     ------
     SparkdlError
-        If this Java cannot make one.
+        If this Java cannot create one.
     """
-    path = archive_path(ensure_java())
+    path = cds_archive_path(ensure_java())
     try:
         make_directory(path.parent)
         path.unlink(missing_ok=True)
@@ -38,14 +38,14 @@ def make_archive() -> Path:
             _run_stream(Path(scratch), f"-XX:ArchiveClassesAtExit={partial} -Xlog:disable")
             partial.replace(path)
     except OSError as error:
-        raise SparkdlError(f"no archive of Java's classes can be made at {path}: {error}") from error
+        raise SparkdlError(f"no CDS archive can be written to {path}: {error}") from error
     return path
 
 
 def _run_stream(scratch: Path, java_option: str) -> None:
-    """Runs a query as streams are: files, a function in Python, Parquet; until the JVM has ended."""
+    """Run a query like those of streams (files, a function in Python, Parquet), until the JVM has ended."""
     java_options = f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC {java_option}"
-    spark = spark_session("class archive", {"spark.driver.extraJavaOptions": java_options})
+    spark = spark_session("class data sharing", {"spark.driver.extraJavaOptions": java_options})
     (scratch / "files").mkdir()
     (scratch / "files" / "file").write_text("line")
     lines = spark.readStream.text(str(scratch / "files"))
@@ -61,11 +61,11 @@ def _run_stream(scratch: Path, java_option: str) -> None:
     spark.stop()
     gateway.shutdown()
     gateway.proc.stdin.close()
-    gateway.proc.wait(_PATIENCE)
+    gateway.proc.wait(_EXIT_TIMEOUT)
 
 
 if __name__ == "__main__":
     try:
-        print(f"made {make_archive()}")  # noqa: T201
+        print(f"wrote {make_cds_archive()}")  # noqa: T201
     except SparkdlError as error:
         sys.exit(str(error))

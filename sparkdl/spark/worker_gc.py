@@ -1,4 +1,4 @@
-"""Python's garbage collector in a worker that lives long and loads much."""
+"""Garbage collection in a long-lived Python worker."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import cache
 
 
 @cache
-def spare_collector() -> None:
-    """Has the collector pass over all that this process has loaded so far; to be called when that is most of it.
+def freeze_gc() -> None:
+    """Exempt everything loaded so far from garbage collection; call it when most of it is loaded.
 
-    Spark's worker has it collect after each task, and most of what it looks at stays as long as the worker does.
+    A Spark worker collects after each task, and most objects live as long as the worker.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The cache directory: jars, networks and Java's class archive, which all run in this process or in one of its own."""
+"""The cache directory: jars, networks and the CDS archive, all of which run in this process or in one of its own."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _ANOTHER = f"set {CACHE_VARIABLE} to a directory that you alone can write to"
 def cache_directory(part: str) -> Path:
     """Return the directory of one kind of content in the cache, which may not exist yet.
 
-    The cache is the directory that `SPARKDL_CACHE_DIR` names, or the user's cache directory. What lies in it is used as
-    if this program had made it, so nobody else may be able to put something there.
+    The cache is the directory that `SPARKDL_CACHE_DIR` names, or the user's cache directory. Its files are used as
+    if this program had made them, so nobody else may be able to write to it.
 
     Raises
     ------
     RequestError
-        If another user, root excepted, can write to it or exchange a directory on the way to it.
+        If another user, root excepted, can write to it or replace a directory on its path.
     """
-    # Without links: one on the way that somebody else owns could lead elsewhere after this check.
+    # Links are resolved: a link that somebody else owns could lead elsewhere after this check.
     named = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("sparkdl-streaming")
     directory = Path(named).absolute().resolve() / part
     for inner in (*reversed(directory.parents), directory):
         try:
             status = inner.lstat()
-        except OSError:  # the rest of the way is made when something is written
+        except OSError:  # the rest of the path is created when something is written
             break
         if fault := writable_by_others(status, sticky=True):
             raise RequestError(f"the cache {directory.parent} is refused: {inner} {fault}; {_ANOTHER}")

@@ -56,8 +56,9 @@ def open_regular(path: str | os.PathLike[str], flags: int = 0, directory: int | 
         yield opened
 
 
-def read_beginning(path: str | os.PathLike[str], most: int) -> tuple[bytes | None, int | None]:
-    """At most `most + 1` bytes of a regular file, and its size in bytes; None for both if there is nothing to be read.
+def read_beginning(path: str | os.PathLike[str], max_bytes: int) -> tuple[bytes | None, int | None]:
+    """At most `max_bytes + 1` bytes of a regular file, and its size in bytes; None for both if there is nothing to be
+    read.
 
     What lies at `path` may have become anything since it was listed: a device, a FIFO that nobody writes to, a link to
     itself or to a file of the kernel's whose size is 0. None of these is waited for, and no more is read of a file than
@@ -71,7 +72,7 @@ def read_beginning(path: str | os.PathLike[str], most: int) -> tuple[bytes | Non
     try:
         with open_regular(path) as opened:
             size = os.fstat(opened.fileno()).st_size
-            return _read(opened, min(most + 1, size)), size
+            return _read(opened, min(max_bytes + 1, size)), size
     except OSError as error:
         if error.errno in _EXHAUSTION:
             raise

@@ -3,74 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL.Image import Resampling
-from py4j.protocol import Py4JError
 from pyspark import SparkContext, keyword_only
-from pyspark.errors import PySparkException
 from pyspark.ml import Transformer
 from pyspark.ml.linalg import VectorUDT
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from sparkdl.errors import RequestError, SparkdlError, unknown
+from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.images.schema import check_image_column, struct_to_arrays
 from sparkdl.networks.backbones import BACKBONES, backbone
-from sparkdl.networks.builder import NetworkSpec, build_network
-from sparkdl.networks.pooling import grid_of
-from sparkdl.networks.runtime import Network, extract_features, fit, to_vectors
-from sparkdl.networks.validation import MOST_BYTES, check_network
+from sparkdl.networks.builder import build_network
+from sparkdl.networks.runtime import Network, extract_features, resize_to_input, to_vectors
+from sparkdl.networks.spec import (
+    SCALE_HINTS,
+    NetworkSpec,
+    check_color_mode,
+    check_input_size,
+    check_pooling,
+    check_scale_hint,
+)
 from sparkdl.spark.udf import arrow_udf
-
-SCALE_HINTS = {
-    "SCALE_AREA_AVERAGING": Resampling.BOX,
-    "SCALE_DEFAULT": Resampling.BILINEAR,
-    "SCALE_FAST": Resampling.NEAREST,
-    "SCALE_REPLICATE": Resampling.NEAREST,
-    "SCALE_SMOOTH": Resampling.BICUBIC,
-}
-"""The resize hints of Deep Learning Pipelines, named after java.awt.Image, and the filter that each means here."""
-
-COLOR_MODES = ("color", "grayscale")
-
-NETWORK_FILE = "network.onnx"
-"""The file of a saved stage that holds its network."""
+from sparkdl.transformers.persistence import NetworkReader, NetworkWriter
 
 
 def _to_size(value: Any) -> list[int]:
-    size = [value, value] if isinstance(value, int) else TypeConverters.toListInt(value)
-    if len(size) != 2 or min(size) < 1:
-        raise RequestError(f"expected inputSize as pixels, N or [height, width], received {value!r}")
-    return size
+    return check_input_size([value, value] if isinstance(value, int) else TypeConverters.toListInt(value))
 
 
 def _to_model_name(value: Any) -> str:
     return backbone(TypeConverters.toString(value)).name
-
-
-def _to_scale_hint(value: Any) -> str:
-    if value not in SCALE_HINTS:
-        raise unknown("scaleHint", str(value), SCALE_HINTS)
-    return str(value)
-
-
-def _to_color_mode(value: Any) -> str:
-    if value not in COLOR_MODES:
-        raise unknown("colorMode", str(value), COLOR_MODES)
-    return str(value)
-
-
-def _to_pooling(value: Any) -> str:
-    grid_of(str(value))
-    return str(value)
 
 
 class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["DeepImageFeaturizer"], MLWritable):
@@ -91,7 +62,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         this package; InkNet has weights only where it was trained (`training.fitting.inknet.trainer`); the others are
         downloaded by Keras and exported with TensorFlow at their first use (the extra `keras`).
     scaleHint
-        How images are resized, see `SCALE_HINTS`.
+        How images are resized, see `sparkdl.networks.spec.SCALE_HINTS`.
     inputSize
         What images are resized to before the network, pixels: N or [height, width]. Default: the network's own.
     tapLayers
@@ -122,13 +93,13 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
     __module__ = "sparkdl"  # saved models name the stage so, wherever its module lies
 
     modelName: Param[str] = Param(Params._dummy(), "modelName", "the name of the network", _to_model_name)
-    scaleHint: Param[str] = Param(Params._dummy(), "scaleHint", "how images are resized", _to_scale_hint)
+    scaleHint: Param[str] = Param(Params._dummy(), "scaleHint", "how images are resized", check_scale_hint)
     inputSize: Param[list[int]] = Param(Params._dummy(), "inputSize", "height and width fed, pixels", _to_size)
     tapLayers: Param[list[str]] = Param(
         Params._dummy(), "tapLayers", "the layers whose outputs are the features", TypeConverters.toListString
     )
-    pooling: Param[str] = Param(Params._dummy(), "pooling", "none, average, or a grid such as 3x3", _to_pooling)
-    colorMode: Param[str] = Param(Params._dummy(), "colorMode", "color or grayscale", _to_color_mode)
+    pooling: Param[str] = Param(Params._dummy(), "pooling", "none, average, or a grid such as 3x3", check_pooling)
+    colorMode: Param[str] = Param(Params._dummy(), "colorMode", "color or grayscale", check_color_mode)
     weights: Param[str] = Param(Params._dummy(), "weights", "a file of weights", TypeConverters.toString)
 
     @keyword_only
@@ -221,69 +192,75 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         return backbone(self.getModelName())
 
     def network_spec(self) -> NetworkSpec:
-        """What this stage's network computes; a RequestError if `modelName` is not set."""
+        """Return the description of the stage's network; a RequestError if `modelName` is not set."""
         if not self.isDefined(self.modelName):
             raise RequestError(f"DeepImageFeaturizer needs modelName, one of {', '.join(BACKBONES)}")
-        height, width = self.getInputSize()
-        return NetworkSpec(
+        return NetworkSpec.of(
             self.getModelName(),
-            (height, width),
-            tuple(self.getTapLayers()),
-            self.getPooling(),
-            self.getWeights(),
-            self.getColorMode() == "grayscale",
+            input_size=self.getInputSize(),
+            tap_layers=self.getTapLayers(),
+            pooling=self.getPooling(),
+            weights=self.getWeights(),
+            color_mode=self.getColorMode(),
         )
 
     def network(self) -> bytes:
-        """The stage's ONNX file: the one it was saved with, as long as its Params are those it was saved with."""
+        """Return the stage's ONNX file: the one it was saved with, as long as its Params are the same."""
         spec = self.network_spec()
         if self._saved is not None and self._saved[0] == spec:
             return self._saved[1]
         return build_network(spec)
 
-    def shipped(self, context: SparkContext) -> Network:
-        """The stage's network, on its way to the workers."""
+    def broadcast_network(self, context: SparkContext) -> Network:
+        """Return the stage's network as a broadcast for the workers."""
         content = self.network()
         digest = hashlib.sha256(content).hexdigest()
         return Network(digest, context.broadcast(content), self.network_spec().input_shape)
 
+    def set_network(self, content: bytes) -> None:
+        """Use an ONNX file that was made for the present Params, as long as they stay as they are."""
+        self._saved = (self.network_spec(), content)
+
     def freeze(self) -> DeepImageFeaturizer:
-        """Makes the network now and forgets the file of its weights, which a saved stage then does not name."""
+        """Build the network now and clear `weights`, so that a saved stage does not name that file."""
         content = self.network()
         self.clear(self.weights)
-        self._saved = (self.network_spec(), content)
+        self.set_network(content)
         return self
 
     def quantize(self, images: Sequence[NDArray[np.uint8]]) -> DeepImageFeaturizer:
-        """Freezes the stage with its network in 8-bit integers, see `sparkdl.networks.quantization`.
+        """Freeze the stage with its network in 8-bit integers, see `sparkdl.networks.quantization`.
 
         Parameters
         ----------
         images
-            What the stage will see: uint8 [H, W, C] each, C = 1 (gray), 3 (BGR) or 4 (BGRA); a hundred or more.
+            A sample of the stage's input: uint8 [H, W, C] each, C = 1 (gray), 3 (BGR) or 4 (BGRA); a hundred or more.
         """
         from sparkdl.networks.quantization import quantize
 
         self.freeze()
         spec, content = self.network_spec(), self.network()
         resample = SCALE_HINTS[self.getScaleHint()]
-        self._saved = (spec, quantize(content, np.stack([fit(image, spec.input_shape, resample) for image in images])))
+        self._saved = (
+            spec,
+            quantize(content, np.stack([resize_to_input(image, spec.input_shape, resample) for image in images])),
+        )
         return self
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         if not self.isDefined(self.inputCol):
             raise RequestError("DeepImageFeaturizer needs inputCol")
         check_image_column(dataset.schema, self.getInputCol())
-        shipped = self.shipped(dataset.sparkSession.sparkContext)
-        features = _featurize(F.col(self.getInputCol()), shipped, SCALE_HINTS[self.getScaleHint()])
+        network = self.broadcast_network(dataset.sparkSession.sparkContext)
+        features = _featurize(F.col(self.getInputCol()), network, SCALE_HINTS[self.getScaleHint()])
         return dataset.withColumn(self.getOutputCol(), features)
 
     def write(self) -> MLWriter:
-        return _FeaturizerWriter(self)
+        return NetworkWriter(self)
 
     @classmethod
     def read(cls) -> MLReader[DeepImageFeaturizer]:
-        return _FeaturizerReader(cls)  # type: ignore[arg-type]
+        return NetworkReader(cls)  # type: ignore[arg-type]
 
 
 def _featurize(images: Column, network: Network, resample: Resampling) -> Column:
@@ -297,68 +274,3 @@ def _featurize(images: Column, network: Network, resample: Resampling) -> Column
         return to_vectors(extract_features(arrays, network, resample))
 
     return arrow_udf(features, VectorUDT())(images)
-
-
-class _FeaturizerWriter(DefaultParamsWriter):
-    """Saves the metadata as every stage does, and the ONNX file beside it."""
-
-    def saveImpl(self, path: str) -> None:
-        stage = cast("DeepImageFeaturizer", self.instance)
-        spec, content = stage.network_spec(), stage.network()
-        network = {
-            "file": NETWORK_FILE,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "input_size": list(spec.input_size),
-            "tap_layers": list(spec.tap_layers),
-        }
-        DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession, {"network": network})
-        _write_bytes(self.sparkSession, f"{path}/{NETWORK_FILE}", content)
-
-
-class _FeaturizerReader(DefaultParamsReader[DeepImageFeaturizer]):
-    def load(self, path: str) -> DeepImageFeaturizer:
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession, "sparkdl.DeepImageFeaturizer")
-        file = f"{path}/{NETWORK_FILE}"
-        return restore(metadata, _read_bytes(self.sparkSession, file), file)
-
-
-def restore(metadata: Mapping[str, Any], content: bytes, file: str) -> DeepImageFeaturizer:
-    """A stage out of what was saved of it.
-
-    Raises
-    ------
-    SparkdlError
-        Naming `file`, if `content` is not the network that `metadata` states, or `check_network` refuses it.
-    """
-    stage = DeepImageFeaturizer()
-    stage._resetUid(metadata["uid"])
-    DefaultParamsReader.getAndSetParams(stage, dict(metadata))
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != metadata["network"]["sha256"]:
-        raise SparkdlError(f"{file}: expected SHA-256 {metadata['network']['sha256']}, received {digest}")
-    check_network(content, file)
-    stage._saved = (stage.network_spec(), content)
-    return stage
-
-
-def _write_bytes(spark: SparkSession, path: str, content: bytes) -> None:
-    """Writes one file through Hadoop's file systems, so that a stage saves wherever Spark saves."""
-    jvm: Any = spark.sparkContext._jvm
-    target = jvm.org.apache.hadoop.fs.Path(path)
-    system = target.getFileSystem(spark._jsc.hadoopConfiguration())
-    stream = system.create(target, True)
-    try:
-        stream.write(content)
-    finally:
-        stream.close()
-
-
-def _read_bytes(spark: SparkSession, path: str) -> bytes:
-    try:
-        files = spark.read.format("binaryFile").load(path)
-        rows = files.where(F.col("length") <= MOST_BYTES).select("content").collect()
-    except (PySparkException, Py4JError) as error:
-        raise SparkdlError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    if not rows:
-        raise SparkdlError(f"{path}: expected at most {MOST_BYTES} bytes, received more")
-    return bytes(rows[0].content)

@@ -15,17 +15,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError
-from sparkdl.images.ink import normalize_ink
+from sparkdl.images.ink import check_margin, normalize_ink
 from sparkdl.images.pixels import to_gray
 from sparkdl.images.schema import IMAGE_TYPE, arrays_to_struct, check_image_column, struct_to_arrays
 from sparkdl.spark.udf import arrow_udf
 
 
 def _to_margin(value: Any) -> float:
-    margin = TypeConverters.toFloat(value)
-    if not 0 <= margin <= 2:
-        raise RequestError(f"expected margin in 0..2, a fraction of the ink's longer side, received {value!r}")
-    return margin
+    return check_margin(TypeConverters.toFloat(value))
 
 
 class InkNormalizer(

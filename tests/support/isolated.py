@@ -37,7 +37,7 @@ def views(payloads: Sequence[bytes | None]) -> list[memoryview | None]:
     return [None if payload is None else memoryview(payload) for payload in payloads]
 
 
-def outcomes_of(decoded: Decoded) -> list[Pixels | Rejected]:
+def results_of(decoded: Decoded) -> list[Pixels | Rejected]:
     """What `decode` would have given, image by image."""
     ends = np.cumsum(decoded.shapes.prod(axis=1))
     return [

@@ -1,7 +1,8 @@
 """A decoder that an image takes over: a real template whose forks do as told by a payload that begins with `TAKEN`.
 
-`Decoder(limits, program=liar("huge_count"))` starts it. With `confined=False` its decoders are not confined, as on a
-system that knows none of that. As a program: `liar.py LIE CONFINED` and the arguments of `sparkdl.decoding.server`.
+`DecoderClient(limits, program=liar("huge_count"))` starts it. With `confined=False` its decoders are not confined, as
+on a system that knows none of that. As a program: `liar.py LIE CONFINED` and the arguments of
+`sparkdl.decoding.server`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from sparkdl.decoding import server as decoder
 from sparkdl.decoding import shared_memory as memory
-from sparkdl.decoding.shared_memory import Exchange
+from sparkdl.decoding.shared_memory import SharedMemory
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Rejected
 
@@ -31,13 +32,13 @@ def liar(lie: str, *, confined: bool = True) -> tuple[str, ...]:
     return (str(Path(__file__).resolve()), lie, str(int(confined)))
 
 
-def _count(exchange: Exchange, which: int, value: int) -> None:
-    exchange._counters[which] = value
+def _count(shared: SharedMemory, which: int, value: int) -> None:
+    shared._counters[which] = value
 
 
-def _outcome(exchange: Exchange, index: int, *values: int) -> None:
-    memory._OUTCOME.pack_into(exchange._memory, memory._OUTCOMES_AT + index * memory._OUTCOME.size, *values)
-    _count(exchange, memory._DONE, index + 1)
+def _result(shared: SharedMemory, index: int, *values: int) -> None:
+    memory._RESULT.pack_into(shared._memory, memory._RESULTS_AT + index * memory._RESULT.size, *values)
+    _count(shared, memory._DONE, index + 1)
 
 
 def _answer(*_: object) -> None:
@@ -52,52 +53,52 @@ def _leave(*_: object) -> None:
     os._exit(0)
 
 
-def _shape(height: int, width: int, channels: int) -> Callable[[Exchange, int, str], None]:
-    def lie(exchange: Exchange, index: int, _: str) -> None:
-        for later in range(index, exchange._counters[memory._COUNT]):
-            _outcome(exchange, later, -1, height, width, channels)
+def _shape(height: int, width: int, channels: int) -> Callable[[SharedMemory, int, str], None]:
+    def lie(shared: SharedMemory, index: int, _: str) -> None:
+        for later in range(index, shared._counters[memory._COUNT]):
+            _result(shared, later, -1, height, width, channels)
         _answer()
         _hang()
 
     return lie
 
 
-def _refusal(reason: int, length: int) -> Callable[[Exchange, int, str], None]:
-    def lie(exchange: Exchange, index: int, _: str) -> None:
-        _outcome(exchange, index, reason, length, 0, 0)
+def _refusal(reason: int, length: int) -> Callable[[SharedMemory, int, str], None]:
+    def lie(shared: SharedMemory, index: int, _: str) -> None:
+        _result(shared, index, reason, length, 0, 0)
         _leave()
 
     return lie
 
 
-def _counts(done: int | None, begun: int | None, then: Callable[[], None]) -> Callable[[Exchange, int, str], None]:
-    def lie(exchange: Exchange, index: int, _: str) -> None:
+def _counts(done: int | None, begun: int | None, then: Callable[[], None]) -> Callable[[SharedMemory, int, str], None]:
+    def lie(shared: SharedMemory, index: int, _: str) -> None:
         if done is not None:
-            _count(exchange, memory._DONE, done)
+            _count(shared, memory._DONE, done)
         if begun is not None:
-            _count(exchange, memory._BEGUN, begun)
+            _count(shared, memory._BEGUN, begun)
         then()
         _hang()
 
     return lie
 
 
-def _size_of_request(exchange: Exchange, index: int, _: str) -> None:
-    _count(exchange, memory._COUNT, 1 << 40)
+def _size_of_request(shared: SharedMemory, index: int, _: str) -> None:
+    _count(shared, memory._COUNT, 1 << 40)
     _answer()
     _hang()
 
 
-def _back_and_forth(exchange: Exchange, index: int, _: str) -> None:
+def _back_and_forth(shared: SharedMemory, index: int, _: str) -> None:
     while True:
         for begun in (index + 1, 0):
-            _count(exchange, memory._BEGUN, begun)
+            _count(shared, memory._BEGUN, begun)
             time.sleep(0.02)
 
 
-def _ahead(exchange: Exchange, index: int, _: str) -> None:
+def _ahead(shared: SharedMemory, index: int, _: str) -> None:
     while True:
-        _count(exchange, memory._BEGUN, exchange._counters[memory._BEGUN] + 1)
+        _count(shared, memory._BEGUN, shared._counters[memory._BEGUN] + 1)
         time.sleep(0.02)
 
 
@@ -111,18 +112,18 @@ def _lets_go(*_: object) -> None:
     _hang()
 
 
-def _flickers(exchange: Exchange, index: int, _: str) -> None:
-    _outcome(exchange, index, -1, 1, 1, 1)
+def _flickers(shared: SharedMemory, index: int, _: str) -> None:
+    _result(shared, index, -1, 1, 1, 1)
     _answer()
     end = time.monotonic() + 1
     while time.monotonic() < end:
-        _outcome(exchange, index, -1, 1 << 40, 1 << 40, 3)
-        _outcome(exchange, index, 3, 1 << 40, 0, 0)
-        _outcome(exchange, index, -1, 1, 1, 1)
+        _result(shared, index, -1, 1 << 40, 1 << 40, 3)
+        _result(shared, index, 3, 1 << 40, 0, 0)
+        _result(shared, index, -1, 1, 1, 1)
     _hang()
 
 
-def _forks(exchange: Exchange, index: int, path: str) -> None:
+def _forks(shared: SharedMemory, index: int, path: str) -> None:
     """Leaves a child behind, in a session of its own, that holds all it has."""
     if not os.fork():
         os.setsid()
@@ -135,11 +136,11 @@ def _forks(exchange: Exchange, index: int, path: str) -> None:
     _leave()
 
 
-def _runs_a_program(_: Exchange, __: int, path: str) -> None:
+def _runs_a_program(_: SharedMemory, __: int, path: str) -> None:
     subprocess.run(["/usr/bin/touch", path], check=True)
 
 
-def _execs(_: Exchange, __: int, path: str) -> None:
+def _execs(_: SharedMemory, __: int, path: str) -> None:
     os.execv("/usr/bin/touch", ["touch", path])
 
 
@@ -148,19 +149,19 @@ def _kills_its_parent(*_: object) -> None:
     _hang()
 
 
-def _connects(_: Exchange, __: int, address: str) -> None:
+def _connects(_: SharedMemory, __: int, address: str) -> None:
     socket.socket().connect(("127.0.0.1", int(address)))
 
 
-def _opens(_: Exchange, __: int, path: str) -> None:
+def _opens(_: SharedMemory, __: int, path: str) -> None:
     os.write(LINK, decoder.FAILED + Path(path).read_bytes())
 
 
-def _writes(_: Exchange, __: int, path: str) -> None:
+def _writes(_: SharedMemory, __: int, path: str) -> None:
     Path(path).write_text("owned")
 
 
-def _cuts_the_memory(exchange: Exchange, _: int, __: str) -> None:
+def _cuts_the_memory(shared: SharedMemory, _: int, __: str) -> None:
     for mapped in Path("/proc/self/map_files").iterdir():
         if "sparkdl-decoder" in str(mapped.readlink()):
             os.truncate(mapped, 0)
@@ -177,7 +178,7 @@ def _imports(*_: object) -> None:
     assert mailbox
 
 
-LIES: dict[str, Callable[[Exchange, int, str], None]] = {
+LIES: dict[str, Callable[[SharedMemory, int, str], None]] = {
     "size_of_request": _size_of_request,
     "huge_counts": _counts(1 << 62, 1 << 62, _answer),
     "negative_counts": _counts(-(1 << 63), -(1 << 63), _answer),
@@ -219,18 +220,18 @@ LIES: dict[str, Callable[[Exchange, int, str], None]] = {
 def main() -> None:
     lie, confined = LIES[sys.argv.pop(1)], bool(int(sys.argv.pop(1)))
 
-    def taken_over(exchange: Exchange, index: int, limits: Limits) -> Pixels | Rejected:
-        payload = exchange.payload(index)
+    def taken_over(shared: SharedMemory, index: int, limits: Limits) -> Pixels | Rejected:
+        payload = shared.payload(index)
         if payload and payload.startswith(TAKEN):
-            lie(exchange, index, payload.removeprefix(TAKEN).decode())
-        return _honest(exchange, index, limits)
+            lie(shared, index, payload.removeprefix(TAKEN).decode())
+        return _honest(shared, index, limits)
 
     decoder._decode = taken_over
     if lie is _leave:
         decoder.serve = _leave
     if not confined:
         decoder.is_filter_known = lambda: False
-        decoder.confine = lambda most, *, filtered: None
+        decoder.confine = lambda max_memory, *, filtered: None
     decoder.main()
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sparkdl.inference.classifier import DECODED, ENCODED, decode_rows
+from sparkdl.inference.classifier import DECODED, INPUT_RECORD, decode_rows
 from sparkdl.spark.udf import arrow_udf
 from training.data.loading import Dataset
 
@@ -42,8 +42,8 @@ def _payload(paths: Column, drawn: Column) -> Column:
 def image_rows(spark: SparkSession, dataset: Dataset, classes: Sequence[str]) -> DataFrame:
     """`id string, label double (class index), reason string, detail string, image`."""
     return decode_rows(encoded_rows(spark, dataset), "image").select(
-        F.col(f"{ENCODED}.id").alias("id"),
-        _index(F.col(f"{ENCODED}.label"), classes).alias("label"),
+        F.col(f"{INPUT_RECORD}.id").alias("id"),
+        _index(F.col(f"{INPUT_RECORD}.label"), classes).alias("label"),
         f"{DECODED}.reason",
         f"{DECODED}.detail",
         "image",

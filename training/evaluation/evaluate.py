@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError
-from sparkdl.inference.classifier import Classifier, classify
+from sparkdl.inference.classifier import Classifier
 from training.data.dataframes import encoded_rows
 from training.data.loading import Dataset
 from training.evaluation.calibration import calibration
@@ -211,7 +211,7 @@ def evaluate(
     """
     if classifier.classes is not None:
         _check_classes(dataset, classifier.classes)
-    rows = classify(encoded_rows(spark, dataset), classifier).select(
+    rows = classifier.classify(encoded_rows(spark, dataset)).select(
         "id",
         "label",
         "prediction",

@@ -23,8 +23,9 @@ from sparkdl.images.pixels import to_gray
 from sparkdl.images.schema import IMAGE_TYPE, arrays_to_struct, struct_to_arrays
 from sparkdl.inference.classifier import Classifier
 from sparkdl.networks import runtime
+from sparkdl.networks.spec import SCALE_HINTS
 from sparkdl.spark.udf import arrow_udf
-from sparkdl.transformers.featurizer import SCALE_HINTS, DeepImageFeaturizer
+from sparkdl.transformers.featurizer import DeepImageFeaturizer
 from sparkdl.transformers.ink_normalizer import InkNormalizer
 from sparkdl.transformers.temperature_scaling import TemperatureScaling
 from training.data.dataframes import image_rows
@@ -142,7 +143,7 @@ def fit(
         with _kept(images) as rows:
             unreadable = _refused(dataset, rows)
             fitted = recipe.fit(rows.where("reason is null"))
-        return Fitted(Classifier(PipelineModel([*fitted.stages, names]), classes), unreadable)
+        return Fitted(Classifier.of(PipelineModel([*fitted.stages, names]), classes), unreadable)
     classifier_of(recipe, seed)  # refuses what it does not take, before any work
     weights = held_out = None
     if recipe.trains_network:
@@ -174,7 +175,7 @@ def fit(
         temperature = unseen.temperature()
         threshold = unseen.scaled(temperature).threshold(chosen.review_error)
         stages.append(TemperatureScaling(temperature=temperature))
-    return Fitted(Classifier(PipelineModel([*stages, names]), classes), unreadable, chosen, threshold)
+    return Fitted(Classifier.of(PipelineModel([*stages, names]), classes), unreadable, chosen, threshold)
 
 
 @contextmanager
@@ -233,7 +234,7 @@ def _train_network(
             gray = to_gray(image)
             variants = [gray, *(_altered(gray, recipe, name, number, seed) for number in range(1, recipe.copies + 1))]
             inks = [normalize_ink(variant, margin)[:, :, np.newaxis] for variant in variants]
-            rows.append(b"".join(runtime.fit(ink, (side, side, 1), resample).tobytes() for ink in inks))
+            rows.append(b"".join(runtime.resize_to_input(ink, (side, side, 1), resample).tobytes() for ink in inks))
         return pa.array(rows, pa.binary())
 
     partitions = max(count // _PARTITION, spark.sparkContext.defaultParallelism)

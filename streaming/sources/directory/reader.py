@@ -20,7 +20,7 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
-from sparkdl.spark.worker_gc import spare_collector
+from sparkdl.spark.worker_gc import freeze_gc
 from sparkdl.system.files import origin_of, read_beginning
 from streaming.schemas import INPUT_RECORD
 from streaming.sources.directory.cleanup import Cleanup, completed_logs
@@ -210,7 +210,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def read(self, partition: InputPartition) -> Iterator[Any]:
         assert isinstance(partition, _FilePartition)
-        spare_collector()
+        freeze_gc()
         rows: list[tuple[Any, ...]] = []
         weight = 0
         for file in partition.files:

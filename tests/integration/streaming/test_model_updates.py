@@ -137,4 +137,4 @@ def test_a_model_whose_probabilities_are_not_its_classes_is_found_by_trying(
     good = model.load()
     try_classifier(spark, good)
     with pytest.raises(SparkdlError, match="it fails on an image"):
-        try_classifier(spark, Classifier(good.pipeline, good.classes[:-1]))
+        try_classifier(spark, Classifier.of(good.pipeline, good.classes[:-1]))

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from slow_images import many_scans
 from streams import Place, digits, drop, id_of, rows_of, wait_until
 
-from sparkdl.decoding.time_limit import Patience
+from sparkdl.decoding.time_limit import AdaptiveTimeout
 from sparkdl.models.registry import Registry
 from streaming import query
 from training.data.loading import Dataset, LabelledImage
@@ -32,7 +32,7 @@ def test_slow_images_make_a_stream_unready_and_hold_it_for_a_stated_time(
     asked = time.monotonic()
     job.stop()
     job.wait()
-    assert time.monotonic() - asked < 1.5 * 2 + 1.2 * 20 * Patience(2).least(len(payload)) + 10
+    assert time.monotonic() - asked < 1.5 * 2 + 1.2 * 20 * AdaptiveTimeout(2).min_limit(len(payload)) + 10
     assert [row["id"] for row in rows_of(place.sink)] == sorted(map(id_of, good))
     dead = rows_of(place.sink, "dead_letters")
     assert [row["id"] for row in dead] == sorted(map(id_of, slow))

@@ -23,9 +23,10 @@ from pyspark.sql import functions as F
 from sparkdl import DeepImageFeaturizer, InkNormalizer, TemperatureScaling
 from sparkdl.errors import SparkdlError
 from sparkdl.images.rejection import Limits
-from sparkdl.inference.classifier import DECODED, Classifier, classify, decode_rows
-from sparkdl.inference.fusion import fuse
-from sparkdl.inference.loading import read_fused
+from sparkdl.inference.classifier import DECODED, Classifier, FusedClassifier, PipelineClassifier, decode_rows
+from sparkdl.inference.fusion import FusedModel, fuse
+from sparkdl.inference.loading import load_fused
+from sparkdl.inference.stages import describe, labels_of, prediction_column
 from sparkdl.models.registry import ModelVersion
 from sparkdl.system.files import origin_of
 from training.data.loading import Dataset
@@ -51,6 +52,11 @@ def stages(classes: int, spark: SparkSession, ink: bool = True, **params: Any) -
     return [*first, featurizer, kind(**params).fit(labelled)]
 
 
+def fused(pipeline: PipelineModel) -> FusedModel | None:
+    described = describe(pipeline)
+    return None if described is None else fuse(described, labels_of(pipeline))
+
+
 def encoded(spark: SparkSession, payloads: Sequence[bytes | None]) -> DataFrame:
     return spark.createDataFrame(
         [(i, "", payload) for i, payload in enumerate(payloads)], "id int, origin string, payload binary"
@@ -66,17 +72,17 @@ def png(array: Any) -> bytes:
 def by_stages(frame: DataFrame, pipeline: PipelineModel) -> list[Any]:
     """`id, prediction, probabilities` of the images that decode, one stage after the other."""
     rows = pipeline.transform(decode_rows(frame, "image")).where(f"{DECODED}.reason is null")
-    return rows.select("_encoded.id", "prediction", vector_to_array("probability")).orderBy("id").collect()
+    return rows.select("_input_record.id", "prediction", vector_to_array("probability")).orderBy("id").collect()
 
 
 @pytest.mark.parametrize(("ink", "classes", "temperature"), [(True, 2, None), (False, 3, 0.4), (True, 3, 2.5)])
 def test_it_gives_what_the_stages_give(spark: SparkSession, ink: bool, classes: int, temperature: float | None) -> None:
     made = stages(classes, spark, ink, maxIter=5, regParam=0.1)
     pipeline = PipelineModel(made if temperature is None else [*made, TemperatureScaling(temperature=temperature)])
-    assert fuse(pipeline.stages, "image", "probability") is not None
+    assert isinstance(Classifier.of(pipeline), FusedClassifier)
     frame = encoded(spark, [png(noise(i, *shape)) for i, shape in enumerate(SHAPES)])
     expected = by_stages(frame, pipeline)
-    received = classify(frame, Classifier(pipeline)).orderBy("id").collect()
+    received = Classifier.of(pipeline).classify(frame).orderBy("id").collect()
     assert [row.prediction for row in received] == [str(int(row.prediction)) for row in expected]
     np.testing.assert_allclose(
         [list(row.probabilities.values()) for row in received], [row[2] for row in expected], rtol=1e-9
@@ -85,9 +91,9 @@ def test_it_gives_what_the_stages_give(spark: SparkSession, ink: bool, classes: 
 
 def test_a_model_as_it_is_trained_is_fused(spark: SparkSession, model: ModelVersion, drawn: Dataset) -> None:
     classifier = model.load()
-    assert fuse(classifier.pipeline.stages, "image", "probability") is not None
+    assert isinstance(classifier, FusedClassifier)
     frame = encoded(spark, [image.read() for image in list(drawn)[::20]])
-    received = classify(frame, classifier).orderBy("id").collect()
+    received = classifier.classify(frame).orderBy("id").collect()
     expected = by_stages(frame, classifier.pipeline)
     np.testing.assert_allclose(
         [list(row.probabilities.values()) for row in received], [row[2] for row in expected], rtol=1e-9
@@ -112,22 +118,23 @@ def test_a_saved_pipeline_is_read_as_spark_reads_it(
     scaling = [] if temperature is None else [TemperatureScaling(temperature=temperature)]
     labels = IndexToString(inputCol="prediction", outputCol="name", labels=list(names))
     PipelineModel([*made, *scaling, labels]).write().save(str(tmp_path / "saved"))
-    expected = Classifier(PipelineModel.load(str(tmp_path / "saved"))).fused
-    received = read_fused(tmp_path / "saved")
+    expected = fused(PipelineModel.load(str(tmp_path / "saved")))
+    received = load_fused(tmp_path / "saved")
     assert expected is not None
     assert received is not None
     np.testing.assert_array_equal(received.head.coefficients, expected.head.coefficients)
     np.testing.assert_array_equal(received.head.intercepts, expected.head.intercepts)
     assert np.ptp(received.head.coefficients) > 0
     assert received.head.classes == expected.head.classes == names
-    assert (received.ink and received.ink.getMargin()) == (expected.ink and expected.ink.getMargin())
-    assert received.featurizer.network() == expected.featurizer.network()
+    assert received.ink_margin == expected.ink_margin
+    assert received.featurizer.network == expected.featurizer.network
+    assert received.featurizer.spec == expected.featurizer.spec
     frame = encoded(spark, [png(noise(i, *shape)) for i, shape in enumerate(SHAPES)])
-    saved = Classifier.saved(tmp_path / "saved")
+    saved = Classifier.load(tmp_path / "saved")
     assert saved.classes == names
     assert (
-        classify(frame, saved).orderBy("id").collect()
-        == classify(frame, Classifier(PipelineModel.load(str(tmp_path / "saved")))).orderBy("id").collect()
+        saved.classify(frame).orderBy("id").collect()
+        == Classifier.of(PipelineModel.load(str(tmp_path / "saved"))).classify(frame).orderBy("id").collect()
     )
 
 
@@ -136,9 +143,11 @@ def test_a_saved_pipeline_of_other_stages_is_left_to_spark(spark: SparkSession, 
     forest = stages(2, spark, kind=RandomForestClassifier, numTrees=2)[-1]
     for number, other in enumerate(([ink, featurizer, forest], [head], [ink], [featurizer, head, ink])):
         PipelineModel(other).write().save(str(tmp_path / str(number)))
-        assert read_fused(tmp_path / str(number)) is None
-    assert read_fused(tmp_path / "nothing") is None
-    assert Classifier.saved(tmp_path / "0").prediction_column == "prediction"
+        assert load_fused(tmp_path / str(number)) is None
+    assert load_fused(tmp_path / "nothing") is None
+    classifier = Classifier.load(tmp_path / "0")
+    assert isinstance(classifier, PipelineClassifier)
+    assert prediction_column(classifier.pipeline) == "prediction"
 
 
 def test_a_saved_network_that_was_exchanged_is_refused(spark: SparkSession, tmp_path: Path) -> None:
@@ -146,19 +155,19 @@ def test_a_saved_network_that_was_exchanged_is_refused(spark: SparkSession, tmp_
     (network,) = tmp_path.rglob("network.onnx")
     network.write_bytes(network.read_bytes()[:-1] + b"\0")
     with pytest.raises(SparkdlError, match=r"network\.onnx: expected SHA-256 \w+, received"):
-        read_fused(tmp_path / "saved")
+        load_fused(tmp_path / "saved")
 
 
 def test_images_that_are_refused_have_no_part_in_it(spark: SparkSession) -> None:
     pipeline = PipelineModel(stages(2, spark, maxIter=2))
     good = png(noise(1, 20, 30, 3))
     frame = encoded(spark, [b"", good, None, b"text", good, good[:-30]])
-    rows = classify(frame, Classifier(pipeline), Limits()).orderBy("id").collect()
+    rows = Classifier.of(pipeline).classify(frame, Limits()).orderBy("id").collect()
     assert [row.reason for row in rows] == ["empty", None, "empty", "unsupported_format", None, "truncated"]
     assert [row.probabilities is None for row in rows] == [True, False, True, True, False, True]
     assert rows[1].probabilities == rows[4].probabilities
     assert [
-        row.reason for row in classify(encoded(spark, [b"", b"text"]), Classifier(pipeline)).orderBy("id").collect()
+        row.reason for row in Classifier.of(pipeline).classify(encoded(spark, [b"", b"text"])).orderBy("id").collect()
     ] == [
         "empty",
         "unsupported_format",
@@ -166,7 +175,7 @@ def test_images_that_are_refused_have_no_part_in_it(spark: SparkSession) -> None
 
 
 def test_files_give_what_their_bytes_give(spark: SparkSession, tmp_path: Path) -> None:
-    classifier = Classifier(PipelineModel(stages(2, spark, maxIter=2)))
+    classifier = Classifier.of(PipelineModel(stages(2, spark, maxIter=2)))
     limits = Limits(max_bytes=4000)
     payloads = [png(noise(1, 20, 30, 3)), b"", b"text", png(noise(2, 20, 30, 3)), png(noise(3, 90, 90, 3)), None]
     paths = [tmp_path / f"{number} ü%20.png" for number in range(len(payloads))]
@@ -175,8 +184,8 @@ def test_files_give_what_their_bytes_give(spark: SparkSession, tmp_path: Path) -
             path.write_bytes(payload)
     rows = [(i, origin_of(path), None, None) for i, path in enumerate(paths)]
     files = spark.createDataFrame(rows, "id int, origin string, payload binary, size bigint").coalesce(1)
-    received = classify(files, classifier, limits, by_origin=True).orderBy("id").collect()
-    expected = classify(encoded(spark, payloads), classifier, limits).orderBy("id").collect()
+    received = classifier.classify(files, limits, read_in_workers=True).orderBy("id").collect()
+    expected = classifier.classify(encoded(spark, payloads), limits).orderBy("id").collect()
     for name in ("prediction", "reason", "detail"):
         assert [row[name] for row in received] == [row[name] for row in expected]
     for row, other in zip(received, expected, strict=True):
@@ -187,20 +196,20 @@ def test_files_give_what_their_bytes_give(spark: SparkSession, tmp_path: Path) -
 
 
 def test_many_large_files_are_read_a_few_at_a_time(spark: SparkSession, tmp_path: Path) -> None:
-    classifier = Classifier(PipelineModel(stages(2, spark, maxIter=2)))
+    classifier = Classifier.of(PipelineModel(stages(2, spark, maxIter=2)))
     payload = png(noise(1, 600, 600, 3))  # a megabyte
     for number in range(5):
         (tmp_path / str(number)).write_bytes(payload)
     rows = [(i, origin_of(tmp_path / str(i)), None, None) for i in range(5)]
     files = spark.createDataFrame(rows, "id int, origin string, payload binary, size bigint").coalesce(1)
-    received = classify(files, classifier, by_origin=True).collect()
+    received = classifier.classify(files, read_in_workers=True).collect()
     assert len({str(row.probabilities) for row in received}) == 1
     assert len(received) == 5
 
 
 def test_no_picture_leaves_the_worker(spark: SparkSession) -> None:
     pipeline = PipelineModel(stages(2, spark, maxIter=2))
-    frame = classify(encoded(spark, [png(noise(1, 9, 9, 3)), b"text"]), Classifier(pipeline))
+    frame = Classifier.of(pipeline).classify(encoded(spark, [png(noise(1, 9, 9, 3)), b"text"]))
     assert [row.payload for row in frame.orderBy("id").collect()] == [None, b"text"]
     plan = frame._jdf.queryExecution().executedPlan().toString()
     assert sum("MapInArrow" in line for line in plan.splitlines()) == 1
@@ -218,7 +227,6 @@ def test_stages_of_another_kind_or_order_are_left_as_they_are(spark: SparkSessio
     for other in (
         [],
         [ink],
-        [featurizer, head],
         [ink, featurizer],
         [ink, featurizer, forest],
         [ink, featurizer, strict],
@@ -227,6 +235,5 @@ def test_stages_of_another_kind_or_order_are_left_as_they_are(spark: SparkSessio
         [ink, featurizer, head, TemperatureScaling(probabilityCol="another")],
         [ink, featurizer, TemperatureScaling(), head],
     ):
-        assert fuse(other, "image", "probability") is None
-    assert fuse([ink, featurizer, head], "another", "probability") is None
-    assert fuse([ink, featurizer, head], "image", "another") is None
+        assert fused(PipelineModel(other)) is None
+    assert fused(PipelineModel([ink, featurizer, head])) is not None

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from refusals import refused
 
 from sparkdl.errors import SparkdlError
-from sparkdl.inference.classifier import Classifier, classify
+from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import CURRENT, ModelVersion, Registry, resolve_model
 from training.data.dataframes import encoded_rows
 from training.data.loading import Dataset, LabelledImage, open_dataset
@@ -30,7 +30,7 @@ def no_report(directory: Path) -> None:
 
 def names_only(*labels: str) -> Classifier:
     """A pipeline that is saved in no time."""
-    return Classifier(PipelineModel([IndexToString(inputCol="prediction", outputCol="name", labels=list(labels))]))
+    return Classifier.of(PipelineModel([IndexToString(inputCol="prediction", outputCol="name", labels=list(labels))]))
 
 
 def entries(directory: Path) -> list[str]:
@@ -68,7 +68,7 @@ def test_a_model_predicts_bit_by_bit_the_same_after_save_and_load(spark: SparkSe
 
     others = encoded_rows(spark, Dataset("others", (*open_dataset("samples:2", seed=8), broken()))).cache()
     before, after = (
-        sorted(classify(others, it).select("id", "prediction", "confidence", "probabilities", "reason").collect())
+        sorted(it.classify(others).select("id", "prediction", "confidence", "probabilities", "reason").collect())
         for it in (classifier, loaded)
     )
     others.unpersist()

@@ -25,8 +25,9 @@ from pyspark.sql import SparkSession
 
 from sparkdl import DeepImageFeaturizer
 from sparkdl.errors import SparkdlError
-from sparkdl.networks.builder import NetworkSpec, build_network
-from sparkdl.networks.validation import MOST_PARTS, check_network
+from sparkdl.networks.builder import build_network
+from sparkdl.networks.spec import NetworkSpec
+from sparkdl.networks.validation import MAX_PARTS, check_network
 from sparkdl.networks.wire_format import Bounds, check_size
 
 
@@ -122,7 +123,7 @@ def a_custom_operator(model: ModelProto) -> None:
 
 
 def many_nodes(model: ModelProto) -> None:
-    model.graph.node.extend([NodeProto()] * (MOST_PARTS + 1))
+    model.graph.node.extend([NodeProto()] * (MAX_PARTS + 1))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def many_nodes(model: ModelProto) -> None:
         (a_function, "it holds functions"),
         (training, "it holds training information"),
         (a_custom_operator, r"its operator com\.microsoft\.EPContext is not one of ONNX"),
-        (many_nodes, f"at most {MOST_PARTS} parts"),
+        (many_nodes, f"at most {MAX_PARTS} parts"),
     ],
 )
 def test_what_might_not_end_or_is_not_onnx_is_refused(put: Callable[[ModelProto], None], words: str) -> None:
@@ -183,7 +184,7 @@ def test_what_would_fill_memory_when_parsed_is_counted_before(content: bytes, tm
     command = [sys.executable, "-c", program, str(tmp_path / "n.onnx")]
     said = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT, timeout=60).stdout
     taken, words = said.split(maxsplit=1)
-    assert words == f"n.onnx: expected a network of at most {MOST_PARTS} parts, received more\n"
+    assert words == f"n.onnx: expected a network of at most {MAX_PARTS} parts, received more\n"
     assert int(taken) < 100_000  # kB
 
 

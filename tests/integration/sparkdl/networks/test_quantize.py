@@ -19,9 +19,9 @@ from pyspark.sql import SparkSession
 
 from sparkdl import DeepImageFeaturizer
 from sparkdl.images.ink import normalize_ink
-from sparkdl.inference.classifier import classify
-from sparkdl.networks.builder import NetworkSpec, build_network
+from sparkdl.networks.builder import build_network
 from sparkdl.networks.quantization import quantize
+from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.validation import check_network
 from training.data.dataframes import encoded_rows
 from training.data.loading import Dataset
@@ -89,5 +89,5 @@ def test_a_stage_is_saved_with_it(spark: SparkSession, squares: Pixels, tmp_path
 def test_a_recipe_of_integers_still_tells_digits_apart(spark: SparkSession, drawn: Dataset) -> None:
     known, unseen = drawn.split(0.25, 0)
     fitted = fit(spark, known, recipe("digits", ["precision=int8", "copies=0", "max_iter=20"]))
-    rows = classify(encoded_rows(spark, unseen), fitted.classifier).select("label", "prediction").collect()
+    rows = fitted.classifier.classify(encoded_rows(spark, unseen)).select("label", "prediction").collect()
     assert np.mean([row.label == row.prediction for row in rows]) > 0.9

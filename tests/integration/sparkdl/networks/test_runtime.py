@@ -17,10 +17,11 @@ from pyspark.sql import SparkSession
 
 from sparkdl.errors import SparkdlError
 from sparkdl.images.pixels import to_gray
-from sparkdl.networks.builder import NetworkSpec, build_network
-from sparkdl.networks.runtime import CHUNK, Network, extract_features, fit, session, to_vectors
+from sparkdl.networks.builder import build_network
+from sparkdl.networks.runtime import CHUNK, Network, extract_features, resize_to_input, session, to_vectors
+from sparkdl.networks.spec import NetworkSpec
 from sparkdl.spark.udf import arrow_udf
-from sparkdl.spark.worker_gc import spare_collector
+from sparkdl.spark.worker_gc import freeze_gc
 
 
 def ship(spark: SparkSession, content: bytes, shape: tuple[int, int, int] = (32, 32, 3)) -> Network:
@@ -38,31 +39,32 @@ def network(spark: SparkSession) -> Network:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("shape", [(32, 48), (48, 32), (7, 5), (1, 1), (200, 3)])
 def test_every_image_is_stretched_to_size_and_three_channels(shape: tuple[int, int], channels: int) -> None:
-    fitted = fit(noise(1, *shape, channels), (32, 48, 3), Resampling.BILINEAR)
+    fitted = resize_to_input(noise(1, *shape, channels), (32, 48, 3), Resampling.BILINEAR)
     assert fitted.shape == (32, 48, 3)
     assert fitted.dtype == np.uint8
 
 
 def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
     colour, alpha = noise(1, 8, 9, 3), noise(2, 8, 9, 4)
-    np.testing.assert_array_equal(fit(colour, (8, 9, 3), Resampling.BOX), colour)
-    np.testing.assert_array_equal(fit(alpha, (8, 9, 3), Resampling.BOX), alpha[..., :3])
-    gray = fit(colour[..., :1], (8, 9, 3), Resampling.BOX)
+    np.testing.assert_array_equal(resize_to_input(colour, (8, 9, 3), Resampling.BOX), colour)
+    np.testing.assert_array_equal(resize_to_input(alpha, (8, 9, 3), Resampling.BOX), alpha[..., :3])
+    gray = resize_to_input(colour[..., :1], (8, 9, 3), Resampling.BOX)
     np.testing.assert_array_equal(gray, np.repeat(colour[..., :1], 3, axis=2))
 
 
 def test_for_a_network_of_one_channel_every_image_becomes_gray() -> None:
     colour = noise(1, 8, 9, 3)
     gray = to_gray(colour)[..., np.newaxis]
-    np.testing.assert_array_equal(fit(colour, (8, 9, 1), Resampling.BOX), gray)
-    np.testing.assert_array_equal(fit(gray, (8, 9, 1), Resampling.BOX), gray)
-    assert fit(noise(2, 8, 9, 4), (5, 4, 1), Resampling.BOX).shape == (5, 4, 1)
+    np.testing.assert_array_equal(resize_to_input(colour, (8, 9, 1), Resampling.BOX), gray)
+    np.testing.assert_array_equal(resize_to_input(gray, (8, 9, 1), Resampling.BOX), gray)
+    assert resize_to_input(noise(2, 8, 9, 4), (5, 4, 1), Resampling.BOX).shape == (5, 4, 1)
 
 
 def test_channels_keep_their_order_when_resized() -> None:
     image = np.zeros((4, 4, 4), np.uint8)
     image[...] = (10, 20, 30, 255)
-    assert np.unique(fit(image, (2, 3, 3), Resampling.BICUBIC).reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]]
+    resized = resize_to_input(image, (2, 3, 3), Resampling.BICUBIC)
+    assert np.unique(resized.reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]]
 
 
 @pytest.mark.parametrize(("resample", "expected"), [(Resampling.BOX, 100), (Resampling.NEAREST, 200)])
@@ -71,12 +73,12 @@ def test_the_filter_is_the_one_asked_for(resample: Resampling, expected: int) ->
     checkered[1, 1] = 200
     checkered[0, 1] = 0
     checkered[1, 0] = 200
-    assert fit(checkered, (1, 1, 3), resample).ravel().tolist() == [expected] * 3
+    assert resize_to_input(checkered, (1, 1, 3), resample).ravel().tolist() == [expected] * 3
 
 
 def test_an_image_that_may_not_be_written_to_is_fitted_too() -> None:
     image = np.frombuffer(noise(1, 9, 9, 3).tobytes(), np.uint8).reshape(9, 9, 3)
-    assert fit(image, (4, 4, 3), Resampling.BOX).shape == (4, 4, 3)
+    assert resize_to_input(image, (4, 4, 3), Resampling.BOX).shape == (4, 4, 3)
 
 
 # --- features ------------------------------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def test_vectors_are_what_sparks_own_would_be(spark: SparkSession, dtype: type) 
 
 
 def test_the_collector_passes_over_what_a_first_session_has_loaded(network: Network) -> None:
-    spare_collector.cache_clear()
+    freeze_gc.cache_clear()
     gc.unfreeze()
     session(Network("the first", network.content, network.input_shape))
     assert gc.get_freeze_count() > 10_000

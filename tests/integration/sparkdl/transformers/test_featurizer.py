@@ -23,8 +23,7 @@ from sparkdl.errors import RequestError
 from sparkdl.images.pixels import to_gray
 from sparkdl.images.schema import IMAGE_TYPE
 from sparkdl.networks.backbones import BACKBONES
-from sparkdl.networks.builder import NetworkSpec
-from sparkdl.transformers.featurizer import SCALE_HINTS
+from sparkdl.networks.spec import SCALE_HINTS, NetworkSpec
 
 
 def small(**params: object) -> DeepImageFeaturizer:

@@ -23,7 +23,7 @@ from sparkdl.images.ink import normalize_ink
 from sparkdl.images.pixels import to_gray
 from sparkdl.images.rejection import Rejected
 from sparkdl.images.schema import IMAGE_TYPE
-from sparkdl.inference.classifier import Classifier, classify
+from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import ModelVersion
 from training.data.loading import Dataset, open_dataset
 
@@ -214,7 +214,7 @@ def test_a_digit_and_its_negative_get_the_same_prediction(
             rows.append((image.name, polarity, f"file:/{image.name}", file.getvalue()))
     encoded = spark.createDataFrame(rows, "name string, polarity string, origin string, payload binary")
 
-    classified = classify(encoded, classifier).collect()
+    classified = classifier.classify(encoded).collect()
 
     answers = {(row.name, row.polarity): (row.prediction, row.probabilities) for row in classified}
     assert len(answers) == 40

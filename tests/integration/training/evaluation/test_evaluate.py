@@ -246,7 +246,7 @@ def test_every_image_is_either_measured_or_named_with_what_is_wrong(
 def test_a_pipeline_that_does_not_name_its_classes_is_measured_by_their_indices(
     spark: SparkSession, classifier: Classifier
 ) -> None:
-    nameless = Classifier(PipelineModel(classifier.pipeline.stages[:-1]))
+    nameless = Classifier.of(PipelineModel(classifier.pipeline.stages[:-1]))
     assert nameless.classes is None
     images = Dataset("here", open_dataset("samples:2", seed=9).images)
     named, indexed = evaluate(spark, classifier, images), evaluate(spark, nameless, images)

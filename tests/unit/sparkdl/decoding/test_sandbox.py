@@ -10,23 +10,23 @@ import numpy as np
 import pytest
 from bombs import QUICK, attacks
 from fuzzing import mutations, valid
-from isolated import outcomes_of, views
+from isolated import results_of, views
 from needs import need
 
-from sparkdl.decoding.client import Decoder
+from sparkdl.decoding.client import DecoderClient
 from sparkdl.decoding.decode import decode
 from sparkdl.decoding.sandbox import is_filter_known
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
 
 @pytest.fixture
-def decoder() -> Iterator[Decoder]:
-    made = Decoder(Limits())
+def decoder() -> Iterator[DecoderClient]:
+    made = DecoderClient(Limits())
     yield made
     made.close()
 
 
-def test_system_calls_are_filtered_where_they_are_known(decoder: Decoder) -> None:
+def test_system_calls_are_filtered_where_they_are_known(decoder: DecoderClient) -> None:
     need(is_filter_known(), "system calls are filtered on Linux, x86-64 and ARM64, only")
     decoder.decode(views([None]))
     assert decoder.is_filtered
@@ -36,7 +36,7 @@ def test_system_calls_are_filtered_where_they_are_known(decoder: Decoder) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
-def test_limits_leave_no_room_for_files_and_processes(decoder: Decoder) -> None:
+def test_limits_leave_no_room_for_files_and_processes(decoder: DecoderClient) -> None:
     decoder.decode(views([None]))
     limits = Path(f"/proc/{decoder.pid}/limits").read_text().splitlines()
     for name in ("Max file size", "Max processes", "Max open files", "Max core file size"):
@@ -44,10 +44,10 @@ def test_limits_leave_no_room_for_files_and_processes(decoder: Decoder) -> None:
         assert line[len(name) :].split()[:2] == ["0", "0"]
 
 
-def test_a_confined_decoder_decodes_and_refuses_as_one_that_is_not(decoder: Decoder) -> None:
+def test_a_confined_decoder_decodes_and_refuses_as_one_that_is_not(decoder: DecoderClient) -> None:
     payloads = [*valid().values(), *(attack.payload for attack in [*attacks(QUICK), *mutations(seed=11, count=300)])]
     for gray in (False, True):
-        confined = outcomes_of(decoder.decode(views(payloads), gray=gray))
+        confined = results_of(decoder.decode(views(payloads), gray=gray))
         for payload, outcome in zip(payloads, confined, strict=True):
             here = decode(payload, reduce=True, gray=gray)
             if isinstance(here, Rejected) or isinstance(outcome, Rejected):

@@ -12,9 +12,10 @@ from sklearn.datasets import load_sample_images
 
 from sparkdl.decoding.decode import decode
 from sparkdl.errors import SparkdlError
-from sparkdl.images.pixels import reduced, to_gray
-from sparkdl.networks.builder import NetworkSpec, build_network
+from sparkdl.images.pixels import downscale, to_gray
+from sparkdl.networks.builder import build_network
 from sparkdl.networks.runtime import Network, extract_features
+from sparkdl.networks.spec import NetworkSpec
 
 
 @pytest.mark.parametrize("photo", [0, 1])
@@ -23,7 +24,7 @@ def test_a_network_of_299_pixels_makes_less_of_the_reduction_than_of_the_filter(
     whole = np.asarray(
         Image.fromarray(load_sample_images().images[photo]).resize((1254, 838), Image.Resampling.LANCZOS)
     )
-    small = reduced(whole)
+    small = downscale(whole)
     assert small.shape == (419, 627, 3)
     seen, seen_small, seen_bicubic = (
         features_at(299, picture, resample)

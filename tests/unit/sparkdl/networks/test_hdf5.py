@@ -144,7 +144,7 @@ def test_an_archive_is_unpacked_by_one_name_alone_and_to_a_bounded_size(
         archive.writestr("config.json", "{}")
     with pytest.raises(ValueError, match=r"^the archive has no model\.weights\.h5$"):
         weights_only(path, place)
-    monkeypatch.setattr(hdf5, "LARGEST", 1 << 20)
+    monkeypatch.setattr(hdf5, "MAX_BYTES", 1 << 20)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", bytes(2 << 20))
     with pytest.raises(ValueError, match=r"^model\.weights\.h5 is larger than "):

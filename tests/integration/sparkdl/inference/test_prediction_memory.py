@@ -13,14 +13,14 @@ import pytest
 from sparkdl.models.registry import ModelVersion
 
 IMAGES, LOOKS = 30_000, 30
-MOST_GROWN = 5120  # KiB; what batches need for the moment makes it go up and down by as much
+MAX_GROWTH = 5120  # KiB; what batches need for the moment makes it go up and down by as much
 
 GROW = """
 import random, sys
 from pathlib import Path
 import pyarrow as pa
 from sparkdl.images.rejection import DEFAULT_LIMITS
-from sparkdl.inference.loading import read_fused
+from sparkdl.inference.loading import load_fused
 from training.data.synthetic.digits import draw_png
 
 class Here:
@@ -29,16 +29,16 @@ class Here:
     def broadcast(self, value):
         return Here(value)
 
-scorer = read_fused(Path(sys.argv[1]))._scorer(Here(), DEFAULT_LIMITS)
+inference = load_fused(Path(sys.argv[1])).inference(Here(), DEFAULT_LIMITS)
 payloads = [*(draw_png(seed % 10, seed=seed) for seed in range(200)), *[b"broken"] * 6]
 images, looks = map(int, sys.argv[2:])
 done = 0
 while done < images:
     batch = random.choices(payloads, k=random.randrange(20, 31))
     rows = pa.RecordBatch.from_arrays([pa.array(batch, pa.binary())], names=["payload"])
-    for scored in scorer.score_payloads([rows]):
-        with pa.ipc.new_stream(pa.BufferOutputStream(), scored.schema) as stream:
-            stream.write_batch(scored)
+    for results in inference.predict_payloads([rows]):
+        with pa.ipc.new_stream(pa.BufferOutputStream(), results.schema) as stream:
+            stream.write_batch(results)
     if done // (images // looks) < (done := done + len(batch)) // (images // looks):
         # Not what is read from files, libraries above all: it counts more when another process ends that has it too.
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
@@ -56,4 +56,4 @@ def test_a_worker_has_no_more_memory_after_many_images(model: ModelVersion) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     memory = list(map(int, done.stdout.split()))
     third = len(memory) // 3
-    assert statistics.median(memory[-third:]) < statistics.median(memory[:third]) + MOST_GROWN
+    assert statistics.median(memory[-third:]) < statistics.median(memory[:third]) + MAX_GROWTH

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from needs import need
 
-from sparkdl.spark.java import archive_options, archive_path, ensure_java
+from sparkdl.spark.java import cds_archive_path, cds_options, ensure_java
 from sparkdl.spark.session import JAVA_OPTIONS
 
 START = "from sparkdl.spark.session import spark_session; print(spark_session('archive', {conf}).range(3).count())"
@@ -36,13 +36,13 @@ def start_environment() -> dict[str, str]:
 
 
 def test_without_an_archive_java_is_told_of_none(java: str) -> None:
-    assert archive_options(java) == ""
+    assert cds_options(java) == ""
 
 
 def test_an_archive_that_does_not_fit_is_passed_over_without_a_word(java: str) -> None:
-    archive_path(java).parent.mkdir(parents=True)
-    archive_path(java).write_bytes(b"no archive")
-    assert str(archive_path(java)) in archive_options(java)
+    cds_archive_path(java).parent.mkdir(parents=True)
+    cds_archive_path(java).write_bytes(b"no archive")
+    assert str(cds_archive_path(java)) in cds_options(java)
     done = start_spark()
     assert (done.stdout, done.stderr, done.returncode) == ("3\n", "", 0)
 
@@ -51,10 +51,10 @@ def test_each_java_has_an_archive_of_its_own(java: str, tmp_path: Path) -> None:
     other = tmp_path / "jdk" / "bin" / "java"
     other.parent.mkdir(parents=True)
     other.touch()
-    first = archive_path(str(other))
-    assert first != archive_path(java)
+    first = cds_archive_path(str(other))
+    assert first != cds_archive_path(java)
     (tmp_path / "jdk" / "release").write_text('JAVA_VERSION="99"')
-    assert archive_path(str(other)) != first
+    assert cds_archive_path(str(other)) != first
 
 
 def test_where_none_can_be_made_one_line_says_so(java: str, tmp_path: Path) -> None:
@@ -62,12 +62,12 @@ def test_where_none_can_be_made_one_line_says_so(java: str, tmp_path: Path) -> N
     command = [sys.executable, "-m", "sparkdl.spark.class_data_sharing"]
     done = subprocess.run(command, capture_output=True, text=True, env=start_environment())
     assert done.returncode == 1
-    assert done.stderr.startswith("no archive of Java's classes can be made at ")
+    assert done.stderr.startswith("no CDS archive can be written to ")
     assert done.stderr.count("\n") == 1
 
 
 def test_java_takes_sparks_classes_out_of_it(tmp_path: Path) -> None:
-    need(archive_path(ensure_java()).is_file(), "no archive of Java's classes, which `make install` makes")
+    need(cds_archive_path(ensure_java()).is_file(), "no CDS archive, which `make install` makes")
     loaded = tmp_path / "loaded"
     done = start_spark({"spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -Xlog:class+load:file={loaded}"})
     assert (done.stdout, done.stderr) == ("3\n", "")

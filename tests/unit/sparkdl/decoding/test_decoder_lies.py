@@ -17,12 +17,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from isolated import DIGITS, assert_digits, outcomes_of, views
+from isolated import DIGITS, assert_digits, results_of, views
 from liar import TAKEN, liar
 from needs import need
 from streams import wait_until
 
-from sparkdl.decoding.client import Decoder
+from sparkdl.decoding.client import DecoderClient
 from sparkdl.errors import SparkdlError
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
@@ -33,22 +33,22 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="seals, seccomp and /
 
 
 @contextmanager
-def taken_over(lie: str, *, confined: bool = True) -> Iterator[Decoder]:
-    decoder = Decoder(Limits(timeout=TIMEOUT), program=liar(lie, confined=confined))
+def taken_over(lie: str, *, confined: bool = True) -> Iterator[DecoderClient]:
+    decoder = DecoderClient(Limits(timeout=TIMEOUT), program=liar(lie, confined=confined))
     try:
         yield decoder
     finally:
         decoder.close()
 
 
-def outcome_of(decoder: Decoder, words: str = "", *, gray: bool = False) -> Pixels | Rejected:
+def outcome_of(decoder: DecoderClient, words: str = "", *, gray: bool = False) -> Pixels | Rejected:
     """What the image comes to that takes the decoder over; its neighbours come to what they are."""
     payloads = [*DIGITS[:3], TAKEN + words.encode(), *DIGITS[3:]]
-    results = outcomes_of(decoder.decode(views(payloads), gray=gray))
+    results = results_of(decoder.decode(views(payloads), gray=gray))
     taken = results.pop(3)
     if not gray:
         assert_digits(results)
-        assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
+        assert_digits(results_of(decoder.decode(views(DIGITS))))
     return taken
 
 
@@ -109,7 +109,7 @@ def test_what_changes_while_it_is_read_is_read_once() -> None:
             decoded = decoder.decode(views([*DIGITS[:3], TAKEN]))
             assert len(decoded.shapes) == 4
             assert decoded.shapes.prod(axis=1).sum() == len(decoded.pixels)
-            assert_digits(outcomes_of(decoded)[:3], DIGITS[:3])
+            assert_digits(results_of(decoded)[:3], DIGITS[:3])
 
 
 def test_a_decoder_that_never_works_is_no_fault_of_an_image() -> None:
@@ -127,7 +127,7 @@ def test_a_decoder_that_never_works_is_no_fault_of_an_image() -> None:
 def test_what_it_has_forked_ends_with_it_where_forking_is_not_refused(tmp_path: Path) -> None:
     with taken_over("forks", confined=False) as decoder:
         decoder.decode(views([TAKEN + str(tmp_path / "first").encode()]))
-        assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
+        assert_digits(results_of(decoder.decode(views(DIGITS))))
         child = int((tmp_path / "first").read_text())
         wait_until(lambda: not psutil.pid_exists(child), 10)
 
@@ -148,7 +148,7 @@ def test_a_decoder_that_was_stopped_is_ended_in_time(tmp_path: Path) -> None:
         assert decoder.pid is not None
         os.kill(decoder.pid, signal.SIGSTOP)
         began = time.monotonic()
-        assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
+        assert_digits(results_of(decoder.decode(views(DIGITS))))
         assert time.monotonic() - began < 2 * TIMEOUT + 3
 
 
@@ -157,7 +157,7 @@ def test_a_decoder_that_was_stopped_is_ended_in_time(tmp_path: Path) -> None:
 
 @pytest.fixture
 def filtered() -> None:
-    decoder = Decoder(Limits())
+    decoder = DecoderClient(Limits())
     decoder.decode(views(DIGITS[:1]))
     decoder.close()
     need(decoder.is_filtered, "system calls of decoders are filtered on Linux with seccomp, x86-64 and ARM64, only")
@@ -214,7 +214,7 @@ def test_a_module_that_it_lacks_is_no_fault_that_is_found_in_the_picture() -> No
 def test_it_knows_little_of_its_worker() -> None:
     os.environ["SPARKDL_TEST_SECRET"] = "hidden"
     try:
-        decoder = Decoder(Limits())
+        decoder = DecoderClient(Limits())
         decoder.decode(views(DIGITS[:1]))
         assert decoder.pid is not None
         process = psutil.Process(decoder.pid)

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from isolated import DIGITS, SLOW, assert_digits, encode, outcomes_of, views, white
+from isolated import DIGITS, SLOW, assert_digits, encode, results_of, views, white
 from PIL import Image
 from pyspark.sql import SparkSession
 from streams import encoded_rows, wait_until
 
-from sparkdl.decoding.client import Decoded, Decoder
-from sparkdl.decoding.client import decoder as decoder_of_this_process
+from sparkdl.decoding.client import Decoded, DecoderClient
+from sparkdl.decoding.client import decoder_client as client_of_this_process
 from sparkdl.decoding.decode import decode
 from sparkdl.decoding.udf import decode_images
 from sparkdl.images.rejection import Limits, Reason, Rejected
@@ -30,20 +30,20 @@ from training.data.synthetic.digits import draw_png
 
 
 @pytest.fixture
-def decoder() -> Iterator[Decoder]:
-    made = Decoder(Limits())
+def decoder() -> Iterator[DecoderClient]:
+    made = DecoderClient(Limits())
     yield made
     made.close()
 
 
-def in_background(decoder: Decoder, payloads: Sequence[bytes | None]) -> Future[Decoded]:
+def in_background(decoder: DecoderClient, payloads: Sequence[bytes | None]) -> Future[Decoded]:
     pool = ThreadPoolExecutor(1)
     future = pool.submit(decoder.decode, views(payloads))
     pool.shutdown(wait=False)
     return future
 
 
-def send_when(decoder: Decoder, number: signal.Signals, *, begun: int, starts: int) -> None:
+def send_when(decoder: DecoderClient, number: signal.Signals, *, begun: int, starts: int) -> None:
     """Signals the decoder's `starts`-th process once it has begun `begun` images."""
     wait_until(lambda: decoder.starts == starts and decoder.begun == begun)
     assert decoder.pid is not None
@@ -53,10 +53,10 @@ def send_when(decoder: Decoder, number: signal.Signals, *, begun: int, starts: i
 # --- the same pixels ---------------------------------------------------------------------------------------------
 
 
-def test_each_payload_has_the_outcome_that_decoding_it_here_has(decoder: Decoder) -> None:
+def test_each_payload_has_the_outcome_that_decoding_it_here_has(decoder: DecoderClient) -> None:
     payloads = [DIGITS[0], None, b"", b"words", DIGITS[1][:-9], encode(Image.new("L", (3, 5), 9), "PNG"), DIGITS[2]]
     for _ in range(2):
-        results = outcomes_of(decoder.decode(views(payloads)))
+        results = results_of(decoder.decode(views(payloads)))
         for result, payload in zip(results, payloads, strict=True):
             expected = decode(payload)
             assert result == expected if isinstance(expected, Rejected) else np.array_equal(result, expected)
@@ -66,9 +66,9 @@ def test_each_payload_has_the_outcome_that_decoding_it_here_has(decoder: Decoder
 def test_a_payload_above_the_limit_of_bytes_is_refused_as_it_is_here() -> None:
     limits = Limits(max_bytes=len(DIGITS[0]))
     longer = DIGITS[0] + b"\0" * 20_000_000
-    small = Decoder(limits)
+    small = DecoderClient(limits)
     try:
-        results = outcomes_of(small.decode(views([DIGITS[0], longer, DIGITS[0]])))
+        results = results_of(small.decode(views([DIGITS[0], longer, DIGITS[0]])))
     finally:
         small.close()
     assert isinstance(results[0], np.ndarray)
@@ -76,31 +76,31 @@ def test_a_payload_above_the_limit_of_bytes_is_refused_as_it_is_here() -> None:
     assert isinstance(results[2], np.ndarray)
 
 
-def test_more_images_than_one_request_holds_come_back_in_order(decoder: Decoder) -> None:
-    assert_digits(outcomes_of(decoder.decode(views(DIGITS * 250))), DIGITS * 250)
+def test_more_images_than_one_request_holds_come_back_in_order(decoder: DecoderClient) -> None:
+    assert_digits(results_of(decoder.decode(views(DIGITS * 250))), DIGITS * 250)
 
 
-def test_more_bytes_than_one_request_holds_come_back_in_order(decoder: Decoder) -> None:
+def test_more_bytes_than_one_request_holds_come_back_in_order(decoder: DecoderClient) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
     payload = encode(Image.fromarray(noise), "BMP")
-    results = outcomes_of(decoder.decode(views([payload, DIGITS[0]] * 30)))
+    results = results_of(decoder.decode(views([payload, DIGITS[0]] * 30)))
     assert_digits(results[1::2], [DIGITS[0]] * 30)
     assert all(np.array_equal(result, noise[..., ::-1]) for result in results[::2])
     assert decoder.starts == 1
 
 
-def test_no_payloads_are_no_work(decoder: Decoder) -> None:
-    assert outcomes_of(decoder.decode([])) == []
+def test_no_payloads_are_no_work(decoder: DecoderClient) -> None:
+    assert results_of(decoder.decode([])) == []
     assert decoder.starts == 0
 
 
 # --- a decoder that dies -----------------------------------------------------------------------------------------
 
 
-def test_an_image_whose_decoder_was_killed_once_is_decoded_after_all(decoder: Decoder) -> None:
+def test_an_image_whose_decoder_was_killed_once_is_decoded_after_all(decoder: DecoderClient) -> None:
     future = in_background(decoder, [*DIGITS[:5], SLOW, *DIGITS[5:]])
     send_when(decoder, signal.SIGKILL, begun=6, starts=1)
-    results = outcomes_of(future.result(60))
+    results = results_of(future.result(60))
     slow = results.pop(5)
     assert isinstance(slow, np.ndarray)
     assert (slow == 255).all()
@@ -108,11 +108,11 @@ def test_an_image_whose_decoder_was_killed_once_is_decoded_after_all(decoder: De
     assert decoder.starts == 2
 
 
-def test_an_image_that_kills_its_decoder_twice_is_told_from_its_neighbours(decoder: Decoder) -> None:
+def test_an_image_that_kills_its_decoder_twice_is_told_from_its_neighbours(decoder: DecoderClient) -> None:
     future = in_background(decoder, [*DIGITS[:5], SLOW, *DIGITS[5:]])
     send_when(decoder, signal.SIGSEGV, begun=6, starts=1)
     send_when(decoder, signal.SIGBUS, begun=1, starts=2)
-    results = outcomes_of(future.result(60))
+    results = results_of(future.result(60))
     crashed = results.pop(5)
     assert isinstance(crashed, Rejected)
     assert crashed.reason is Reason.DECODER_CRASHED
@@ -121,17 +121,17 @@ def test_an_image_that_kills_its_decoder_twice_is_told_from_its_neighbours(decod
     assert decoder.starts == 3
 
 
-def test_a_decoder_that_was_killed_when_idle_is_replaced_and_no_image_blamed(decoder: Decoder) -> None:
+def test_a_decoder_that_was_killed_when_idle_is_replaced_and_no_image_blamed(decoder: DecoderClient) -> None:
     for starts in (1, 2):
-        assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
+        assert_digits(results_of(decoder.decode(views(DIGITS))))
         assert decoder.starts == starts
         assert decoder.pid is not None
         os.kill(decoder.pid, signal.SIGKILL)
-    assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
+    assert_digits(results_of(decoder.decode(views(DIGITS))))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
-def test_it_leaves_no_core_file_and_is_the_first_to_go_where_memory_runs_out(decoder: Decoder) -> None:
+def test_it_leaves_no_core_file_and_is_the_first_to_go_where_memory_runs_out(decoder: DecoderClient) -> None:
     decoder.decode(views(DIGITS))
     process = psutil.Process(decoder.pid)
     assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
@@ -143,25 +143,25 @@ def test_it_leaves_no_core_file_and_is_the_first_to_go_where_memory_runs_out(dec
 
 
 @pytest.fixture
-def impatient() -> Iterator[Decoder]:
-    made = Decoder(Limits(timeout=0.3))
+def impatient() -> Iterator[DecoderClient]:
+    made = DecoderClient(Limits(timeout=0.3))
     yield made
     made.close()
 
 
-def test_an_image_that_takes_too_long_costs_that_image(impatient: Decoder) -> None:
-    results = outcomes_of(impatient.decode(views([*DIGITS[:5], SLOW, *DIGITS[5:]])))
+def test_an_image_that_takes_too_long_costs_that_image(impatient: DecoderClient) -> None:
+    results = results_of(impatient.decode(views([*DIGITS[:5], SLOW, *DIGITS[5:]])))
     late = results.pop(5)
     assert late == Rejected(Reason.DECODER_TIMEOUT, "not decoded within 0.3 s")
     assert_digits(results)
 
 
 def test_a_decoder_that_hangs_costs_the_image_it_is_in() -> None:
-    decoder = Decoder(Limits(timeout=2))
+    decoder = DecoderClient(Limits(timeout=2))
     try:
         future = in_background(decoder, [*DIGITS[:5], SLOW, *DIGITS[5:]])
         send_when(decoder, signal.SIGSTOP, begun=6, starts=1)
-        results = outcomes_of(future.result(60))
+        results = results_of(future.result(60))
     finally:
         decoder.close()
     late = results.pop(5)
@@ -169,9 +169,9 @@ def test_a_decoder_that_hangs_costs_the_image_it_is_in() -> None:
     assert_digits(results)
 
 
-def test_a_batch_may_take_longer_than_an_image(impatient: Decoder) -> None:
+def test_a_batch_may_take_longer_than_an_image(impatient: DecoderClient) -> None:
     one = white(2000)
-    assert all(isinstance(result, np.ndarray) for result in outcomes_of(impatient.decode(views([one] * 16))))
+    assert all(isinstance(result, np.ndarray) for result in results_of(impatient.decode(views([one] * 16))))
     assert impatient.starts == 1
 
 
@@ -179,9 +179,9 @@ def test_a_batch_may_take_longer_than_an_image(impatient: Decoder) -> None:
 
 OWNER = """
 import sys
-from sparkdl.decoding.client import Decoder
+from sparkdl.decoding.client import DecoderClient
 from sparkdl.images.rejection import Limits
-decoder = Decoder(Limits())
+decoder = DecoderClient(Limits())
 decoder.decode([memoryview(b"x")])
 print(decoder.pid, flush=True)
 sys.stdin.read()
@@ -228,7 +228,7 @@ def test_a_decoder_loads_neither_spark_nor_arrow() -> None:
     assert done.stdout == "set()\n"
 
 
-def test_codecs_print_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str], decoder: Decoder) -> None:
+def test_codecs_print_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str], decoder: DecoderClient) -> None:
     sound = encode(Image.new("RGB", (64, 64), "red"), "TIFF", compression="tiff_lzw")
     decoder.decode(views([sound[:at] + b"\xff" + sound[at + 1 :] for at in range(0, len(sound), 3)]))
     decoder.close()
@@ -236,22 +236,22 @@ def test_codecs_print_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str],
 
 
 def test_a_process_keeps_one_decoder_as_long_as_the_limits_are_the_same() -> None:
-    first = decoder_of_this_process(Limits())
-    assert decoder_of_this_process(Limits()) is first
-    other = decoder_of_this_process(Limits(max_pixels=10))
+    first = client_of_this_process(Limits())
+    assert client_of_this_process(Limits()) is first
+    other = client_of_this_process(Limits(max_pixels=10))
     assert other is not first
     assert first.pid is None
     other.close()
 
 
-def test_threads_are_served_one_after_the_other(decoder: Decoder) -> None:
+def test_threads_are_served_one_after_the_other(decoder: DecoderClient) -> None:
     with ThreadPoolExecutor(4) as pool:
         for decoded in pool.map(decoder.decode, [views(DIGITS)] * 20):
-            assert_digits(outcomes_of(decoded))
+            assert_digits(results_of(decoded))
     assert decoder.starts == 1
 
 
-def test_a_batch_that_is_interrupted_is_not_taken_for_the_next(decoder: Decoder) -> None:
+def test_a_batch_that_is_interrupted_is_not_taken_for_the_next(decoder: DecoderClient) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -262,7 +262,7 @@ def test_a_batch_that_is_interrupted_is_not_taken_for_the_next(decoder: Decoder)
             decoder.decode(views([*DIGITS, SLOW, SLOW, SLOW]))
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
+    assert_digits(results_of(decoder.decode(views(DIGITS))))
 
 
 # --- on Spark ----------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import Limits
-from sparkdl.inference.classifier import Classifier, classify
+from sparkdl.inference.classifier import Classifier
+from sparkdl.inference.stages import image_column, prediction_column, probability_column
 from sparkdl.models.registry import ModelVersion
 from training.data.loading import Dataset
 
@@ -61,8 +62,8 @@ def test_a_bad_row_becomes_a_reason_and_the_good_rows_do_not_notice(
     limits = Limits(max_pixels=300_000)
     columns = ("prediction", "confidence", "probabilities", "reason", "detail")
 
-    alone = answers(classify(encoded_rows(spark, good), classifier, limits), *columns)
-    together = answers(classify(encoded_rows(spark, mixed), classifier, limits), *columns)
+    alone = answers(classifier.classify(encoded_rows(spark, good), limits), *columns)
+    together = answers(classifier.classify(encoded_rows(spark, mixed), limits), *columns)
 
     assert together[::2] == alone
     assert all(answer[3:] == (None, None) for answer in alone)
@@ -71,7 +72,7 @@ def test_a_bad_row_becomes_a_reason_and_the_good_rows_do_not_notice(
 
 
 def test_each_image_is_decoded_once(spark: SparkSession, bare: PipelineModel) -> None:
-    frame = classify(encoded_rows(spark, [png(noise(1, 9, 9, 3))]), Classifier(bare))
+    frame = Classifier.of(bare).classify(encoded_rows(spark, [png(noise(1, 9, 9, 3))]))
     frame.collect()
     plan = frame._jdf.queryExecution().executedPlan().toString()
     assert sum(line.count("decoded(") for line in plan.splitlines() if "ArrowEvalPython" in line) == 1
@@ -80,7 +81,7 @@ def test_each_image_is_decoded_once(spark: SparkSession, bare: PipelineModel) ->
 def test_probabilities_name_every_class_and_sum_to_one(
     spark: SparkSession, classifier: Classifier, drawn: Dataset
 ) -> None:
-    rows = classify(encoded_rows(spark, [image.read() for image in list(drawn)[::40]]), classifier).collect()
+    rows = classifier.classify(encoded_rows(spark, [image.read() for image in list(drawn)[::40]])).collect()
     for row in rows:
         assert list(row.probabilities) == list(drawn.classes) == list(classifier.classes or ())
         assert sum(row.probabilities.values()) == pytest.approx(1)
@@ -89,7 +90,7 @@ def test_probabilities_name_every_class_and_sum_to_one(
 
 def test_the_columns_of_the_encoded_rows_stay(spark: SparkSession, classifier: Classifier) -> None:
     added = ["prediction", "confidence", "probabilities", "reason", "detail"]
-    assert classify(encoded_rows(spark, [b""]), classifier).columns == ["id", "origin", "payload", *added]
+    assert classifier.classify(encoded_rows(spark, [b""])).columns == ["id", "origin", "payload", *added]
 
 
 # --- pipelines of other stages -------------------------------------------------------------------------------------
@@ -119,34 +120,35 @@ def bare(spark: SparkSession) -> PipelineModel:
 
 
 def test_classes_without_names_are_named_by_their_index(spark: SparkSession, bare: PipelineModel) -> None:
-    classifier = Classifier(bare)
+    classifier = Classifier.of(bare)
     assert classifier.classes is None
-    first, second = classify(encoded_rows(spark, pictures(*SIZES[:2])), classifier).orderBy("id").collect()
+    first, second = classifier.classify(encoded_rows(spark, pictures(*SIZES[:2]))).orderBy("id").collect()
     assert (first.prediction, second.prediction) == ("0", "1")
     assert list(first.probabilities) == ["0", "1"]
 
 
 def test_a_pipeline_that_names_its_classes_is_asked_for_them(spark: SparkSession, bare: PipelineModel) -> None:
     names = IndexToString(inputCol="prediction", outputCol="name", labels=["narrow", "wide"])
-    classifier = Classifier(PipelineModel([*bare.stages, names]))
+    classifier = Classifier.of(PipelineModel([*bare.stages, names]))
     assert classifier.classes == ("narrow", "wide")
-    frame = classify(encoded_rows(spark, pictures(*SIZES)), classifier)
+    frame = classifier.classify(encoded_rows(spark, pictures(*SIZES)))
     assert answers(frame, "prediction") == [("narrow",), ("wide",), ("narrow",), ("wide",)]
 
 
 def test_columns_may_have_any_name(spark: SparkSession) -> None:
     estimator = LogisticRegression(probabilityCol="how_sure", predictionCol="which")
-    classifier = Classifier(by_width(spark, estimator))
-    assert (classifier.image_column, classifier.probability_column, classifier.prediction_column) == (
+    classifier = Classifier.of(by_width(spark, estimator))
+    pipeline = classifier.pipeline
+    assert (image_column(pipeline), probability_column(pipeline), prediction_column(pipeline)) == (
         "image",
         "how_sure",
         "which",
     )
-    assert answers(classify(encoded_rows(spark, pictures(*SIZES[:2])), classifier), "prediction") == [("0",), ("1",)]
+    assert answers(classifier.classify(encoded_rows(spark, pictures(*SIZES[:2]))), "prediction") == [("0",), ("1",)]
 
 
 def test_an_image_that_the_model_fails_on_is_a_model_error(spark: SparkSession, bare: PipelineModel) -> None:
-    frame = classify(encoded_rows(spark, pictures((20, 10), (13, 10), (20, 90))), Classifier(bare))
+    frame = Classifier.of(bare).classify(encoded_rows(spark, pictures((20, 10), (13, 10), (20, 90))))
     columns = ("prediction", "reason", "detail")
     assert answers(frame, *columns) == [
         ("0", None, None),
@@ -161,7 +163,7 @@ def test_an_image_without_a_probability_vector_is_a_model_error(spark: SparkSess
         statement="SELECT * EXCEPT (probability), IF(image.height = 13, NULL, probability) AS probability FROM __THIS__"
     )
     pipeline = PipelineModel([*bare.stages, lose])
-    frame = classify(encoded_rows(spark, pictures((20, 10), (13, 10))), Classifier(pipeline))
+    frame = Classifier.of(pipeline).classify(encoded_rows(spark, pictures((20, 10), (13, 10))))
     assert answers(frame, "prediction", "reason") == [("0", None), (None, "model_error")]
 
 
@@ -171,9 +173,9 @@ def test_an_image_without_a_probability_vector_is_a_model_error(spark: SparkSess
 def test_a_pipeline_without_probabilities_is_refused_in_one_line(
     spark: SparkSession, kind: Any, params: dict[str, str]
 ) -> None:
-    classifier = Classifier(by_width(spark, kind(**params)))
+    classifier = Classifier.of(by_width(spark, kind(**params)))
     with pytest.raises(RequestError) as raised:
-        classify(encoded_rows(spark, [b""]), classifier)
+        classifier.classify(encoded_rows(spark, [b""]))
     assert str(raised.value) == (
         "expected a pipeline with a classifier that gives probabilities, "
         f"received stages SQLTransformer, VectorAssembler, {kind.__name__}Model"
@@ -182,4 +184,11 @@ def test_a_pipeline_without_probabilities_is_refused_in_one_line(
 
 def test_a_pipeline_without_stages_is_refused_in_one_line(spark: SparkSession) -> None:
     with pytest.raises(RequestError, match=r"^expected a pipeline with a classifier that gives probabilities"):
-        classify(encoded_rows(spark, [b""]), Classifier(PipelineModel([])))
+        Classifier.of(PipelineModel([])).classify(encoded_rows(spark, [b""]))
+
+
+def test_a_pipeline_of_any_stages_does_not_read_files(spark: SparkSession, bare: PipelineModel) -> None:
+    classifier = Classifier.of(bare)
+    assert not classifier.reads_files
+    with pytest.raises(RequestError, match=r"^expected a pipeline that can be fused to read files in workers"):
+        classifier.classify(encoded_rows(spark, [b""]), read_in_workers=True)

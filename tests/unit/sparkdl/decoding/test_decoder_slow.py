@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 import pytest
-from isolated import DIGITS, assert_digits, outcomes_of, views
+from isolated import DIGITS, assert_digits, results_of, views
 from liar import TAKEN, liar
 from slow_images import many_scans, short_runs
 
-from sparkdl.decoding.client import Decoder
-from sparkdl.decoding.time_limit import Patience
+from sparkdl.decoding.client import DecoderClient
+from sparkdl.decoding.time_limit import AdaptiveTimeout
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
@@ -20,8 +20,8 @@ TIMEOUT = 2.0
 
 
 @pytest.fixture
-def streaming() -> Iterator[Decoder]:
-    made = Decoder(Limits(timeout=TIMEOUT, shrinks=True))
+def streaming() -> Iterator[DecoderClient]:
+    made = DecoderClient(Limits(timeout=TIMEOUT, shrinks=True))
     yield made
     made.close()
 
@@ -36,12 +36,12 @@ def rejected(results: Sequence[Pixels | Rejected]) -> list[Rejected]:
 
 
 @pytest.mark.parametrize(("slow", "count"), [(many_scans(), 20), (short_runs(), 6)], ids=["many scans", "short runs"])
-def test_slow_images_hold_the_good_ones_for_a_stated_time(streaming: Decoder, slow: bytes, count: int) -> None:
+def test_slow_images_hold_the_good_ones_for_a_stated_time(streaming: DecoderClient, slow: bytes, count: int) -> None:
     payloads = mixed([slow] * count)
-    least = Patience(TIMEOUT).least(len(slow))
+    least = AdaptiveTimeout(TIMEOUT).min_limit(len(slow))
     streaming.decode(views(DIGITS))
     began = time.monotonic()
-    results = outcomes_of(streaming.decode(views(payloads)))
+    results = results_of(streaming.decode(views(payloads)))
     assert time.monotonic() - began < 1.5 * TIMEOUT + 1.2 * count * least + 5
     assert_digits(results[1::2], payloads[1::2])
     late = rejected(results)
@@ -58,21 +58,21 @@ def test_slow_images_hold_the_good_ones_for_a_stated_time(streaming: Decoder, sl
 
 
 def test_in_a_batch_each_image_has_all_of_its_time() -> None:
-    patient = Decoder(Limits(timeout=0.4))
+    patient = DecoderClient(Limits(timeout=0.4))
     try:
-        results = outcomes_of(patient.decode(views([many_scans()] * 4)))
+        results = results_of(patient.decode(views([many_scans()] * 4)))
     finally:
         patient.close()
     assert [refusal.detail for refusal in rejected(results)] == ["not decoded within 0.4 s"] * 4
 
 
 def test_an_image_that_crashes_its_decoder_costs_milliseconds() -> None:
-    decoder = Decoder(Limits(), program=liar("crashes", confined=True))
+    decoder = DecoderClient(Limits(), program=liar("crashes", confined=True))
     payloads = mixed([TAKEN] * 50)
     try:
         decoder.decode(views(DIGITS))
         began = time.monotonic()
-        results = outcomes_of(decoder.decode(views(payloads)))
+        results = results_of(decoder.decode(views(payloads)))
         assert time.monotonic() - began < 50 * 0.15
     finally:
         decoder.close()

@@ -9,35 +9,35 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import psutil
 import pytest
-from isolated import DIGITS, SLOW_SIDE, assert_digits, encode, outcomes_of, views, white
+from isolated import DIGITS, SLOW_SIDE, assert_digits, encode, results_of, views, white
 from PIL import Image
 
-from sparkdl.decoding.client import Decoder
-from sparkdl.images.pixels import MOST_PIXELS, MOST_SIDE
+from sparkdl.decoding.client import DecoderClient
+from sparkdl.images.pixels import MAX_PIXELS, MAX_SIDE
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
 
 @pytest.fixture
-def decoder() -> Iterator[Decoder]:
-    made = Decoder(Limits())
+def decoder() -> Iterator[DecoderClient]:
+    made = DecoderClient(Limits())
     yield made
     made.close()
 
 
 def test_a_picture_that_needs_more_memory_than_allowed_has_too_many_pixels() -> None:
-    decoder = Decoder(Limits(), memory=300 * 2**20)
+    decoder = DecoderClient(Limits(), memory=300 * 2**20)
     try:
         large = encode(Image.new("RGB", (SLOW_SIDE, SLOW_SIDE)), "PNG", compress_level=1)
-        results = outcomes_of(decoder.decode(views([*DIGITS[:5], large])))
+        results = results_of(decoder.decode(views([*DIGITS[:5], large])))
         assert results[5] == Rejected(Reason.TOO_MANY_PIXELS, "PNG: out of memory")
         assert_digits(results[:5], DIGITS[:5])
-        assert_digits(outcomes_of(decoder.decode(views(DIGITS))))
+        assert_digits(results_of(decoder.decode(views(DIGITS))))
     finally:
         decoder.close()
     assert decoder.starts == 1
 
 
-def test_a_decoder_has_no_more_memory_after_many_images(decoder: Decoder) -> None:
+def test_a_decoder_has_no_more_memory_after_many_images(decoder: DecoderClient) -> None:
     batch = views([*DIGITS, b"broken", DIGITS[0][:200]])
 
     def own_memory_after(images: int) -> int:
@@ -64,9 +64,9 @@ MODES: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_largest_picture_admitted_fits_into_the_memory_allowed(mode: str) -> None:
-    decoder = Decoder(Limits(max_pixels=SIDE * SIDE, max_bytes=4 * SIDE * SIDE + 10_000))
+    decoder = DecoderClient(Limits(max_pixels=SIDE * SIDE, max_bytes=4 * SIDE * SIDE + 10_000))
     try:
-        (result,) = outcomes_of(decoder.decode(views([MODES[mode]()])))
+        (result,) = results_of(decoder.decode(views([MODES[mode]()])))
     finally:
         decoder.close()
     assert isinstance(result, np.ndarray), result
@@ -74,10 +74,10 @@ def test_the_largest_picture_admitted_fits_into_the_memory_allowed(mode: str) ->
 
 PEAK = """
 import resource, sys, threading, time, psutil
-from sparkdl.decoding.client import Decoder
+from sparkdl.decoding.client import DecoderClient
 from sparkdl.images.rejection import Limits
 payload, count = sys.stdin.buffer.read(), int(sys.argv[1])
-decoder, peak, ended = Decoder(Limits(max_pixels=16_000_000, max_bytes=1_000_000)), 0, threading.Event()
+decoder, peak, ended = DecoderClient(Limits(max_pixels=16_000_000, max_bytes=1_000_000)), 0, threading.Event()
 decoder.decode([])
 def watch():
     global peak
@@ -108,10 +108,10 @@ def test_a_batch_of_large_pictures_stays_below_the_stated_memory() -> None:
     assert bound < count * 3 * pixels  # what the pixels alone would be
 
 
-def test_a_picture_above_a_megapixel_is_reduced_by_a_whole_factor_of_its_own(decoder: Decoder) -> None:
+def test_a_picture_above_a_megapixel_is_reduced_by_a_whole_factor_of_its_own(decoder: DecoderClient) -> None:
     ramp = np.add.outer(np.arange(3000), np.arange(2100)) // 20
     large = np.repeat(ramp.astype(np.uint8)[..., np.newaxis], 3, axis=2)
-    (alone,) = outcomes_of(decoder.decode(views([encode(Image.fromarray(large), "PNG", compress_level=1)])))
+    (alone,) = results_of(decoder.decode(views([encode(Image.fromarray(large), "PNG", compress_level=1)])))
     assert isinstance(alone, np.ndarray)
     means = large.astype(float).reshape(1000, 3, 700, 3, 3).mean(axis=(1, 3))
     assert np.abs(alone - means).max() <= 0.5
@@ -129,10 +129,10 @@ def test_a_picture_above_a_megapixel_is_reduced_by_a_whole_factor_of_its_own(dec
     ],
 )
 def test_the_factor_is_the_least_that_keeps_pixels_and_sides(
-    decoder: Decoder, width: int, height: int, expected: tuple[int, int]
+    decoder: DecoderClient, width: int, height: int, expected: tuple[int, int]
 ) -> None:
-    (result,) = outcomes_of(decoder.decode(views([encode(Image.new("1", (width, height)), "PNG")])))
+    (result,) = results_of(decoder.decode(views([encode(Image.new("1", (width, height)), "PNG")])))
     assert isinstance(result, np.ndarray)
     assert result.shape == (*expected[::-1], 1)
-    assert expected[0] * expected[1] <= MOST_PIXELS
-    assert max(expected) <= MOST_SIDE
+    assert expected[0] * expected[1] <= MAX_PIXELS
+    assert max(expected) <= MAX_SIDE

@@ -1,0 +1,65 @@
+"""Private parts of Pillow that decoding depends on: C hooks, logger names, late imports, wording of errors.
+
+None of them is part of Pillow's public interface, so an upgrade may change any of them.
+`tests/unit/sparkdl/decoding/test_pillow_private.py` names what is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import PIL
+from PIL import _imaging, features
+
+from sparkdl.errors import SparkdlError
+
+LIBTIFF_HOOKS = ("TIFFSetErrorHandler", "TIFFSetWarningHandler")
+"""Functions of libtiff that Pillow's extension module, which is linked against it, must export."""
+
+LOGGERS = ("PIL.ImageFile", "PIL.PngImagePlugin", "PIL.TiffImagePlugin")
+"""The loggers that write records while a file is decoded."""
+
+LATE_MODULES = (
+    "PIL.ImageCms",
+    "PIL.ImageColor",
+    "PIL.ImagePalette",
+    "PIL.MpoImagePlugin",
+    "PIL.TiffImagePlugin",
+)
+"""Modules that Pillow imports only when a picture needs them."""
+
+UNSUPPORTED_MESSAGES = ("unsupported", "cannot handle", "not yet supported", "unknown pixel mode", "unknown data organ")
+"""Parts of the errors, in lower case, by which Pillow says that a file is sound but of a kind that it does not
+decode."""
+
+
+def libtiff(extension: Path | None = None) -> ctypes.CDLL | None:
+    """Return Pillow's extension module as a library with the hooks of libtiff; None if Pillow has no libtiff.
+
+    Parameters
+    ----------
+    extension
+        The library to look in. Default: Pillow's own.
+
+    Raises
+    ------
+    SparkdlError
+        If Pillow has libtiff but does not export `LIBTIFF_HOOKS`: damage in TIFF files would go unnoticed.
+    """
+    if not features.check_codec("libtiff"):
+        return None
+    path = extension or Path(str(_imaging.__file__))
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise SparkdlError(f"Pillow {PIL.__version__}: {path.name} cannot be loaded as a library: {error}") from error
+    if missing := [name for name in LIBTIFF_HOOKS if not hasattr(library, name)]:
+        raise SparkdlError(
+            f"Pillow {PIL.__version__}: {path.name} does not export {', '.join(missing)}, "
+            "without which damage in TIFF files goes unnoticed: install a wheel of Pillow from the package index"
+        )
+    for name in LIBTIFF_HOOKS:
+        setter = getattr(library, name)
+        setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    return library

@@ -1,0 +1,110 @@
+"""Description of a network: which layers, at which size, pooled how; and the values that these settings may have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL.Image import Resampling
+
+from sparkdl.errors import RequestError, unknown
+from sparkdl.networks.backbones import backbone
+from sparkdl.networks.pooling import grid_of
+
+SCALE_HINTS = {
+    "SCALE_AREA_AVERAGING": Resampling.BOX,
+    "SCALE_DEFAULT": Resampling.BILINEAR,
+    "SCALE_FAST": Resampling.NEAREST,
+    "SCALE_REPLICATE": Resampling.NEAREST,
+    "SCALE_SMOOTH": Resampling.BICUBIC,
+}
+"""The resize hints of Deep Learning Pipelines, named after java.awt.Image, and the filter that each means here."""
+
+COLOR_MODES = ("color", "grayscale")
+
+NETWORK_FILE = "network.onnx"
+"""The file of a saved stage that holds its network."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network computes.
+
+    Attributes
+    ----------
+    model_name
+        A name out of `sparkdl.networks.backbones.BACKBONES`.
+    input_size
+        Height and width of the images fed, pixels.
+    tap_layers
+        Layers whose outputs are joined, each pooled and flattened, in this order.
+    pooling
+        `none` keeps every position of the layer, `average` takes the mean over all, `NxN` the means over an N x N grid.
+    weights
+        A file of weights; None for the published ones.
+    grayscale
+        Whether it takes images of one channel, gray, instead of three.
+    """
+
+    model_name: str
+    input_size: tuple[int, int]
+    tap_layers: tuple[str, ...]
+    pooling: str = "none"
+    weights: str | None = None
+    grayscale: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images fed."""
+        return (*self.input_size, 1 if self.grayscale else 3)
+
+    @classmethod
+    def of(
+        cls,
+        model_name: str,
+        *,
+        input_size: Sequence[int] | None = None,
+        tap_layers: Sequence[str] | None = None,
+        pooling: str = "none",
+        weights: str | None = None,
+        color_mode: str = "color",
+    ) -> NetworkSpec:
+        """Return the description for the settings of a stage, with the backbone's own size and layer as defaults.
+
+        Raises
+        ------
+        RequestError
+            If a setting has a value that `check_*` of this module, or `backbone`, refuses.
+        """
+        network = backbone(model_name)
+        height, width = network.input_size if input_size is None else check_input_size(input_size)
+        taps = (network.tap_layer,) if tap_layers is None else tuple(tap_layers)
+        grayscale = check_color_mode(color_mode) == "grayscale"
+        return cls(model_name, (height, width), taps, check_pooling(pooling), weights, grayscale)
+
+
+def check_input_size(size: Sequence[int]) -> list[int]:
+    """Return `size`, [height, width] in pixels; a RequestError if it is something else."""
+    if len(size) != 2 or not all(isinstance(side, int) for side in size) or min(size) < 1:
+        raise RequestError(f"expected inputSize as pixels, N or [height, width], received {size!r}")
+    return list(size)
+
+
+def check_scale_hint(value: object) -> str:
+    """Return `value`, a name out of `SCALE_HINTS`; a RequestError if it is something else."""
+    if value not in SCALE_HINTS:
+        raise unknown("scaleHint", str(value), SCALE_HINTS)
+    return str(value)
+
+
+def check_color_mode(value: object) -> str:
+    """Return `value`, one of `COLOR_MODES`; a RequestError if it is something else."""
+    if value not in COLOR_MODES:
+        raise unknown("colorMode", str(value), COLOR_MODES)
+    return str(value)
+
+
+def check_pooling(value: object) -> str:
+    """Return `value`, a pooling as of `sparkdl.networks.pooling.grid_of`; a RequestError if it is something else."""
+    grid_of(str(value))
+    return str(value)

@@ -1,0 +1,54 @@
+"""Persistence of a stage that has a network: Spark ML's metadata, and the ONNX file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, TypeVar, cast
+
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable
+
+from sparkdl.networks.spec import NETWORK_FILE
+from sparkdl.networks.validation import MAX_BYTES, check_digest, check_network
+from sparkdl.spark.hadoop_fs import Files, read_bytes
+
+T = TypeVar("T", bound="MLReadable[Any]")
+
+
+class NetworkWriter(DefaultParamsWriter):
+    """Writes the metadata of a stage as every stage does, and its network as `NETWORK_FILE`, wherever Spark saves."""
+
+    def saveImpl(self, path: str) -> None:
+        stage = cast("Any", self.instance)
+        spec, content = stage.network_spec(), stage.network()
+        network = {
+            "file": NETWORK_FILE,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "input_size": list(spec.input_size),
+            "tap_layers": list(spec.tap_layers),
+        }
+        DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession, {"network": network})
+        Files(self.sparkSession).write_bytes(f"{path}/{NETWORK_FILE}", content)
+
+
+class NetworkReader(DefaultParamsReader[T]):
+    """Reads what `NetworkWriter` wrote.
+
+    Raises
+    ------
+    SparkdlError
+        Naming the file, if the network is not the one that the metadata states, or `check_network` refuses it.
+    """
+
+    def load(self, path: str) -> T:
+        stage: Any = self.cls()
+        metadata = DefaultParamsReader.loadMetadata(
+            path, self.sparkSession, f"{type(stage).__module__}.{type(stage).__name__}"
+        )
+        stage._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(stage, metadata)
+        file = f"{path}/{NETWORK_FILE}"
+        content = read_bytes(self.sparkSession, file, MAX_BYTES)
+        check_digest(content, metadata["network"]["sha256"], file)
+        check_network(content, file)
+        stage.set_network(content)
+        return cast("T", stage)

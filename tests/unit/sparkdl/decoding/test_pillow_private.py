@@ -1,0 +1,70 @@
+"""Promises of `sparkdl.decoding.pillow_private`: the installed Pillow has each private part, or the test names it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import PIL
+import pytest
+from PIL import _imaging, features
+
+from sparkdl.decoding.pillow_private import LATE_MODULES, LIBTIFF_HOOKS, LOGGERS, UNSUPPORTED_MESSAGES, libtiff
+from sparkdl.errors import SparkdlError
+
+PILLOW = f"Pillow {PIL.__version__}"
+
+
+@pytest.mark.parametrize("hook", LIBTIFF_HOOKS)
+def test_pillow_exports_the_hooks_of_libtiff(hook: str) -> None:
+    assert features.check_codec("libtiff"), f"{PILLOW} has no libtiff"
+    assert hasattr(ctypes.CDLL(str(_imaging.__file__)), hook), f"{PILLOW} does not export {hook}"
+    assert hasattr(libtiff(), hook)
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+def test_pillow_logs_by_the_names_that_are_filtered(name: str) -> None:
+    logger = getattr(importlib.import_module(name), "logger", None)
+    assert logger is not None, f"{PILLOW}: {name} has no logger"
+    assert logger.name == name, f"{PILLOW}: {name} logs as {logger.name}"
+
+
+@pytest.mark.parametrize("name", LATE_MODULES)
+def test_pillow_has_the_modules_that_a_template_loads(name: str) -> None:
+    assert importlib.util.find_spec(name), f"{PILLOW} has no {name}"
+
+
+@pytest.mark.parametrize("message", UNSUPPORTED_MESSAGES)
+def test_pillow_says_so_where_it_does_not_decode_a_variant(message: str) -> None:
+    sources = Path(PIL.__path__[0]).glob("*.py")
+    assert any(message in source.read_text("utf-8").lower() for source in sources), f"{PILLOW} never says {message!r}"
+
+
+def test_a_missing_hook_is_an_error_that_names_it() -> None:
+    other = Path(importlib.import_module("_struct").__file__ or "")  # a library without libtiff
+    with pytest.raises(
+        SparkdlError, match=rf"^{PILLOW}: {other.name} does not export .*, without which damage"
+    ) as raised:
+        libtiff(other)
+    assert all(hook in str(raised.value) for hook in LIBTIFF_HOOKS)
+
+
+def test_a_library_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "broken.so").write_bytes(b"not a library")
+    with pytest.raises(SparkdlError, match=rf"^{PILLOW}: broken\.so cannot be loaded as a library: "):
+        libtiff(tmp_path / "broken.so")
+
+
+def test_a_decoder_does_not_start_without_the_hooks() -> None:
+    program = (
+        "import sys, _struct\n"
+        "from PIL import _imaging\n"
+        "_imaging.__file__ = _struct.__file__\n"  # where the hooks are looked for
+        "import sparkdl.decoding.server\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{PILLOW}: {Path(importlib.import_module('_struct').__file__ or '').name} does not export" in done.stderr
