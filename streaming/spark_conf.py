@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sparkdl.spark.private import CHECKPOINT_FILE_MANAGER
 from sparkdl.spark.session import JAVA_OPTIONS
 
 
@@ -45,9 +46,7 @@ CONF = {
     # Spark's default for a local checkpoint starts `readlink` several times for each file that it renames. With this
     # manager two drivers that race for a file can both believe that they created it: the checkpoint's lock makes sure
     # that there is only one driver (`streaming.checkpoint.lock`).
-    "spark.sql.streaming.checkpointFileManagerClass": (
-        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
-    ),
+    "spark.sql.streaming.checkpointFileManagerClass": CHECKPOINT_FILE_MANAGER,
     # The results of a micro-batch are cached between its two writes only.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
     # What Spark keeps of past micro-batches for its UI: by default the plans of 1,000 of them.

@@ -14,6 +14,7 @@ from sparkdl.errors import SparkdlError
 from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.callbacks import require_token
+from sparkdl.spark.private import gateway
 from sparkdl.spark.session import SAFE_PATH
 from streaming.batch_sizing import BatchSizer
 from streaming.checkpoint.identity import claim_checkpoint, is_claimed
@@ -82,7 +83,7 @@ class Supervisor:
             If the sink or the checkpoint belongs to another stream.
         """
         self._spark.sparkContext.environment.setdefault(*SAFE_PATH)  # the session may not be one of `spark_session`
-        require_token(self._spark.sparkContext._gateway)
+        require_token(gateway())
         plan, sink = self._plan, self._plan.sink
         self._classifier = plan.model.load()
         self._lock.check()

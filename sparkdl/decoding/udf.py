@@ -9,7 +9,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkdl.decoding.client import Decoded, decoder_client
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
-from sparkdl.images.schema import IMAGE_TYPE, _binary_views, _image_rows
+from sparkdl.images.schema import IMAGE_TYPE, binary_views, pixels_to_struct
 from sparkdl.spark import arrow
 from sparkdl.spark.udf import arrow_udf
 
@@ -49,7 +49,7 @@ def decode_images(payload: Column | str, origin: Column | str, limits: Limits = 
 
 def decode_payloads(payloads: pa.Array, limits: Limits, *, gray: bool = False) -> Decoded:
     """Return the results of a binary column, from this process's decoder; with `gray` no picture has colours."""
-    data, offsets = _binary_views(payloads)
+    data, offsets = binary_views(payloads)
     ends, present = offsets.tolist(), payloads.is_valid().to_pylist()
     return decoder_client(limits).decode(
         [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)], gray=gray
@@ -67,5 +67,5 @@ def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
 
 def _decode_column(payloads: pa.Array, origins: pa.Array, limits: Limits) -> pa.StructArray:
     decoded = decode_payloads(payloads, limits)
-    images = _image_rows(origins.cast(pa.string()), decoded.shapes, decoded.pixels)
+    images = pixels_to_struct(origins.cast(pa.string()), decoded.shapes, decoded.pixels)
     return pa.StructArray.from_arrays([images, *reasons_of(decoded)], names=DECODED_TYPE.names)

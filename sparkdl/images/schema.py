@@ -51,10 +51,10 @@ def arrays_to_struct(origins: Sequence[str | None], arrays: Sequence[Pixels | No
             raise SparkdlError(f"image {origin}: expected uint8 [H, W, 1, 3 or 4], received: {received}")
     shapes = np.array([(0, 0, 0) if a is None else a.shape for a in arrays], np.int64).reshape(-1, 3)
     data = b"".join(np.ascontiguousarray(a).data for a in arrays if a is not None)
-    return _image_rows(pa.array(origins, pa.string()), shapes, data)
+    return pixels_to_struct(pa.array(origins, pa.string()), shapes, data)
 
 
-def _image_rows(origins: pa.Array, shapes: npt.NDArray[np.int64], pixels: bytes | bytearray) -> pa.StructArray:
+def pixels_to_struct(origins: pa.Array, shapes: npt.NDArray[np.int64], pixels: bytes | bytearray) -> pa.StructArray:
     """Rows of `IMAGE_TYPE`; null where `shapes`, int64 [N, 3], has 0 x 0 x 0."""
     offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))])
     if offsets[-1] > np.iinfo(np.int32).max:
@@ -80,7 +80,7 @@ def struct_to_arrays(column: pa.StructArray) -> list[Pixels | None]:
         column.field(name).fill_null(_UNDEFINED).to_numpy() for name in ("height", "width", "nChannels", "mode")
     )
     present = column.is_valid().to_numpy(zero_copy_only=False)
-    data, offsets = _binary_views(column.field("data"))
+    data, offsets = binary_views(column.field("data"))
 
     arrays: list[Pixels | None] = []
     for row, mode in enumerate(modes):
@@ -103,7 +103,7 @@ def _bad_row(column: pa.StructArray, row: int, expected: str, received: str) -> 
     return SparkdlError(f"image {column.field('origin')[row].as_py()}: expected {expected}, received: {received}")
 
 
-def _binary_views(column: pa.Array) -> tuple[Pixels, npt.NDArray[np.int64]]:
+def binary_views(column: pa.Array) -> tuple[Pixels, npt.NDArray[np.int64]]:
     """The bytes under a binary column, and where its rows begin and end in them: int64 [rows + 1]."""
     width = np.dtype(np.int64 if pa.types.is_large_binary(column.type) else np.int32)
     _, offsets, data = column.buffers()

@@ -10,32 +10,31 @@ from __future__ import annotations
 from typing import Any
 
 from sparkdl.errors import SparkdlError
+from sparkdl.spark.private import find
 
 _CLEAN_UP_SECONDS = 30  # as py4j has it (`CallbackClient.DEFAULT_MIN_CONNECTION_TIME`)
 
 
 def require_token(gateway: Any) -> None:
-    """Have Python obey the JVM of `gateway` alone: both sides use the token that guards the other direction.
+    """Let Python obey the JVM of `gateway` alone: both sides use the token that guards the other direction.
 
-    Can be called again, and after calls were made without a token.
+    It can be called again, and after calls were made without a token.
 
     Parameters
     ----------
     gateway
-        `SparkContext._gateway`, of either threading mode of pyspark.
+        `sparkdl.spark.private.gateway()`, of either threading mode of pyspark.
 
     Raises
     ------
     SparkdlError
         If the installed py4j differs from the one that this was written for.
     """
-    from pyspark.java_gateway import ensure_callback_server_started
-
     token = gateway.gateway_parameters.auth_token
     parameters = gateway.callback_server_parameters
     if parameters.auth_token == token:
         return
-    ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
+    find("pyspark.java_gateway.ensure_callback_server_started")(gateway)
     try:
         _give_token_to_java(gateway, token)
     except Exception as error:
@@ -45,10 +44,8 @@ def require_token(gateway: Any) -> None:
 
 def _give_token_to_java(gateway: Any, token: str) -> None:
     """Replace the JVM's client of this Python by one that has the token."""
-    from py4j.java_gateway import JavaObject
-
     jvm = gateway.jvm
-    server = JavaObject("GATEWAY_SERVER", gateway._gateway_client)
+    server = find("py4j.java_gateway.JavaObject")("GATEWAY_SERVER", gateway._gateway_client)
     java_gateway = server.getGateway()
     client = java_gateway.getCallbackClient()
     if client.getClass().getName() != "py4j.PythonClient":

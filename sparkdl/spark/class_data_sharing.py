@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from sparkdl.errors import SparkdlError
 from sparkdl.spark.java import cds_archive_path, ensure_java
+from sparkdl.spark.private import stop_jvm
 from sparkdl.spark.session import JAVA_OPTIONS, spark_session
 from sparkdl.system.cache import make_directory
 
@@ -57,11 +57,7 @@ def _run_stream(scratch: Path, java_option: str) -> None:
         .start(str(scratch / "rows"))
     )
     query.awaitTermination()
-    gateway: Any = spark.sparkContext._gateway
-    spark.stop()
-    gateway.shutdown()
-    gateway.proc.stdin.close()
-    gateway.proc.wait(_EXIT_TIMEOUT)
+    stop_jvm(spark, _EXIT_TIMEOUT)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from sparkdl.errors import SparkdlError
+from sparkdl.spark.private import hadoop_configuration, jvm, new_array
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -23,11 +24,9 @@ class Files:
     """Paths are those of Hadoop: of the default file system, or with a scheme."""
 
     def __init__(self, spark: SparkSession) -> None:
-        # Asked for by name, a class of the JVM is sought in all its packages, and each time in all of Spark's jars.
-        context: Any = spark.sparkContext
-        self._path: Any = context._jvm.org.apache.hadoop.fs.Path
-        self._context = context
-        self._conf = spark._jsc.hadoopConfiguration()
+        self._hadoop: Any = jvm(spark.sparkContext).org.apache.hadoop.fs
+        self._path: Any = self._hadoop.Path
+        self._conf = hadoop_configuration(spark.sparkContext)
 
     def _open(self, path: str) -> tuple[Any, Any]:
         place = self._path(path)
@@ -65,11 +64,10 @@ class Files:
             except OSError as error:
                 raise SparkdlError(f"{source} cannot be renamed to {target}: {error.strerror}") from error
             return
-        hadoop = self._context._jvm.org.apache.hadoop.fs
-        options = self._context._gateway.new_array(hadoop.Options.Rename, 1)
-        options[0] = hadoop.Options.Rename.NONE
+        rename = self._hadoop.Options.Rename
+        options = new_array(rename, [rename.NONE])
         try:
-            hadoop.FileContext.getFileContext(system.getUri(), self._conf).rename(place, aim, options)
+            self._hadoop.FileContext.getFileContext(system.getUri(), self._conf).rename(place, aim, options)
         except Py4JJavaError as error:
             reason = error.java_exception.toString()
             raise SparkdlError(f"{source} cannot be renamed to {target}: {reason}") from error

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sparkdl.errors import SparkdlError
 from sparkdl.spark.jars import session_jars
 from sparkdl.spark.java import cds_options, ensure_java
+from sparkdl.spark.private import gateway, start_gateway, use_gateway
 from sparkdl.system.terminal import printable
 
 if TYPE_CHECKING:
@@ -229,28 +230,25 @@ def authentication(settings: Mapping[str, str]) -> dict[str, str]:
 
 def _start_jvm(settings: Mapping[str, str], *, other_sources: bool) -> None:
     """Starts the driver's JVM, if there is none yet, with what it says on stderr passed on but for known noise."""
-    from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkRuntimeError
-    from pyspark.java_gateway import launch_gateway
 
-    if SparkContext._gateway is not None:
+    if gateway() is not None:
         return
     reading, writing = os.pipe()
     said: list[str] = []
     listener = threading.Thread(target=_pass_on, args=(reading, said), daemon=True, name="jvm-stderr")
     listener.start()
-    conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
     try:
         with nullcontext() if other_sources else _environment(_LOOKED_UP_WITH, _NO_PYTHON):
             # What the JVM prints is words too: stdout is for the data of the program that this is part of.
-            gateway = launch_gateway(conf, {"stdout": writing, "stderr": writing})  # type: ignore[no-untyped-call]
+            started = start_gateway(settings, {"stdout": writing, "stderr": writing})
     except PySparkRuntimeError as error:
         os.close(writing)
         listener.join()
         raise SparkdlError(_why_not_started(said, settings)) from error
     os.close(writing)
     said.clear()
-    SparkContext._ensure_initialized(gateway=gateway)
+    use_gateway(started)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pyspark.sql.types import DataType
 
+from sparkdl.spark.private import find
+
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
@@ -20,8 +22,6 @@ def arrow_udf(function: Callable[..., Any], returns: DataType | str) -> Callable
     are not, because the optimiser copies deterministic expressions to wherever they are used, and an image is to be
     decoded once.
     """
-    # Here, because every worker imports the modules that use this and none of them needs Spark's function library.
-    from pyspark.sql.pandas.functions import arrow_udf as spark_arrow_udf
-
-    udf: Any = cast("Any", spark_arrow_udf)(function, returns)
+    # Looked up here: every worker imports the modules that use this, and no worker needs Spark's function library.
+    udf: Any = find("pyspark.sql.pandas.functions.arrow_udf")(function, returns)
     return cast("Callable[..., Column]", udf.asNondeterministic())

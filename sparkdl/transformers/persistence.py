@@ -10,6 +10,7 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable
 from sparkdl.networks.spec import NETWORK_FILE
 from sparkdl.networks.validation import MAX_BYTES, check_digest, check_network
 from sparkdl.spark.hadoop_fs import Files, read_bytes
+from sparkdl.spark.private import reset_uid
 
 T = TypeVar("T", bound="MLReadable[Any]")
 
@@ -44,7 +45,7 @@ class NetworkReader(DefaultParamsReader[T]):
         metadata = DefaultParamsReader.loadMetadata(
             path, self.sparkSession, f"{type(stage).__module__}.{type(stage).__name__}"
         )
-        stage._resetUid(metadata["uid"])
+        reset_uid(stage, metadata["uid"])
         DefaultParamsReader.getAndSetParams(stage, metadata)
         file = f"{path}/{NETWORK_FILE}"
         content = read_bytes(self.sparkSession, file, MAX_BYTES)

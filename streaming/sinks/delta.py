@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sparkdl.errors import RequestError
+from sparkdl.spark.private import has_class
 from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS, directory_of
 from streaming.sinks.base import always
 from streaming.sinks.staging import StagedSink
@@ -91,11 +92,7 @@ def check_session(spark: SparkSession) -> None:
     RequestError
         If it cannot; says what it must be started with.
     """
-    from py4j.java_gateway import JavaClass
-
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None  # a session of this process, not of Spark Connect
-    if not isinstance(jvm.io.delta.sql.DeltaSparkSessionExtension, JavaClass):
+    if not has_class(spark.sparkContext, DELTA.conf["spark.sql.extensions"]):
         raise RequestError(
             f"Spark was started without the jars of Delta Lake: start it with --packages {DELTA.package}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from sparkdl.spark.private import observed
 from streaming.kafka.messages import JSON_TYPE, SCHEMA, Header
 from streaming.schemas import PREDICTION
 
@@ -19,8 +20,8 @@ def counts_of(counted: DataFrame) -> tuple[int, int]:
 
     An `Observation` gets its values at the end of an action, and Spark's Kafka sink has none.
     """
-    found = counted._jdf.queryExecution().observedMetrics().get(COUNTS)
-    return (found.get().getLong(0), found.get().getLong(1)) if found.isDefined() else (0, 0)
+    row = observed(counted, COUNTS)
+    return (0, 0) if row is None else (row.getLong(0), row.getLong(1))
 
 
 def message_columns(topic: str, dead_topic: str, limit: int) -> list[Column]:

@@ -1,0 +1,183 @@
+"""Private parts of pyspark and py4j that this project depends on: no other module uses one.
+
+None of them is part of a public interface, so an upgrade may change any of them. `PARTS` and `JVM_CLASSES` list them;
+`tests/unit/sparkdl/spark/test_private.py` and its integration test name what is gone. Where one is missing at run time,
+the error names it. What authenticates calls from Java is in `sparkdl.spark.callbacks`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sparkdl.errors import SparkdlError
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+    from pyspark.sql import DataFrame, SparkSession
+
+PARTS = (
+    "pyspark.SparkContext._gateway",
+    "pyspark.SparkContext._jvm",
+    "pyspark.SparkContext._ensure_initialized",
+    "pyspark.java_gateway.launch_gateway",
+    "pyspark.java_gateway.ensure_callback_server_started",
+    "pyspark.sql.classic.dataframe.DataFrame",
+    "pyspark.errors.exceptions.captured.CapturedException",
+    "pyspark.ml.param.Params._dummy",
+    "pyspark.ml.param.Params._resetUid",
+    "pyspark.ml.param.Params._set",
+    "pyspark.ml.param.Params._setDefault",
+    "pyspark.ml.util.DefaultParamsReader.loadMetadata",
+    "pyspark.ml.util.DefaultParamsReader.getAndSetParams",
+    "pyspark.ml.util.DefaultParamsWriter.saveMetadata",
+    "pyspark.keyword_only",
+    "pyspark.sql.pandas.functions.arrow_udf",
+    "pyspark.sql.streaming.datasource.SupportsTriggerAvailableNow",
+    "py4j.java_gateway.JavaObject",
+    "py4j.java_gateway.JavaClass",
+    "py4j.java_gateway.JavaGateway.new_array",
+    "py4j.java_gateway.JavaGateway.shutdown",
+)
+"""What is looked up by name in Python."""
+
+CHECKPOINT_FILE_MANAGER = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+"""The manager of checkpoint files that a stream is run with, which starts no process for a file."""
+
+JVM_CLASSES = (
+    "py4j.PythonClient",
+    "py4j.Gateway",
+    "org.apache.hadoop.fs.Path",
+    "org.apache.hadoop.fs.FileContext",
+    CHECKPOINT_FILE_MANAGER,
+)
+"""What is looked up by name in the JVM."""
+
+
+def find(part: str) -> Any:
+    """Return what a name out of `PARTS` stands for.
+
+    Raises
+    ------
+    SparkdlError
+        Naming it, if the installed version does not have it.
+    """
+    names = part.split(".")
+    for count in range(len(names) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(names[:count]))
+        except ModuleNotFoundError:
+            continue
+        try:
+            for name in names[count:]:
+                found = getattr(found, name)
+        except AttributeError:
+            break
+        return found
+    raise _gone(part)
+
+
+def _gone(part: str) -> SparkdlError:
+    import pyspark
+    from py4j.version import __version__ as py4j_version
+
+    return SparkdlError(
+        f"pyspark {pyspark.__version__} with py4j {py4j_version} does not have {part}, which this version of "
+        "sparkdl-streaming depends on: install the pyspark that it was released with"
+    )
+
+
+def _attribute(owner: Any, name: str) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        raise _gone(f"{type(owner).__module__}.{type(owner).__name__}.{name}") from error
+
+
+def gateway() -> Any:
+    """Return py4j's gateway to the JVM of this process, None if there is none yet."""
+    return find("pyspark.SparkContext._gateway")
+
+
+def start_gateway(settings: Mapping[str, str], streams: Mapping[str, int]) -> Any:
+    """Start a JVM with Spark settings and return the gateway to it.
+
+    Parameters
+    ----------
+    streams
+        Descriptors for its `stdout` and `stderr`.
+
+    Raises
+    ------
+    pyspark.errors.PySparkRuntimeError
+        If the JVM ends before it can be reached.
+    """
+    from pyspark import SparkConf
+
+    launch = find("pyspark.java_gateway.launch_gateway")
+    return launch(SparkConf(loadDefaults=False).setAll(list(settings.items())), dict(streams))
+
+
+def use_gateway(started: Any) -> None:
+    """Let this process's Spark contexts use the JVM of a gateway."""
+    find("pyspark.SparkContext._ensure_initialized")(gateway=started)
+
+
+def stop_jvm(spark: SparkSession, timeout: float) -> None:
+    """Stop a session and its JVM, and wait for the JVM to end.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If it has not ended after `timeout` seconds.
+    """
+    started = gateway()
+    spark.stop()
+    started.shutdown()
+    process = _attribute(started, "proc")
+    process.stdin.close()
+    process.wait(timeout)
+
+
+def jvm(context: SparkContext) -> Any:
+    """Return the packages of the JVM, as attributes.
+
+    A class is looked up in all jars of Spark each time that it is asked for by name: keep it.
+    """
+    return _attribute(context, "_jvm")
+
+
+def has_class(context: SparkContext, name: str) -> bool:
+    """Return whether the JVM has a class."""
+    found: Any = jvm(context)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return isinstance(found, find("py4j.java_gateway.JavaClass"))
+
+
+def new_array(kind: Any, values: Sequence[Any]) -> Any:
+    """Return a Java array of a class, with `values`."""
+    array = gateway().new_array(kind, len(values))
+    for index, value in enumerate(values):
+        array[index] = value
+    return array
+
+
+def hadoop_configuration(context: SparkContext) -> Any:
+    """Return the Hadoop configuration of a context, a Java object."""
+    return _attribute(context, "_jsc").hadoopConfiguration()
+
+
+def observed(frame: DataFrame, name: str) -> Any | None:
+    """Return the row of metrics that a persisted and evaluated DataFrame observed as `name`; None if there are none.
+
+    It is a Java `Row`. An `Observation` is told at the end of an action of the DataFrame's own only.
+    """
+    found = _attribute(frame, "_jdf").queryExecution().observedMetrics().get(name)
+    return found.get() if found.isDefined() else None
+
+
+def reset_uid(stage: Any, uid: str) -> None:
+    """Give a stage that is being loaded the uid that it was saved with."""
+    _attribute(stage, "_resetUid")(uid)
