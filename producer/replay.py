@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
-from uuid import uuid4
 
 from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.system.files import create_atomically
 from training.data.loading import Dataset, LabelledImage
 
 T = TypeVar("T")
@@ -138,19 +137,7 @@ class _NoFolderName(Exception):  # noqa: N818 - never leaves this module
 
 
 def _place(payload: bytes, folder: Path, name: PurePosixPath, number: int) -> None:
-    partial = folder / f".{uuid4().hex}.partial"
-    try:
-        partial.write_bytes(payload)
-        for attempt in itertools.count(number):
-            target = folder / (f"{name.stem}~{attempt}{name.suffix}" if attempt else name.name)
-            try:
-                os.link(partial, target)  # unlike a rename, fails where the name is taken
-            except FileExistsError:
-                continue
-            except OSError:  # a file system without links
-                if target.exists():
-                    continue
-                partial.replace(target)
+    for attempt in itertools.count(number):
+        target = folder / (f"{name.stem}~{attempt}{name.suffix}" if attempt else name.name)
+        if create_atomically(target, payload):
             return
-    finally:
-        partial.unlink(missing_ok=True)

@@ -86,14 +86,3 @@ def check_tree(checkpoint: Path) -> None:
                         f"--checkpoint: {entry.path} is {kind}, which no stream has put there: remove it, or begin "
                         "with a new checkpoint and a new sink"
                     )
-
-
-def write_entry(path: Path, content: str, *, partial: str) -> None:
-    """Write a file that is there as a whole or not at all, also after a loss of power, by way of the name `partial`."""
-    beside = path.with_name(partial)
-    beside.unlink(missing_ok=True)
-    with beside.open("x") as file:  # never through a link that somebody has put there
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

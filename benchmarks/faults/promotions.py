@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from harness import WORK, Trial, drawn_images, drop, expected_of, trained_models, verdict, wait_until
 
 from sparkdl.models.registry import CURRENT, MODEL_JSON, Registry
+from sparkdl.system.files import write_atomically
 
 
 def main() -> int:
@@ -84,9 +85,7 @@ def _rename_a_class(version: Path) -> None:
 
 
 def _point_to(registry: Registry, name: str) -> None:
-    partial = registry.path / ".pointer"
-    partial.write_text(f"{name}\n")
-    partial.replace(registry.path / CURRENT)
+    write_atomically(registry.path / CURRENT, f"{name}\n")
 
 
 def _lines(trial: Trial, *events: str) -> list[dict[str, str]]:

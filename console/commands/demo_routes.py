@@ -47,14 +47,13 @@ class DirectoryRoute(Route):
 
     def produce(self, images: Dataset, rate: float, seed: int) -> int:
         from producer.replay import replay_to_directory, sequence
+        from sparkdl.system.files import write_atomically
 
         bad = broken(images)
         folder = self._watched / "broken"
         folder.mkdir()
         for name, content in bad.items():
-            partial = folder / f".{name}"
-            partial.write_bytes(content)
-            partial.rename(folder / name)
+            write_atomically(folder / name, content)
         mixed = sequence(images, shuffle=True, seed=seed)
         return len(bad) + replay_to_directory(mixed, self._watched, rate=rate, label_folders=True)
 

@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from sparkdl.decoding.server import FILTERED, FORK, KILL, NUMBER, WAIT
 from sparkdl.errors import SparkdlError
 from sparkdl.images.rejection import Limits
+from sparkdl.system.subprocesses import minimal_environment, python_command
 
 PROGRAM = ("-m", "sparkdl.decoding.server")
 """Arguments of Python that run the template. Tests of hostile decoders pass another program with the same arguments."""
@@ -42,12 +43,6 @@ def memory_for(limits: Limits) -> int:
     24 bytes a pixel (at most 22 were measured, over all modes of all formats), three times the payload, and 128 MiB.
     """
     return _BYTES_A_PIXEL * limits.max_pixels + 3 * limits.max_bytes + _MEMORY_BESIDE
-
-
-def minimal_environment(whole: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
-    """What a decoder needs of the environment `whole`, to import what `path`, a `sys.path`, leads to."""
-    kept = {name: whole[name] for name in _KEPT if name in whole}
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, path)), **_ONE_THREAD}
 
 
 class DecoderProcess:
@@ -155,13 +150,13 @@ class DecoderProcess:
         with theirs:
             try:
                 self._template = subprocess.Popen(
-                    [sys.executable, "-P", *self._program, *map(str, numbers)],
+                    python_command(*self._program, *map(str, numbers)),
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     bufsize=0,
                     pass_fds=(self._descriptor,),
-                    env=minimal_environment(os.environ, sys.path),
+                    env=minimal_environment(_KEPT, _ONE_THREAD),
                     start_new_session=True,  # Ctrl-C at the terminal is for the driver
                 )
             except OSError as error:

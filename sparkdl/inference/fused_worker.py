@@ -19,7 +19,8 @@ from sparkdl.images.ink import normalize_ink
 from sparkdl.images.rejection import Limits, Reason, Rejected
 from sparkdl.networks.runtime import Network, extract_features
 from sparkdl.spark import arrow
-from sparkdl.system.files import path_of, read_beginning
+from sparkdl.system.file_uris import path_of
+from sparkdl.system.files import read_beginning
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

@@ -18,6 +18,7 @@ from uuid import uuid4
 from sparkdl.errors import RequestError, SparkdlError, unknown
 from sparkdl.inference.classifier import Classifier
 from sparkdl.models.allowlist import check_pipeline
+from sparkdl.system.files import write_atomically
 
 CURRENT = "CURRENT"
 PIPELINE, MODEL_JSON, REPORT = "pipeline", "model.json", "report"
@@ -150,9 +151,7 @@ class Registry:
         """Makes version `name` the one that the registry's address stands for, in one atomic step."""
         version = self.version(name)
         version.verify()
-        partial = self.path / f".{CURRENT}-{uuid4().hex}"
-        partial.write_text(f"{name}\n")
-        partial.replace(self.path / CURRENT)
+        write_atomically(self.path / CURRENT, f"{name}\n")
         return version
 
     def save(

@@ -18,7 +18,7 @@ from sparkdl.networks.pooling import grid_of, pooling_matrix
 from sparkdl.networks.preprocessing import prepend
 from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.weights import find_weights
-from sparkdl.system.cache import cache_directory, is_owned, write_atomically
+from sparkdl.system.cache import cache_directory, is_owned, write_cached
 from sparkdl.system.hashing import sha256
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def build_network(spec: NetworkSpec) -> bytes:
     if is_owned(cached):
         return cached.read_bytes()
     content: bytes = _compose(network, spec, _body(network, weights, spec)).SerializeToString(deterministic=True)
-    write_atomically(cached, content)
+    write_cached(cached, content)
     return content
 
 

@@ -7,7 +7,6 @@ import gc
 import importlib.util
 import json
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ import onnx
 
 from sparkdl.errors import RequestError, SparkdlError, unknown
 from sparkdl.networks import hdf5
+from sparkdl.system.subprocesses import python_command, python_environment
 
 _log = logging.getLogger(__name__)
 
@@ -90,15 +90,13 @@ def export_keras(
             "model_file": str(model_file),
             "error_file": str(error_file),
         }
-        # The child finds every package where this process finds it, whatever its working directory holds.
-        search_path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
         child = subprocess.run(
-            [sys.executable, "-P", "-m", "sparkdl.networks.keras_export"],
+            python_command("-m", "sparkdl.networks.keras_export"),
             input=json.dumps(request),
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **_CHILD_ENVIRONMENT, "PYTHONPATH": search_path},
+            env=python_environment(**_CHILD_ENVIRONMENT),
         )
         if error_file.exists():
             error = json.loads(error_file.read_text("utf-8"))

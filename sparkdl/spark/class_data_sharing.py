@@ -17,6 +17,7 @@ from sparkdl.spark.java import cds_archive_path, ensure_java
 from sparkdl.spark.private import stop_jvm
 from sparkdl.spark.session import JAVA_OPTIONS, spark_session
 from sparkdl.system.cache import make_directory
+from sparkdl.system.files import replacing
 
 _EXIT_TIMEOUT = 300.0  # seconds
 
@@ -33,10 +34,8 @@ def make_cds_archive() -> Path:
     try:
         make_directory(path.parent)
         path.unlink(missing_ok=True)
-        with TemporaryDirectory(dir=path.parent, prefix=".") as scratch:
-            partial = Path(scratch) / path.name
+        with TemporaryDirectory() as scratch, replacing(path) as partial:
             _run_stream(Path(scratch), f"-XX:ArchiveClassesAtExit={partial} -Xlog:disable")
-            partial.replace(path)
     except OSError as error:
         raise SparkdlError(f"no CDS archive can be written to {path}: {error}") from error
     return path

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,8 +13,7 @@ from pyspark.sql import functions as F
 
 from sparkdl.errors import SparkdlError
 from sparkdl.spark.private import hadoop_configuration, jvm, new_array
-
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+from sparkdl.system.files import create_atomically
 
 
 class Files:
@@ -84,7 +80,8 @@ class Files:
         """
         system, place = self._open(path)
         if (local := _local(system, place)) is not None:
-            return _create_local(Path(local), text.encode())
+            Path(local).parent.mkdir(parents=True, exist_ok=True)
+            return create_atomically(Path(local), text)
         partial = f"{path}.{uuid4().hex}"
         stream = system.create(self._path(partial), False)
         try:
@@ -139,24 +136,3 @@ def read_bytes(spark: SparkSession, path: str, max_bytes: int) -> bytes:
 def _local(system: Any, place: Any) -> str | None:
     """The path on this machine's file systems, None if it is on another kind."""
     return str(place.toUri().getPath()) if system.getUri().getScheme() == "file" else None
-
-
-def _create_local(path: Path, content: bytes) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}-{uuid4().hex}")
-    partial.write_bytes(content)
-    try:
-        os.link(partial, path)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # A file system without links: the name is taken exclusively, and for a moment the file is empty.
-        with suppress(FileExistsError), path.open("xb") as file:
-            file.write(content)
-            return True
-        return False
-    finally:
-        partial.unlink()
-    return True

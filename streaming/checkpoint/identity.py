@@ -9,7 +9,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from sparkdl.errors import RequestError
-from streaming.checkpoint_files import FAULTS, parse, read_entry, write_entry
+from sparkdl.system.files import write_atomically
+from streaming.checkpoint_files import FAULTS, parse, read_entry
 from streaming.sinks.base import Sink
 from streaming.sources.base import Source
 
@@ -79,7 +80,7 @@ def claim_checkpoint(directory: Path, stream: Fingerprint) -> str:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         content = json.dumps({**stream, "id": identity}, indent=2) + "\n"
-        write_entry(directory / _FILE, content, partial=f".{_FILE}-{identity}")
+        write_atomically(directory / _FILE, content, partial=f".{_FILE}-{identity}", sync=True)
     except OSError as error:
         raise RequestError(f"--checkpoint: {directory} cannot be written: {error.strerror}") from error
     return identity

@@ -12,7 +12,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from sparkdl.errors import RequestError
-from streaming.checkpoint_files import check_tree, parse, read_entry, write_entry
+from sparkdl.system.files import write_atomically
+from streaming.checkpoint_files import check_tree, parse, read_entry
 
 _OFFSETS, _COMMITS, _METADATA = "offsets", "commits", "metadata"
 
@@ -59,7 +60,7 @@ def repair_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, r
     if metadata.is_file() and not _is_json(_content(metadata)):
         metadata.with_name(f".{_METADATA}.crc").unlink(missing_ok=True)
         # Of the query; nothing here depends on it.
-        write_entry(metadata, json.dumps({"id": str(uuid4())}), partial=f".{_METADATA}.new")
+        write_atomically(metadata, json.dumps({"id": str(uuid4())}), partial=f".{_METADATA}.new", sync=True)
         removed.append(metadata)
     return removed
 

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,8 @@ import psutil
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.spark.java import ensure_java
+from sparkdl.system.files import write_atomically
+from sparkdl.system.subprocesses import python_command, python_environment
 from streaming.kafka.local.jars import broker_jars
 from streaming.kafka.local.listeners import (
     CONTROLLER,
@@ -177,9 +178,8 @@ class Broker:
         if self.status().pid is not None:
             raise RequestError(f"a broker runs in {self.directory} already: stop it first")
         # Its pipe is closed when this process ends, however it does.
-        command = [sys.executable, "-c", _WATCH, str(self.directory)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        watch = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment)
+        command = python_command("-c", _WATCH, str(self.directory))
+        watch = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=python_environment())
         try:
             yield self.start(port, on_progress)
         finally:
@@ -250,9 +250,7 @@ class Broker:
                 umask=0o077,  # other users read neither images nor topics' names
             )
         try:
-            partial = self.directory / f"{_PID}-{process.pid}"
-            partial.write_text(f"{process.pid}\n")
-            partial.replace(self.directory / _PID)
+            write_atomically(self.directory / _PID, f"{process.pid}\n")
             self._wait(process, lambda: _STARTED in self._said(begin), begin)
         except BaseException:
             end(process)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sparkdl.errors import SparkdlError
-from streaming.checkpoint_files import FAULTS, LARGEST, checked_name, parse, read_entry, write_entry
+from sparkdl.system.files import write_atomically
+from streaming.checkpoint_files import FAULTS, LARGEST, checked_name, parse, read_entry
 from streaming.sources.directory.file_log_state import RETAINED, CleanupMark, FileLogState, Snapshot
 from streaming.sources.directory.listing import WatchedFile
 
@@ -168,7 +169,7 @@ def _write(path: Path, value: object) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
         _sync(path.parent.parent)
-    write_entry(path, json.dumps(value), partial=f".{path.name}.{os.getpid()}")
+    write_atomically(path, json.dumps(value), partial=f".{path.name}.{os.getpid()}", sync=True)
     _sync(path.parent)
 
 

@@ -21,7 +21,8 @@ from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTr
 from pyspark.sql.types import StructType
 
 from sparkdl.spark.worker_gc import freeze_gc
-from sparkdl.system.files import origin_of, read_beginning
+from sparkdl.system.file_uris import origin_of
+from sparkdl.system.files import read_beginning
 from streaming.schemas import INPUT_RECORD
 from streaming.sources.directory.cleanup import Cleanup, completed_logs
 from streaming.sources.directory.file_log import FILES, FileLog, damaged

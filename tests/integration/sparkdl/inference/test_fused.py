@@ -28,7 +28,7 @@ from sparkdl.inference.fusion import FusedModel, fuse
 from sparkdl.inference.loading import load_fused
 from sparkdl.inference.stages import describe, labels_of, prediction_column
 from sparkdl.models.registry import ModelVersion
-from sparkdl.system.files import origin_of
+from sparkdl.system.file_uris import origin_of
 from training.data.loading import Dataset
 
 SHAPES = [(20, 30, 3), (31, 17, 1), (24, 24, 3), (9, 40, 1), (28, 28, 1), (60, 50, 3)]

@@ -19,7 +19,7 @@ from sparkdl.networks.builder import build_network
 from sparkdl.networks.spec import NetworkSpec
 from sparkdl.spark.jars import session_jars
 from sparkdl.spark.java import cds_archive_path, cds_options, ensure_java
-from sparkdl.system.cache import cache_directory, is_owned, write_atomically
+from sparkdl.system.cache import cache_directory, is_owned, write_cached
 from streaming.spark_conf import KAFKA
 
 NOBODY = 65534
@@ -65,7 +65,7 @@ def as_nobody(work: Callable[[], object]) -> bool:
 def test_what_is_made_is_for_this_user_alone(cache: Path) -> None:
     before = os.umask(0)
     try:
-        write_atomically(cache_directory("networks") / "a.onnx", b"network")
+        write_cached(cache_directory("networks") / "a.onnx", b"network")
     finally:
         os.umask(before)
     assert [path.stat().st_mode & 0o777 for path in (cache, cache / "networks")] == [0o700, 0o700]

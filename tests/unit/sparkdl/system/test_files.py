@@ -1,29 +1,70 @@
-"""Promises of `sparkdl.system.files`: a URI leads back to its file, and no more is read than is admitted."""
+"""Promises of `sparkdl.system.files`: files are written whole or not at all, and no more is read than is allowed."""
 
 from __future__ import annotations
 
 import os
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sparkdl.system.files import origin_of, path_of, read_beginning
+from sparkdl.system.files import create_atomically, read_beginning, replacing, write_atomically
 
 
-@given(st.binary(min_size=1).filter(lambda name: b"\0" not in name))
-def test_a_uri_leads_back_to_a_path_of_any_bytes(name: bytes) -> None:
-    origin = origin_of(os.fsdecode(name))
-    assert origin.startswith("file:")
-    assert origin.isascii()
-    assert os.fsencode(path_of(origin)) == name
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, "first ü")
+    write_atomically(path, b"second", sync=True)
+    assert path.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("first")
+    with pytest.raises(TypeError):
+        write_atomically(path, [])  # type: ignore[arg-type]
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_partial_file_ends_as_its_file_and_is_hidden(tmp_path: Path) -> None:
+    with replacing(tmp_path / "state.keras") as partial:
+        assert partial.parent == tmp_path
+        assert partial.name.startswith(".")
+        assert partial.suffix == ".keras"
+        partial.write_text("state")
+    assert (tmp_path / "state.keras").read_text() == "state"
+
+
+def test_a_link_at_the_name_of_a_partial_file_is_not_written_through(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / ".partial").symlink_to(victim)
+    write_atomically(tmp_path / "file", "content", partial=".partial")
+    assert victim.read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "content"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def test_a_name_that_is_taken_is_not_replaced(tmp_path: Path) -> None:
+    assert create_atomically(tmp_path / "file", "first")
+    assert not create_atomically(tmp_path / "file", "second")
+    assert (tmp_path / "file").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_of_several_threads_that_create_a_file_one_does(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: create_atomically(tmp_path / "file", str(number) * 100_000), range(8)))
+    assert sum(made) == 1
+    assert (tmp_path / "file").read_text() == str(made.index(True)) * 100_000
 
 
 @pytest.mark.parametrize(("length", "read"), [(0, 0), (9, 9), (10, 10), (11, 11), (12, 11), (500, 11)])
-def test_at_most_one_byte_more_than_is_admitted_is_read(tmp_path: Path, length: int, read: int) -> None:
+def test_at_most_one_byte_more_than_is_allowed_is_read(tmp_path: Path, length: int, read: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(length))
     assert read_beginning(path, 10) == (bytes(read), length)
