@@ -1,4 +1,4 @@
-"""Find PNG files whose pixel data ends before the last row: the decoder leaves the rest black and says nothing."""
+"""Find PNG files whose pixel data ends before the last row: the decoder leaves the rest black without an error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import struct
 import zlib
 
 from PIL import Image
+
+from sparkdl.formats.png import chunks
 
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel, by colour type."""
@@ -15,7 +17,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 
 def lacks_rows(image: Image.Image, payload: bytes) -> bool:
-    """Does the pixel data of a PNG, which passed its survey and was loaded as `image`, end before the last row?"""
+    """Return whether the pixel data of a PNG that passed `scan_png`, loaded as `image`, ends before the last row."""
     # Rows that are missing are zero. So are many last rows that are not, but only those pay for the full count.
     last_row = image.resize(
         (image.width, 1), Image.Resampling.NEAREST, (0, image.height - 1, image.width, image.height)
@@ -33,13 +35,13 @@ def _pixel_data_is_short(payload: bytes) -> bool:
         columns, rows = -((left - width) // step_x), -((top - height) // step_y)
         if columns > 0 and rows > 0:
             missing += rows * (1 + (columns * depth * _SAMPLES[colour] + 7) // 8)
-    inflater, position = zlib.decompressobj(), 8
-    while missing > 0 and position < len(payload):
-        length, kind = struct.unpack_from(">I4s", payload, position)
-        data = payload[position + 8 : position + 8 + length] if kind == b"IDAT" else b""
+    inflater = zlib.decompressobj()
+    for chunk in chunks(payload):
+        data = payload[chunk.start : chunk.stop] if chunk.kind == b"IDAT" else b""
         while data and missing > 0:
             missing -= len(inflater.decompress(data, 65536))
             data = inflater.unconsumed_tail
-        position = len(payload) if kind == b"IEND" else position + 12 + length
+        if missing <= 0:
+            return False
     # Only what is missing is asked for: what follows it may be a bomb.
     return missing > 0 and missing > len(inflater.flush())

@@ -1,21 +1,20 @@
-"""From a network's description to one ONNX file: uint8 images in, feature vectors out; made once and cached."""
+"""Build one ONNX file from a network's description: uint8 images in, feature vectors out; built once and cached."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sparkdl.errors import RequestError
 from sparkdl.networks.backbones import Backbone, backbone
+from sparkdl.networks.graph_builder import GraphBuilder, byte_tensor, float_tensor
 from sparkdl.networks.pooling import grid_of, pooling_matrix
-from sparkdl.networks.preprocessing import prepend
+from sparkdl.networks.preprocessing import preprocess
 from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.weights import find_weights
 from sparkdl.system.cache import cache_directory, is_owned, write_cached
@@ -28,7 +27,7 @@ _FORMAT = 3  # raised when the same description starts to give another graph
 
 
 def build_network(spec: NetworkSpec) -> bytes:
-    """The ONNX file of `spec`, from the cache if it has been made before.
+    """Return the ONNX file of `spec`, from the cache if it was built before.
 
     The graph has one input, `image`: uint8 [N, H, W, 3], BGR, or [N, H, W, 1], gray; and one output, `features`:
     float32 [N, D].
@@ -51,7 +50,7 @@ def build_network(spec: NetworkSpec) -> bytes:
 
 
 def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.ModelProto:
-    """Preprocessed pixels to tap layers; see `efficientnet.build` for the contract of the graph."""
+    """Return the graph from preprocessed pixels to tap layers, as `efficientnet.build` describes it."""
     if network.keras_file is None:
         assert weights is not None  # such a network always has a file
         if network.name == "InkNet":
@@ -68,23 +67,13 @@ def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.Mo
 
 
 def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onnx.ModelProto:
-    """`body` between the preprocessing of `network` and the pooling of `spec`."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = body.graph
+    """Return `body` between the preprocessing of `network` and the pooling of `spec`."""
     shapes = _tap_shapes(body, spec)
-    before = prepend(graph, network, grayscale=spec.grayscale)
-    after: list[onnx.NodeProto] = []
-
-    def constant(name: str, value: NDArray[Any]) -> str:
-        graph.initializer.append(numpy_helper.from_array(value, f"sparkdl.constant.{name}"))
-        return f"sparkdl.constant.{name}"
-
-    def add(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        after.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
+    graph = GraphBuilder(prefix="sparkdl.constant.")
+    preprocess(graph, body.graph, network, grayscale=spec.grayscale)
+    graph.nodes.extend(body.graph.node)
+    graph.constants[:0] = body.graph.initializer
+    add, constant = graph.node, graph.constant
     vectors, width = [], 0
     for tap, (height, breadth, channels) in zip(spec.tap_layers, shapes, strict=True):
         grid = grid_of(spec.pooling)
@@ -106,22 +95,12 @@ def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onn
         width += cells * channels
     add("Concat", vectors, "features", axis=1)
 
-    nodes = [*before, *graph.node, *after]
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *spec.input_shape])
-    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", width])
-    model = helper.make_model(
-        helper.make_graph(nodes, spec.model_name, [image], [features], list(graph.initializer)),
-        opset_imports=list(body.opset_import),
-        ir_version=body.ir_version,
-        producer_name="sparkdl",
-        functions=list(body.functions),
-    )
-    onnx.checker.check_model(model)
-    return model
+    image, features = byte_tensor("image", ["N", *spec.input_shape]), float_tensor("features", ["N", width])
+    return graph.model(spec.model_name, [image], [features], base=body)
 
 
 def _tap_shapes(body: onnx.ModelProto, spec: NetworkSpec) -> list[tuple[int, int, int]]:
-    """Height, width and channels of each tap at the input size asked for."""
+    """Return height, width and channels of each tap at the input size of `spec`."""
     import onnx
 
     probe = onnx.ModelProto()

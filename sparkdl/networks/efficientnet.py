@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as an ONNX graph, built straight from its published weights.
+"""EfficientNet-Lite0 as an ONNX graph, built from its published weights.
 
 The network is the one of the TensorFlow TPU project (Apache-2.0): MobileNetV2-like inverted residual blocks with
 ReLU6 and no squeeze-and-excitation. Batch normalisation is folded into the convolutions.
@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from sparkdl.errors import unknown
+from sparkdl.networks.graph_builder import GraphBuilder, float_tensor
 from sparkdl.networks.torch_checkpoint import read_tensors
 
-OPSET = 18
 _EPSILON = 1e-3  # of the batch normalisation this network was trained with
 
 
@@ -46,23 +45,14 @@ TAPS: tuple[str, ...] = ("stem", *(f"block{i}" for i in range(sum(s.repeats for 
 """The layers that can be tapped, first to last; `head` is the 1,280-channel convolution before pooling."""
 
 
-class _Graph:
-    """Collects nodes and weights; every method returns the name of the tensor it made."""
+class _Layers(GraphBuilder):
+    """Adds the layers of the network; every method returns the name of the tensor it made."""
 
     def __init__(self, tensors: dict[str, NDArray[Any]]) -> None:
+        super().__init__(named=True)
         self.tensors = tensors
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-        self.constant("zero", np.float32(0))
-        self.constant("six", np.float32(6))
-
-    def constant(self, name: str, value: Any) -> str:
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
+        self.constant("zero", np.full(1, 0, np.float32))
+        self.constant("six", np.full(1, 6, np.float32))
 
     def convolve(self, x: str, conv: str, norm: str, *, stride: int = 1, depthwise: bool = False) -> str:
         """Convolution `conv` followed by batch normalisation `norm`, as one convolution with a bias."""
@@ -95,7 +85,7 @@ class _Graph:
 
 
 def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
-    """The graph from preprocessed pixels to the layers `taps`, and nothing beyond the deepest of them.
+    """Return the graph from preprocessed pixels to the layers `taps`, without the layers beyond them.
 
     Parameters
     ----------
@@ -113,7 +103,7 @@ def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
     for tap in taps:
         if tap not in TAPS:
             raise unknown("tap layer", tap, TAPS)
-    graph = _Graph(read_tensors(weights))
+    graph = _Layers(read_tensors(weights))
     x = graph.node("Transpose", ["pixels"], "pixels.nchw", perm=[0, 3, 1, 2])
     x = graph.relu6(graph.convolve(x, "_conv_stem", "_bn0", stride=2))
     layers = {"stem": x}
@@ -125,25 +115,6 @@ def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
     outputs = []
     for tap in taps:
         graph.node("Transpose", [layers[tap]], tap, perm=[0, 2, 3, 1])
-        outputs.append(helper.make_tensor_value_info(tap, TensorProto.FLOAT, ["N", None, None, None]))
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", None, None, 3])
-    nodes, used = _ancestors(graph.nodes, taps)
-    kept = [weight for weight in graph.weights if weight.name in used]
-    model = helper.make_model(
-        helper.make_graph(nodes, "EfficientNetLite0", [pixels], outputs, kept),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=10,
-        producer_name="sparkdl",
-    )
-    onnx.checker.check_model(model)
-    return model
-
-
-def _ancestors(nodes: list[onnx.NodeProto], outputs: Sequence[str]) -> tuple[list[onnx.NodeProto], set[str]]:
-    """The nodes that `outputs` depend on, in their order, and the names of all the tensors these read."""
-    needed, kept = set(outputs), []
-    for node in reversed(nodes):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(node.input)
-    return kept[::-1], needed
+        outputs.append(float_tensor(tap, ["N", None, None, None]))
+    graph.keep(taps)
+    return graph.model("EfficientNetLite0", [float_tensor("pixels", ["N", None, None, 3])], outputs)

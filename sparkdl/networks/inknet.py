@@ -11,16 +11,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from sparkdl.errors import SparkdlError, unknown
+from sparkdl.networks.graph_builder import GraphBuilder, float_tensor
 
-OPSET = 18
 SIDE = 32
 """Pixels a side that the network is trained at, and takes no others."""
 
@@ -41,7 +39,7 @@ TAPS: tuple[str, ...] = ("embedding",)
 
 
 def layer_shapes(widths: Sequence[int], embedding: int) -> dict[str, tuple[int, int, int, int]]:
-    """The kernels' shapes, [out, in, height, width], by the name of the convolution.
+    """Return the kernels' shapes, [out, in, height, width], by the name of the convolution.
 
     Parameters
     ----------
@@ -64,12 +62,12 @@ def layer_shapes(widths: Sequence[int], embedding: int) -> dict[str, tuple[int, 
 
 
 def is_block(layer: str) -> bool:
-    """Whether a layer of `STRIDES` is a residual block."""
+    """Return whether a layer of `STRIDES` is a residual block."""
     return layer.startswith("block")
 
 
 def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The arrays of a file of weights: `LAYER.kernel` and `LAYER.bias` for each convolution.
+    """Return the arrays of a file of weights: `LAYER.kernel` and `LAYER.bias` for each convolution.
 
     Raises
     ------
@@ -95,7 +93,7 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
-    """The graph from pixels to the embedding.
+    """Return the graph from pixels to the embedding.
 
     Returns
     -------
@@ -106,11 +104,8 @@ def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
         if tap not in TAPS:
             raise unknown("tap layer", tap, TAPS)
     arrays = read_weights(weights)
-    nodes: list[onnx.NodeProto] = []
-
-    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
+    graph = GraphBuilder(named=True)
+    node = graph.node
 
     def convolve(x: str, name: str, stride: int = 1) -> str:
         padding = "VALID" if name == "embedding" else "SAME_UPPER"  # TensorFlow's SAME
@@ -127,17 +122,7 @@ def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
     x = node("Relu", [convolve(x, "embedding")], "embedding.relu")
     node("Transpose", [x], TAPS[0], perm=[0, 2, 3, 1])
     width = arrays["embedding.kernel"].shape[0]
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "InkNet",
-            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", SIDE, SIDE, 1])],
-            [helper.make_tensor_value_info(TAPS[0], TensorProto.FLOAT, ["N", 1, 1, width])],
-            [numpy_helper.from_array(array, name) for name, array in arrays.items()],
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=10,
-        producer_name="sparkdl",
-    )
-    onnx.checker.check_model(model)
-    return model
+    for name, array in arrays.items():
+        graph.constant(name, array)
+    pixels = float_tensor("pixels", ["N", SIDE, SIDE, 1])
+    return graph.model("InkNet", [pixels], [float_tensor(TAPS[0], ["N", 1, 1, width])])

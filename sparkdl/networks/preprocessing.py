@@ -1,4 +1,4 @@
-"""What stands before a network's first layer: from the bytes of an image to pixels, in as few passes as can be.
+"""Preprocessing as part of a network's graph: from the bytes of an image to pixels, in as few passes as possible.
 
 A pass over the pixels can cost as much as a layer of a small network, above all where it takes three numbers at a time.
 So the order of the channels is put into the kernels of the first convolution, where the graph begins with one, and
@@ -8,12 +8,12 @@ mean and scale are one pass where they can be.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sparkdl.networks.backbones import Backbone
+from sparkdl.networks.graph_builder import GraphBuilder
 
 if TYPE_CHECKING:
     import onnx
@@ -23,28 +23,21 @@ _ORDERS = {"RGB": [2, 1, 0], "BGR": [0, 1, 2], "GRAY": [1]}
 _NCHW = [0, 3, 1, 2]
 
 
-def prepend(graph: onnx.GraphProto, network: Backbone, *, grayscale: bool) -> list[onnx.NodeProto]:
-    """The nodes from `image` to `pixels`, what `graph` takes; its kernels may be changed for it.
+def preprocess(builder: GraphBuilder, graph: onnx.GraphProto, network: Backbone, *, grayscale: bool) -> None:
+    """Add the nodes from `image` to `pixels`, the input of `graph`, whose kernels may be changed for it.
 
     Parameters
     ----------
+    builder
+        What the nodes and constants are added to.
     graph
         From `pixels`, float32 [N, H, W, C], preprocessed as `network` expects.
     grayscale
         Whether `image` is uint8 [N, H, W, 1]; else it is uint8 [N, H, W, 3], BGR.
     """
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto
 
-    nodes: list[onnx.NodeProto] = []
-
-    def constant(name: str, value: NDArray[Any]) -> str:
-        graph.initializer.append(numpy_helper.from_array(value, f"sparkdl.constant.{name}"))
-        return f"sparkdl.constant.{name}"
-
-    def add(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
+    add, constant = builder.node, builder.constant
     order, uniform = _ORDERS[network.channels], len(set(network.mean)) == 1
     mean = network.mean[0] if uniform else network.mean
     kernels = _first_kernels(graph) if len(order) == 3 and uniform else []
@@ -62,11 +55,10 @@ def prepend(graph: onnx.GraphProto, network: Backbone, *, grayscale: bool) -> li
         x = add("Cast", [x], "sparkdl.float", to=TensorProto.FLOAT)
         x = add("Sub", [x, constant("mean", np.array(mean, np.float32))], "sparkdl.centred")
         add("Mul", [x, scale], "pixels")
-    return nodes
 
 
 def _first_kernels(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
-    """The kernels of the convolutions that `pixels` go to, and nothing else does; none if they go elsewhere too."""
+    """Return the kernels of the convolutions that `pixels` go to; none if they go elsewhere too."""
     from onnx import helper
 
     def readers(name: str) -> list[onnx.NodeProto]:

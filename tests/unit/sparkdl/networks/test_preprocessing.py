@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from sparkdl.networks.backbones import BACKBONES, Backbone
-from sparkdl.networks.preprocessing import prepend
+from sparkdl.networks.graph_builder import GraphBuilder
+from sparkdl.networks.preprocessing import preprocess
 
 COLOURS = {"RGB": [2, 1, 0], "BGR": [0, 1, 2], "GRAY": [1]}
 """The channels of a BGR image that a network takes."""
@@ -56,8 +57,10 @@ def run(model: onnx.ModelProto, **inputs: NDArray[Any]) -> NDArray[np.float32]:
 def composed(model: onnx.ModelProto, network: Backbone, grayscale: bool) -> onnx.ModelProto:
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
-    before = prepend(whole.graph, network, grayscale=grayscale)
-    nodes = [*before, *whole.graph.node]
+    builder = GraphBuilder(prefix="added.")
+    preprocess(builder, whole.graph, network, grayscale=grayscale)
+    whole.graph.initializer.extend(builder.constants)
+    nodes = [*builder.nodes, *whole.graph.node]
     del whole.graph.node[:], whole.graph.input[:]
     whole.graph.node.extend(nodes)
     shape = ["N", 12, 15, 1 if grayscale else 3]
