@@ -19,8 +19,6 @@ from sparkdl.formats.signatures import identify
 from sparkdl.images.rejection import Refused
 
 SCHEMA = "1"
-MAX_LABEL = 256
-"""Characters of a label that are kept."""
 DEAD_LETTERS_SUFFIX = ".dead-letters"
 JSON_TYPE = "application/json"
 

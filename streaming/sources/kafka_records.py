@@ -5,7 +5,8 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from streaming.kafka.messages import MAX_LABEL, Header
+from sparkdl.images.labels import MAX_LABEL_LENGTH
+from streaming.kafka.messages import Header
 
 _BYTES_PER_CHARACTER = 4  # of UTF-8, at most
 _TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold
@@ -25,7 +26,7 @@ def input_records(records: DataFrame) -> DataFrame:
         F.concat(F.lit("kafka://"), place).alias("origin"),
         F.col("value").alias("payload"),
         F.coalesce(F.length("value"), F.lit(0)).cast("long").alias("size"),
-        F.substring(_header(Header.LABEL), 1, MAX_LABEL).alias("label"),
+        F.substring(_header(Header.LABEL), 1, MAX_LABEL_LENGTH).alias("label"),
         F.coalesce(_bounded(stated), _bounded(F.col("timestamp"))).alias("produced_at"),
     )
 
@@ -38,5 +39,5 @@ def _bounded(time: Column) -> Column:
 def _header(name: Header) -> Column:
     """The beginning of the last value of a header as text; null if there is none."""
     named = F.filter("headers", lambda header: header["key"] == name.value)
-    value = F.substring(F.try_element_at(named, F.lit(-1))["value"], 1, MAX_LABEL * _BYTES_PER_CHARACTER)
+    value = F.substring(F.try_element_at(named, F.lit(-1))["value"], 1, MAX_LABEL_LENGTH * _BYTES_PER_CHARACTER)
     return F.make_valid_utf8(value.cast("string"))
