@@ -1,4 +1,4 @@
-"""What a model's directory may hold: stages out of a table, in Spark's own layout, and nothing that leads elsewhere."""
+"""Allowlist of what a saved pipeline may hold: known stages in Spark's own layout, and no links."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ STAGES = frozenset(
 )
 """The stages that are loaded: each holds numbers and names only.
 
-Not among them are stages that run what they hold (SQLTransformer, whose SQL may call any Java method;
-pyspark.ml.connect, which unpickles) and those that load further stages by ways of their own (RFormulaModel,
-OneVsRestModel, what a cross-validation gives: save its bestModel).
+Stages that run what they hold are excluded (SQLTransformer, whose SQL may call any Java method; pyspark.ml.connect,
+which unpickles), and so are those that load further stages in their own way (RFormulaModel, OneVsRestModel, the result
+of a cross-validation: save its bestModel).
 """
 
 _NAME = re.compile(r"[\w-]+", re.ASCII)
@@ -81,22 +81,22 @@ _MAX_METADATA_BYTES = 64 << 20  # bytes of a stage's metadata: the names of the 
 
 
 def check_pipeline(name: str, pipeline: Path) -> None:
-    """Refuses a saved PipelineModel that could do more than compute, before anything of it is loaded.
+    """Refuse a saved PipelineModel that could do more than compute, before any of it is loaded.
 
     Parameters
     ----------
     name
-        What the message calls the model.
+        The model's name in the message.
     pipeline
         Its directory.
 
     Raises
     ------
     SparkdlError
-        Naming the file: a link, one that Spark does not write, a stage of a class that is not in the table, or a
-        network that `sparkdl.networks.validation` refuses.
+        Naming the file: a link, a file that Spark does not write, a stage whose class is not in the table, or a network
+        that `sparkdl.networks.validation` refuses.
     """
-    for path in list(_files(name, pipeline)):  # where they lie first, then what is in them
+    for path in list(_files(name, pipeline)):  # first their paths, then their content
         what = f"model {name}: {path.relative_to(pipeline)}"
         if path.parent.name == "metadata" and path.name != "_SUCCESS":
             if sum(other.name.startswith("part-") for other in path.parent.iterdir()) > 1:
@@ -109,20 +109,20 @@ def check_pipeline(name: str, pipeline: Path) -> None:
 
 
 def _files(name: str, pipeline: Path) -> Iterator[Path]:
-    """The files that Spark might read, each of them where Spark would have written it."""
+    """Yield the files that Spark might read; raise for one that Spark would not have written."""
     for path in sorted(pipeline.rglob("*")):
         file = path.relative_to(pipeline)
         if path.is_symlink():
             raise SparkdlError(f"model {name}: {file} is a link, which no saved model has")
         if path.is_dir() or any(part.startswith(".") for part in file.parts):
-            continue  # Spark passes over what is hidden
+            continue  # Spark ignores hidden files
         if not _LAYOUT.fullmatch(file.as_posix()) or not path.is_file():
             raise SparkdlError(f"model {name}: {file} is not part of a saved PipelineModel")
         yield path
 
 
 def _check_stage(name: str, what: str, path: Path) -> None:
-    """A stage's metadata names the class that loads it; a pipeline's, the directories of its stages."""
+    """Check the class that a stage's metadata names, and the directories of stages that a pipeline's metadata names."""
     metadata = _only_line(what, path)
     loader = str(metadata.get("class"))
     if loader in PIPELINES:
@@ -138,7 +138,7 @@ def _check_stage(name: str, what: str, path: Path) -> None:
 
 
 def _only_line(what: str, path: Path) -> dict[str, Any]:
-    """The JSON object that the file's only line is; Spark reads the first line, whatever follows."""
+    """Return the JSON object on the file's only line; Spark reads the first line, whatever follows."""
     if path.stat().st_size > _MAX_METADATA_BYTES:
         raise SparkdlError(f"{what}: expected at most {_MAX_METADATA_BYTES} bytes, received {path.stat().st_size}")
     try:
@@ -152,7 +152,7 @@ def _only_line(what: str, path: Path) -> dict[str, Any]:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no key stands twice: readers differ on which of the two counts."""
+    """Return a JSON object without duplicate keys: parsers differ on which of the two counts."""
     if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a duplicate key")
     return dict(pairs)

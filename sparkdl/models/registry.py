@@ -1,4 +1,4 @@
-"""The registry of models: versions in a directory, one of them promoted; nothing in it is ever half-written."""
+"""Registry of models: versions in a directory, one of them promoted; every write is atomic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sparkdl.system.files import write_atomically
 CURRENT = "CURRENT"
 PIPELINE, MODEL_JSON, REPORT = "pipeline", "model.json", "report"
 MIN_REVIEW_THRESHOLD = 0.5
-"""The lowest confidence below which predictions are marked for review: of models that state none, and of any other."""
+"""The minimum review threshold, and that of models that state none: predictions below it are marked for review."""
 _VERSION = re.compile(r"\d{8}T\d{6}-[\w.-]+")
 
 
@@ -36,7 +36,7 @@ class ModelVersion:
 
     @property
     def name(self) -> str:
-        """What predictions call this model."""
+        """The model's name in predictions."""
         return self.path.name
 
     @property
@@ -46,7 +46,7 @@ class ModelVersion:
 
     @property
     def review_below(self) -> float | None:
-        """The confidence below which a prediction of this model needs review, 0..1; None if it has none of its own.
+        """The confidence below which a prediction of this model needs review, 0..1; None if the model states none.
 
         Raises
         ------
@@ -62,13 +62,13 @@ class ModelVersion:
         return float(below)
 
     def verify(self) -> None:
-        """Compares every file with the SHA-256 that `model.json` states.
+        """Compare every file with the SHA-256 that `model.json` states.
 
         Raises
         ------
         SparkdlError
-            Naming the first file that differs, is missing, is not listed, or lies elsewhere than in the pipeline or the
-            report; or what `sparkdl.models.allowlist` refuses.
+            Naming the first file that differs, is missing, is not listed, or is outside of the pipeline and the report;
+            or what `sparkdl.models.allowlist` refuses.
         """
         if self.description:
             for name in sorted({path.name for path in self.path.iterdir()} - {PIPELINE, MODEL_JSON, REPORT}):
@@ -107,12 +107,12 @@ class Registry:
         self.path = path
 
     def make(self) -> None:
-        """Makes the directory if it is missing.
+        """Create the directory if it is missing.
 
         Raises
         ------
         RequestError
-            If nothing can be saved there.
+            If it cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ class Registry:
             raise RequestError(f"no registry can be made at {self.path}: {error.strerror}") from error
 
     def versions(self) -> list[ModelVersion]:
-        """The saved versions, oldest first."""
+        """Return the saved versions, oldest first."""
         return [_read_version(self.path / name) for name in self._names()]
 
     def _names(self) -> list[str]:
@@ -131,14 +131,14 @@ class Registry:
         return sorted(p.name for p in self.path.iterdir() if _VERSION.fullmatch(p.name) and (p / MODEL_JSON).is_file())
 
     def version(self, name: str) -> ModelVersion:
-        """The version called `name`; the nearest names are offered if there is none."""
+        """Return the version called `name`; a RequestError with the nearest names if there is none."""
         names = self._names()
         if name not in names:
             raise unknown("version", name, names) if names else RequestError(f"{self.path}: no models in it")
         return _read_version(self.path / name)
 
     def current(self) -> ModelVersion | None:
-        """The promoted version, None if none was ever promoted."""
+        """Return the promoted version, None if none was promoted."""
         pointer = self.path / CURRENT
         if not pointer.is_file():
             return None
@@ -148,7 +148,7 @@ class Registry:
             raise RequestError(f"{pointer}: {error}") from error
 
     def promote(self, name: str) -> ModelVersion:
-        """Makes version `name` the one that the registry's address stands for, in one atomic step."""
+        """Verify version `name` and make it the promoted one, atomically."""
         version = self.version(name)
         version.verify()
         write_atomically(self.path / CURRENT, f"{name}\n")
@@ -161,14 +161,14 @@ class Registry:
         description: Mapping[str, Any],
         write_report: Callable[[Path], None],
     ) -> ModelVersion:
-        """Writes a version beside the others: all of it, or on any failure nothing.
+        """Save a new version, whole or not at all.
 
         Parameters
         ----------
         classifier
-            What to save.
+            The classifier to save.
         recipe
-            Names the version, after the time of day (UTC).
+            The end of the version's name, after the date and time (UTC).
         description
             The content of `model.json`; the digests of all files are added.
         write_report
@@ -201,12 +201,12 @@ class Registry:
 
 
 def resolve_model(address: str) -> ModelVersion:
-    """The model that `--model` names: a version, a registry (its promoted version) or a bare PipelineModel directory.
+    """Return the model at an address: a version, a registry (its promoted version) or a bare PipelineModel directory.
 
     Raises
     ------
     RequestError
-        If there is nothing of the kind at `address`.
+        If `address` is none of them.
     """
     path = Path(address).resolve()  # so that "." has a name too
     if (path / MODEL_JSON).is_file():

@@ -17,7 +17,7 @@ from sparkdl.system.files import create_atomically
 
 
 class Files:
-    """Paths are those of Hadoop: of the default file system, or with a scheme."""
+    """File operations on Hadoop paths: of the default file system, or with a scheme."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._hadoop: Any = jvm(spark.sparkContext).org.apache.hadoop.fs
@@ -42,15 +42,15 @@ class Files:
             raise SparkdlError(f"the directory {path} cannot be made")
 
     def rename(self, source: str, target: str) -> None:
-        """Renames a file or a directory that is not empty, to a name that is free; of two who do so one fails.
+        """Rename a file or a directory that is not empty, to a name that is free; of two that do so one fails.
 
-        Hadoop's own rename does not do for that: it moves `source` into a directory `target` that exists, and on a
-        local disk copies where it cannot rename.
+        Hadoop's own rename would move `source` into a directory `target` that exists, and on a local disk it copies
+        where it cannot rename.
 
         Raises
         ------
         SparkdlError
-            If `source` is gone, `target` exists, or the disk does not let it.
+            If `source` is gone, `target` exists, or the file system refuses.
         """
         system, place = self._open(source)
         aim = self._path(target)
@@ -74,9 +74,9 @@ class Files:
             raise SparkdlError(f"{path} cannot be removed")
 
     def create(self, path: str, text: str) -> bool:
-        """Makes a small file that is whole as soon as it is there; False if there is one of that name already.
+        """Create a small file atomically; return False if the name is taken.
 
-        Of several that do so at once, one makes it.
+        Of several that do so at once, one succeeds.
         """
         system, place = self._open(path)
         if (local := _local(system, place)) is not None:
@@ -134,5 +134,5 @@ def read_bytes(spark: SparkSession, path: str, max_bytes: int) -> bytes:
 
 
 def _local(system: Any, place: Any) -> str | None:
-    """The path on this machine's file systems, None if it is on another kind."""
+    """Return the path on this machine's file systems, None if it is on another one."""
     return str(place.toUri().getPath()) if system.getUri().getScheme() == "file" else None

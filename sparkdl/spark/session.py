@@ -1,4 +1,4 @@
-"""A Spark session with the defaults that images want, local unless `spark-submit` or `--conf` says otherwise."""
+"""Spark session with defaults for images, local unless `spark-submit` or `--conf` says otherwise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SAFE_PATH = ("PYTHONSAFEPATH", "1")
 """Keeps Python from importing modules of its working directory, which is first on the path of workers (`-m`)."""
 
 JAVA_OPTIONS = f"-Dlog4j2.configurationFile=file:{_LOGGING}"
-"""Of every driver that this process starts itself."""
+"""Java options of every driver that this process starts itself."""
 
 DEFAULTS: dict[str, str] = {
     # An image is large: Spark's 10,000 rows an Arrow batch would be gigabytes.
@@ -62,18 +62,18 @@ DEFAULTS: dict[str, str] = {
 """Good for images, and for secrets, on any master."""
 
 LOCAL_DEFAULTS: dict[str, str] = {
-    # A task whose Python worker died is tried again, up to 4 times in all, as a cluster does.
+    # A task whose Python worker died is retried, up to 4 attempts in all, as on a cluster.
     "spark.master": "local[*,4]",
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
     "spark.driver.memory": "2g",
-    # Nobody but this machine has business with the driver.
+    # Only this machine may connect to the driver.
     "spark.driver.bindAddress": LOOPBACK,
     "spark.driver.host": LOOPBACK,
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:+UseParallelGC",
 }
-"""For a driver that this process starts itself; `spark-submit` brings its own."""
+"""For a driver that this process starts itself; `spark-submit` has its own."""
 
 
 def spark_session(
@@ -83,10 +83,10 @@ def spark_session(
     *,
     other_sources: bool = True,
 ) -> SparkSession:
-    """The session of this process, started if there is none.
+    """Return the session of this process, started if there is none.
 
-    Its Python workers import nothing from the working directory: modules that functions of yours need there are brought
-    by `spark.sparkContext.addPyFile` or `PYTHONPATH`.
+    Its Python workers import nothing from the working directory: pass modules that your functions need with
+    `spark.sparkContext.addPyFile` or `PYTHONPATH`.
 
     Parameters
     ----------
@@ -95,15 +95,15 @@ def spark_session(
     conf
         Spark settings that override `DEFAULTS` and `LOCAL_DEFAULTS`, `spark.master` among them.
     locks
-        Lists of jars that are needed (`sparkdl.spark.jars`), to a session that has been started already no more added.
-        `conf` may bring them otherwise: as `spark.jars` or `spark.jars.packages`.
+        Lists of jars that are needed (`sparkdl.spark.jars`); they are not added to a session that is already started.
+        `conf` may bring them instead, as `spark.jars` or `spark.jars.packages`.
     other_sources
-        Whether Spark looks for data sources that other packages may bring, as it does by itself.
+        Whether Spark looks for data sources of other packages, as it does by default.
 
     Raises
     ------
     SparkdlError
-        If there is no Java to run Spark on, or a jar cannot be had or is another than the list says.
+        If there is no Java for Spark, or a jar cannot be fetched or has another digest than the list says.
     """
     from pyspark.sql import SparkSession
 
@@ -139,19 +139,19 @@ def spark_session(
 
 
 def takes_jars(conf: Mapping[str, str]) -> bool:
-    """Whether a session gets the jars of lists: neither `conf` brings some, nor `spark-submit` does."""
+    """Return whether a session gets the jars of lists: neither `conf` nor `spark-submit` brings jars."""
     return "PYSPARK_GATEWAY_PORT" not in os.environ and conf.keys().isdisjoint({"spark.jars", "spark.jars.packages"})
 
 
 def private_directory(parent: Path) -> Path:
-    """A directory below `parent`, which all users may write to, that nobody else may look into.
+    """Return a directory below `parent`, which all users may write to, that no other user can read.
 
-    Spark puts there what does not fit in memory, images among it, in directories that all users may read.
+    Spark spills what does not fit in memory, including images, into directories that all users may read.
 
     Raises
     ------
     SparkdlError
-        If it cannot be made, somebody else has made it, or others may look into it.
+        If it cannot be created, belongs to another user, or is accessible to others.
     """
     directory = parent / f"sparkdl-{os.getuid()}"
     try:
@@ -166,9 +166,9 @@ def private_directory(parent: Path) -> Path:
 
 @cache
 def scratch_directory() -> Path:
-    """A directory of this process's own in its user's private one, held as long as the process lives.
+    """Return this process's own directory in its user's private one, locked as long as the process lives.
 
-    What Spark leaves there when it ends, or is killed, goes at the next start, as all does that no process holds.
+    Directories that no process holds, such as that of a process that was killed, are removed at the next start.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def scratch_directory() -> Path:
 
 
 def _lock(directory: Path, operation: int) -> int:
-    """A descriptor that holds a lock on a directory until it is closed, by the end of the process at the latest."""
+    """Return a descriptor that holds a lock on a directory until it is closed."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, operation)
@@ -201,10 +201,11 @@ def _lock(directory: Path, operation: int) -> int:
 
 
 def python_sockets(master: str, directory: str) -> dict[str, str]:
-    """Settings by which Spark speaks to Python workers on this machine through sockets in a directory.
+    """Return settings by which Spark talks to Python workers on this machine through Unix domain sockets in a
+    directory.
 
-    Over TCP each task of theirs begins 40 ms late: Spark sends twice and its second packet waits until the first has
-    been acknowledged, which Linux delays.
+    Over TCP each task begins 40 ms late: Spark sends two short packets, and the second waits for the acknowledgement of
+    the first, which Linux delays.
     """
     if not master.startswith("local") or len(directory) > _MAX_SOCKET_DIRECTORY_BYTES:
         return {}
@@ -212,10 +213,10 @@ def python_sockets(master: str, directory: str) -> dict[str, str]:
 
 
 def authentication(settings: Mapping[str, str]) -> dict[str, str]:
-    """Settings by which a driver whose executors are threads of its own hears nobody else on its ports.
+    """Return settings by which a driver without other executors accepts nobody else on its ports.
 
-    Spark makes the secret itself, which no other process is given. Without it every user of the machine can read blocks
-    of the block manager, put in others, and send messages to the driver.
+    Spark generates the secret, which no other process gets. Without it every user of the machine can read and write
+    blocks of the block manager, and send messages to the driver.
     """
     master = settings["spark.master"]
     if "spark.authenticate" in settings or not master.startswith("local") or master.startswith("local-cluster"):
@@ -229,31 +230,31 @@ def authentication(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _start_jvm(settings: Mapping[str, str], *, other_sources: bool) -> None:
-    """Starts the driver's JVM, if there is none yet, with what it says on stderr passed on but for known noise."""
+    """Start the driver's JVM, if there is none yet; pass its output on to stderr without known noise."""
     from pyspark.errors import PySparkRuntimeError
 
     if gateway() is not None:
         return
     reading, writing = os.pipe()
-    said: list[str] = []
-    listener = threading.Thread(target=_pass_on, args=(reading, said), daemon=True, name="jvm-stderr")
+    output: list[str] = []
+    listener = threading.Thread(target=_pass_on, args=(reading, output), daemon=True, name="jvm-stderr")
     listener.start()
     try:
         with nullcontext() if other_sources else _environment(_LOOKED_UP_WITH, _NO_PYTHON):
-            # What the JVM prints is words too: stdout is for the data of the program that this is part of.
+            # stdout is for the data of the program that this is part of.
             started = start_gateway(settings, {"stdout": writing, "stderr": writing})
     except PySparkRuntimeError as error:
         os.close(writing)
         listener.join()
-        raise SparkdlError(_why_not_started(said, settings)) from error
+        raise SparkdlError(_why_not_started(output, settings)) from error
     os.close(writing)
-    said.clear()
+    output.clear()
     use_gateway(started)
 
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """What a process that is started within has for the variable `name`."""
+    """Set an environment variable for processes that are started inside the block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -265,24 +266,26 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _why_not_started(said: list[str], settings: Mapping[str, str]) -> str:
-    """The reason in what a JVM said that did not come to be Spark's."""
-    if any("unresolved dependency" in line for line in said):
+def _why_not_started(output: list[str], settings: Mapping[str, str]) -> str:
+    """Return the reason why a JVM did not start, from its output."""
+    if any("unresolved dependency" in line for line in output):
         return (
             f"{settings.get('spark.jars.packages')} cannot be fetched: name a repository that has it in "
             "--conf spark.jars.ivySettings=FILE, or pass --conf spark.jars=FILE,... with the jars and what they need"
         )
-    reasons = [line for line in said if "Exception" in line or "Error" in line] or said[-1:]
+    reasons = [line for line in output if "Exception" in line or "Error" in line] or output[-1:]
     return f"Spark did not start: {reasons[0] if reasons else 'its JVM ended at once'}"
 
 
-def _pass_on(reading: int, said: list[str]) -> None:
-    """Copies lines to stderr, and to `said` until Spark runs; the report of Ivy, which fetches jars, goes to `said`."""
+def _pass_on(reading: int, output: list[str]) -> None:
+    """Copy lines to stderr, and to `output` until Spark runs; the report of Ivy, which fetches jars, goes to
+    `output`.
+    """
     fetching = False
     with os.fdopen(reading, "r", errors="replace") as lines:
         for line in lines:
-            if len(said) < _REMEMBERED:
-                said.append(line.strip())
+            if len(output) < _REMEMBERED:
+                output.append(line.strip())
             fetching = fetching or line.startswith(_IVY_BEGINS)
             if not fetching and not line.startswith(_NOISE):
                 sys.stderr.write(printable(line, keep="\n\t"))
