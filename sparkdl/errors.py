@@ -1,4 +1,4 @@
-"""The errors of this project: one base, and one kind for requests that cannot be carried out as asked."""
+"""Errors: one base class, and one class for wrong requests."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable
 
 
 class SparkdlError(Exception):
-    """Something went wrong while running. The message says what, with which value, and what to do."""
+    """A run failed. The message says what was wrong, with which value, and what to do."""
 
 
 class RequestError(SparkdlError, ValueError):
-    """The request itself cannot be carried out: an unknown name, a missing directory, a value out of range.
+    """The request is wrong: an unknown name, a missing directory, a value out of range.
 
     The command line answers it with one line and exit code 2.
     """
 
 
 def unknown(kind: str, received: str, expected: Iterable[str]) -> RequestError:
-    """The error for a name outside a closed list, offering the nearest names first."""
+    """Return the error for a name outside a closed list, with the nearest names."""
     names = sorted(expected)
     folded = {name.lower(): name for name in names}
     near = [folded[name] for name in difflib.get_close_matches(received.lower(), folded)]

@@ -1,4 +1,4 @@
-"""Pillow's images to pixels: orientation, transparency, palettes, ranges, gray and BGR.
+"""Convert Pillow images to pixels: orientation, transparency, palettes, ranges, gray and BGR.
 
 Colour profiles are not applied: the numbers in the file are taken as sRGB.
 """
@@ -26,13 +26,13 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 _PNG_SHALLOW: dict[object, int] = {"L;2": 85, "L;4": 17}
-"""What one step of a gray of 2 and of 4 bits is in 8 bits."""
+"""The 8-bit step of a gray of 2 and of 4 bits."""
 _WHITE_IS_ZERO = (262, 0)
 
 
 def apply_exif_orientation(image: Image.Image) -> Image.Image:
-    """A loaded image turned as its EXIF or XMP orientation says."""
-    # Pillow turns TIFF by itself. Reading EXIF costs as much as a small picture, so it is done only where there is any.
+    """Return a loaded image in the orientation that its EXIF or XMP states."""
+    # Pillow applies it to TIFF itself. Reading EXIF costs as much as a small picture, so only where there is any.
     if image.format == "TIFF" or _ORIENTATION_SOURCES.isdisjoint(image.info):
         return image
     try:
@@ -52,7 +52,7 @@ def scale_transparency(png: PngImageFile) -> None:
 
 
 def to_array(image: Image.Image, *, gray: bool = False) -> Pixels:
-    """The pixels of a loaded image as uint8 [height, width, 1 or 3], gray or BGR; the array may be read-only.
+    """Return the pixels of a loaded image as uint8 [height, width, 1 or 3], gray or BGR; the array may be read-only.
 
     With `gray` it may be the gray that `to_gray` makes of BGR, where that costs less.
 
@@ -96,7 +96,7 @@ def _on_white(image: Image.Image) -> Pixels:
     if image.mode != "RGBA":
         image = image.convert("RGBA")
     if image.format == "BMP" and image.getchannel("A").getbbox() is None:
-        # Programs that know no alpha leave its byte at 0; the picture is not meant to be invisible.
+        # Programs without alpha leave its byte at 0; the picture is not meant to be invisible.
         return _through_rgb(image)
     white = Image.new("RGB", image.size, (255, 255, 255))
     white.paste(image, mask=image)

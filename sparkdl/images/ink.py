@@ -10,11 +10,11 @@ from PIL import Image
 
 from sparkdl.errors import RequestError
 
-_INK = 0.35  # of the strongest ink: what counts as ink when its bounding box is sought
-_FULL = 0.98  # quantile of the ink that becomes white, so that one hot pixel does not dim the stroke
+_INK = 0.35  # of the strongest ink: the threshold of the bounding box
+_FULL = 0.98  # quantile of the ink that becomes white, so that one outlier does not dim the stroke
 
 _MAX_SIDE = 1024
-"""Of the square: a picture of one long line would make one of its length squared."""
+"""Maximum side of the square: a picture of one long line would become a square of its length."""
 
 
 def check_margin(margin: float) -> float:
@@ -25,11 +25,11 @@ def check_margin(margin: float) -> float:
 
 
 def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.uint8]:
-    """Bright ink on black, cropped to its bounding box, in the middle of a square.
+    """Return bright ink on black, cropped to its bounding box and centred in a square.
 
-    The paper's level is the median of the image's frame; the ink is whichever side of it deviates more, in a draw the
-    side of the first pixel that deviates. An image and its negative therefore give the same bytes. A blank image
-    stays blank.
+    The paper's level is the median of the image's frame. Ink is the side of that level with the larger deviation; if
+    both are equal, the side of the first pixel that deviates. So an image and its negative give the same bytes. A blank
+    image stays blank.
 
     Parameters
     ----------
@@ -69,5 +69,5 @@ def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.ui
 
 
 def _square(ink: int, margin: float) -> int:
-    """The side of the square for ink of this length."""
+    """Return the side of the square for ink of this length."""
     return ink + 2 * round(margin * ink)

@@ -1,4 +1,4 @@
-"""Arrays of pixels: packed from Pillow's images, made smaller, made gray."""
+"""Arrays of pixels: packing from Pillow images, downscaling, conversion to gray."""
 
 from __future__ import annotations
 

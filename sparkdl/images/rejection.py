@@ -1,4 +1,4 @@
-"""Why an image is turned away: the closed list of reasons, the limits, and the value that carries a refusal."""
+"""Rejection of images: the closed list of reasons, the limits, and a rejection as a value."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ class Limits:
     """What one encoded image may cost.
 
     Decoding takes at its peak 3 to 14 bytes of memory a pixel, up to 22 for WebP and for gray of 32 bits, besides the
-    payload: with the defaults at most about 1.2 GB. They admit the pictures of phones and cameras up to 50 megapixels.
+    payload: with the defaults at most about 1.2 GB. They allow the pictures of phones and cameras up to 50 megapixels.
 
     Raises `RequestError` for a number below 1, and for a time that is not above 0.
     """
 
     max_bytes: int = 32 * 1024 * 1024
-    """Longest payload, in bytes."""
+    """Maximum payload, bytes."""
     max_pixels: int = 50_000_000
-    """Largest width x height, read from the header before any pixel is decoded.
+    """Maximum width x height, read from the header before any pixel is decoded.
 
-    Above 178,956,970, the limit of Pillow itself, WebP and TIFF stay refused.
+    Above 178,956,970, Pillow's own limit, WebP and TIFF are rejected in any case.
     """
     timeout: float = 30.0
-    """Longest time that one image may take, in seconds, where it is decoded in a process of its own."""
+    """Maximum time for one image, seconds, where it is decoded in a process of its own."""
     shrinks: bool = False
-    """Whether images that are slow shorten the time of those that follow; see `sparkdl.decoding.time_limit`."""
+    """Whether slow images shorten the time limit of those that follow; see `sparkdl.decoding.time_limit`."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels"):
@@ -77,7 +77,7 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An encoded image that cannot become pixels. `detail` is one printable line of at most 200 characters."""
+    """Why an encoded image was rejected. `detail` is one printable line of at most 200 characters."""
 
     reason: Reason
     detail: str

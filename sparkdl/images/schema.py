@@ -1,9 +1,8 @@
-"""Rows of Spark's image schema to arrays and back."""
+"""Conversion between rows of Spark's image schema and arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,6 @@ from pyspark.sql.types import BinaryType, IntegerType, StringType, StructField, 
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.images.pixels import Pixels
-
-if TYPE_CHECKING:
-    pass
 
 IMAGE_TYPE = StructType(
     [
@@ -26,7 +22,7 @@ IMAGE_TYPE = StructType(
         StructField("data", BinaryType(), False),
     ]
 )
-"""Spark's image schema, as `pyspark.ml.image.ImageSchema.columnSchema`, which needs a session to be asked."""
+"""Spark's image schema, equal to `pyspark.ml.image.ImageSchema.columnSchema`, which needs a session."""
 _MODES = {1: 0, 3: 16, 4: 24}
 """Channels to OpenCV's type codes: CV_8UC1, CV_8UC3, CV_8UC4."""
 _UNDEFINED = -1
@@ -39,7 +35,7 @@ _ARROW_FIELDS = [
 
 
 def arrays_to_struct(origins: Sequence[str | None], arrays: Sequence[Pixels | None]) -> pa.StructArray:
-    """Rows of `IMAGE_TYPE` from arrays uint8 [H, W, 1, 3 or 4]; None becomes a null row.
+    """Convert arrays to rows of `IMAGE_TYPE`: uint8 [H, W, 1, 3 or 4]; None becomes a null row.
 
     Raises `SparkdlError` for an array of another kind, and when the rows hold more than the 2 GiB of one Arrow array.
     """
@@ -55,7 +51,7 @@ def arrays_to_struct(origins: Sequence[str | None], arrays: Sequence[Pixels | No
 
 
 def pixels_to_struct(origins: pa.Array, shapes: npt.NDArray[np.int64], pixels: bytes | bytearray) -> pa.StructArray:
-    """Rows of `IMAGE_TYPE`; null where `shapes`, int64 [N, 3], has 0 x 0 x 0."""
+    """Convert concatenated pixels to rows of `IMAGE_TYPE`; null where `shapes`, int64 [N, 3], has 0 x 0 x 0."""
     offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))])
     if offsets[-1] > np.iinfo(np.int32).max:
         raise SparkdlError(
@@ -71,7 +67,7 @@ def pixels_to_struct(origins: pa.Array, shapes: npt.NDArray[np.int64], pixels: b
 
 
 def struct_to_arrays(column: pa.StructArray) -> list[Pixels | None]:
-    """Arrays uint8 [H, W, nChannels] from rows of `IMAGE_TYPE`; None for a null row and for mode -1 (undefined).
+    """Convert rows of `IMAGE_TYPE` to arrays uint8 [H, W, nChannels]; None for a null row and for mode -1 (undefined).
 
     The arrays are read-only views of the column's own buffer. `data` may be binary or large binary.
     Raises `SparkdlError`, naming the row's origin, for an unsupported mode or a length that does not fit the shape.
@@ -104,7 +100,7 @@ def _bad_row(column: pa.StructArray, row: int, expected: str, received: str) -> 
 
 
 def binary_views(column: pa.Array) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """The bytes under a binary column, and where its rows begin and end in them: int64 [rows + 1]."""
+    """Return the bytes of a binary column, and the offsets of its rows in them: int64 [rows + 1]."""
     width = np.dtype(np.int64 if pa.types.is_large_binary(column.type) else np.int32)
     _, offsets, data = column.buffers()
     if not len(column) or offsets is None:
@@ -114,7 +110,7 @@ def binary_views(column: pa.Array) -> tuple[Pixels, npt.NDArray[np.int64]]:
 
 
 def check_image_column(schema: StructType, name: str) -> None:
-    """Raises a RequestError unless `schema` has a column `name` of Spark's image schema."""
+    """Raise a RequestError unless `schema` has a column `name` of Spark's image schema."""
     if name not in schema.names:
         raise RequestError(f"expected a column {name!r} of images, received columns {', '.join(schema.names)}")
     received = schema[name].dataType

@@ -1,4 +1,4 @@
-"""The named networks: where their weights come from, what pixels they expect, which layer is tapped."""
+"""The named networks: the source of their weights, the pixels they expect, the layer that is tapped."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Backbone:
     input_size
         Height and width, pixels, that the network was trained at.
     tap_layer
-        The layer tapped when no other is asked for: the last one before the classifier's pooling.
+        The default tap: the last layer before the classifier's pooling.
     channels
-        The order of the colour channels that the network expects; of GRAY, one, the green one is fed.
+        The order of the colour channels that the network expects; GRAY is one channel, fed with green.
     mean, scale
         The network's pixels are `(x - mean) * scale`, a value a channel, x in 0..255.
     keras_file
@@ -64,7 +64,7 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def backbone(name: str) -> Backbone:
-    """The backbone called `name`; a RequestError that offers the nearest names if there is none."""
+    """Return the backbone called `name`; a RequestError with the nearest names if there is none."""
     if name not in BACKBONES:
         raise unknown("network", name, BACKBONES)
     return BACKBONES[name]

@@ -1,4 +1,4 @@
-"""Files of Keras weights from anywhere: what they may hold, looked at before Keras opens them."""
+"""Validation of Keras weights files from any source, before Keras opens them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 2 << 30
-"""Bytes that all arrays of a file may have, unpacked; the largest network, with its top, has 0.6 GB."""
+"""Maximum bytes of all arrays of a file, unpacked; the largest network, with its top, has 0.6 GB."""
 _MAX_OBJECTS = 100_000  # objects in a file; Xception has 300
 _INSIDE = "model.weights.h5"
-_FILTERS = {1, 2, 3}  # of HDF5 itself: deflate, shuffle, checksum; others are libraries that it would load
-# Where HDF5 looks for such libraries, and that it does not.
+_FILTERS = {1, 2, 3}  # built into HDF5: deflate, shuffle, checksum; others are libraries that it would load
+# So that HDF5 looks for no such libraries.
 ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_PLUGIN_PATH": os.devnull}
 
 

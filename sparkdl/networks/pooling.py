@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from sparkdl.errors import RequestError
 
-if TYPE_CHECKING:
-    pass
-
 
 def grid_of(pooling: str) -> int | None:
-    """The cells a side of `pooling`: None for `none`, 1 for `average`, N for `NxN`."""
+    """Return the cells per side of `pooling`: None for `none`, 1 for `average`, N for `NxN`."""
     if pooling == "none":
         return None
     if pooling == "average":

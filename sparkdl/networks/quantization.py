@@ -1,4 +1,4 @@
-"""Turns a network into one that computes with 8-bit integers: faster, a little less exact, a quarter of the size."""
+"""Post-training quantization to 8-bit integers: faster, a little less exact, a quarter of the size."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BATCH = 32
-_KINDS = ["Conv", "Add", "Clip", "Relu", "MaxPool"]  # the others cost little, and their precision is kept
+_KINDS = ["Conv", "Add", "Clip", "Relu", "MaxPool"]  # other operators cost little, and keep their precision
 
 
 def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
-    """The network with its convolutions in 8-bit integers, of the same input and output.
+    """Return the network with its convolutions in 8-bit integers, with the same input and output.
 
     Weights are signed, with a scale a channel; activations unsigned, with the range that they have on `images`
-    (post-training static quantisation, Jacob et al., CVPR 2018). A processor with VNNI multiplies such integers in one
+    (post-training static quantization, Jacob et al., CVPR 2018). A processor with VNNI multiplies such integers in one
     instruction; without it the gain is smaller, and the sum of two products has 16 bits and saturates. Weights thus
     have 7 bits, whose sums fit (2 * 255 * 64 < 2^15) on every processor.
 
@@ -28,9 +28,9 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
     network
         An ONNX file as `sparkdl.networks.builder.build_network` makes it.
     images
-        uint8 [N, H, W, 1 or 3]: what the network will see, a hundred or more.
+        A sample of the network's input: uint8 [N, H, W, 1 or 3], a hundred images or more.
     """
-    # An import of seconds, which no stream needs.
+    # Imported here: it takes seconds, and no stream needs it.
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 

@@ -1,4 +1,4 @@
-"""Reads the tensors of a legacy PyTorch checkpoint (`.pth`) with numpy, running nothing from it."""
+"""Read the tensors of a legacy PyTorch checkpoint (`.pth`) with numpy, without running code from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 MAX_BYTES = 1 << 30
-"""Bytes of a file, and of all tensors that it holds; the weights of EfficientNetLite0 have 19 MB."""
+"""Maximum bytes of a file, and of all its tensors; the weights of EfficientNetLite0 have 19 MB."""
 _DIMENSIONS = 8
 _STEPS = 1_000_000  # of a pickle; the weights of EfficientNetLite0 take 11,327
 
@@ -152,7 +152,7 @@ _LOADERS: dict[int, Callable[[Any], None]] = {code[0]: pickle._Unpickler.dispatc
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """The state dict of the checkpoint at `path`: name to array, float32 or int64.
+    """Return the state dict of the checkpoint at `path`: name to array, float32 or int64.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Finds the file of weights that a network is built from, and checks it."""
+"""Find and verify the file of weights that a network is built from."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77d
 
 
 def find_weights(network: Backbone, asked: str | None) -> Path | None:
-    """The file to read weights from; None leaves the download to Keras.
+    """Return the file to read weights from; None leaves the download to Keras.
 
-    First the path that was asked for, then a file of the published name in `SPARKDL_WEIGHTS_DIR`, then the package
-    that carries the weights of EfficientNetLite0.
+    The order: the path that was asked for, a file of the published name in `SPARKDL_WEIGHTS_DIR`, the package with
+    the weights of EfficientNetLite0.
     """
     if asked is not None:
         path = Path(asked)

@@ -1,4 +1,4 @@
-"""How much a protobuf message holds, read from its bytes before a parser makes objects of them."""
+"""Size check of a protobuf message, on its bytes, before a parser allocates objects for them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _MAX_VARINT_BYTES = 10  # bytes
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a message may hold.
+    """Limits of a message.
 
     Attributes
     ----------
     parts
-        Messages in it and texts, at every depth: an empty one has 2 bytes, and takes some 100 when it is parsed.
+        Nested messages and strings, at every depth: an empty one has 2 bytes, and takes about 100 when it is parsed.
     numbers
-        Bytes of packed whole numbers: a number has 1 byte or more, and takes 8 when it is parsed.
+        Bytes of packed integers: one has 1 byte or more, and takes 8 when it is parsed.
     fields
-        Fields in all, which bounds the time of the look.
+        Fields in all, which limits the time of the check.
     """
 
     parts: int
@@ -33,14 +33,14 @@ class ExceededError(Exception):
 
 
 def check_size(content: bytes, kind: Any, bounds: Bounds) -> None:
-    """Go through a message field by field; what is no message is skipped, however long it is.
+    """Check a message field by field; fields that are no messages are skipped.
 
     Parameters
     ----------
     content
         The encoded message.
     kind
-        Its descriptor.
+        The message's descriptor.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Arrow arrays of numbers, text and bytes, made from their buffers.
+"""Arrow arrays of numbers, strings and bytes, built from their buffers.
 
-`pyarrow.array` makes them too, but first loads pandas, where there is one, to see whether it was given anything of it.
-A stream has several Python workers, and each would keep pandas in its memory for that question alone.
+`pyarrow.array` first imports pandas, where it is installed, to check for pandas objects. Each Python worker of a stream
+would keep pandas in its memory for that check alone.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ _MAX_BYTES = np.iinfo(np.int32).max  # bytes of text or binary data in one Arrow
 def number_array(
     values: NDArray[Any], valid: NDArray[np.bool_] | None = None, kind: pa.DataType | None = None
 ) -> pa.Array:
-    """An array of N numbers.
+    """Return an array of N numbers.
 
     Parameters
     ----------
     values
         Integers or floats [N].
     valid
-        bool [N], false where the array is null; None if it is nowhere.
+        bool [N], false where the array is null; None for no nulls.
     kind
-        What the bits of `values` mean to Arrow, if it is not the same as to numpy: times are integers.
+        The Arrow type of `values`, if it differs from the numpy type: timestamps are integers.
     """
     kind = kind or pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [_bits(valid), pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def nullable_array(values: Sequence[int | None], kind: pa.DataType) -> pa.Array:
-    """An array of a `kind` of 64 bits, from integers or None for null."""
+    """Return an array of a 64-bit `kind`, from integers or None for null."""
     valid = np.array([value is not None for value in values], bool)
     return number_array(np.array([value or 0 for value in values], np.int64), valid, kind)
 
 
 def string_array(values: Sequence[str | None]) -> pa.StringArray:
-    """An array of strings, null where one is None."""
+    """Return an array of strings, null where one is None."""
     return _pieces([None if value is None else value.encode() for value in values], pa.string())
 
 
 def binary_array(values: Sequence[bytes | None]) -> pa.BinaryArray:
-    """An array of bytes, null where they are None."""
+    """Return an array of bytes, null where they are None."""
     return _pieces(values, pa.binary())
 
 

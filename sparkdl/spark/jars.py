@@ -1,4 +1,4 @@
-"""Jars from a Maven repository: lists with digests, fetched once, kept in the cache and checked at each use.
+"""Jars from a Maven repository: lists with digests, downloaded once, cached, and verified at each use.
 
 `python -m sparkdl.spark.jars DIRECTORY LIST...` puts the jars of lists into a directory.
 """

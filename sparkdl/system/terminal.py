@@ -1,4 +1,4 @@
-"""Words from outside, such as names of files, made harmless for a terminal and for whoever reads a log."""
+"""Sanitize text from outside, such as file names, for terminals and logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\
 
 
 def printable(words: str, keep: str = "") -> str:
-    r"""`words` with each character that is not for printing as its escape, `\x1b` or `\u202e`.
+    r"""Return `words` with each character that is not printable as its escape, `\x1b` or `\u202e`.
 
     Parameters
     ----------
@@ -26,5 +26,5 @@ def _escape(character: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """A JSON text whose strings hold the same, with what is not for printing escaped as JSON escapes it."""
+    """Return an equal JSON text in which characters that are not printable are escaped."""
     return _HARMFUL.sub(lambda match: match[0] if match[0] in "\n" else f"\\u{ord(match[0]):04x}", text)

@@ -1,4 +1,4 @@
-"""InkNormalizer, the stage that makes bright ink filling a square of any handwriting."""
+"""InkNormalizer: a stage that turns images of handwriting into bright ink that fills a square."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class InkNormalizer(
     Parameters
     ----------
     inputCol, outputCol
-        Columns of Spark's image schema; they may be the same. The images made have one channel.
+        Columns of Spark's image schema; they may be the same. The output images have one channel.
     margin
         Empty space around the ink on each side, a fraction of its longer side, 0..2. Default 0.1.
 

@@ -1,4 +1,4 @@
-"""TemperatureScaling, the stage that makes a classifier as sure as it is right."""
+"""TemperatureScaling: a stage that calibrates the confidence of a classifier."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class TemperatureScaling(
     DefaultParamsReadable["TemperatureScaling"],
     DefaultParamsWritable,
 ):
-    """Makes a column of probabilities p more or less sure: p ** (1 / temperature), divided by its sum.
+    """Scales a column of probabilities p: p ** (1 / temperature), divided by its sum.
 
-    Of a logistic regression that is the softmax of its logits divided by the temperature (Guo et al., On Calibration of
-    Modern Neural Networks, ICML 2017). The order of the classes stays, and so does the prediction.
+    For a logistic regression that is the softmax of its logits divided by the temperature (Guo et al., On Calibration
+    of Modern Neural Networks, ICML 2017). The order of the classes stays, and so does the prediction.
 
     Parameters
     ----------
     probabilityCol
         Column of Vectors [K], values 0..1 that sum to 1; it is replaced. Null stays null. Default "probability".
     temperature
-        Above 1 for less sure, below 1 for surer. Default 1.0, which changes nothing.
+        Above 1 lowers the confidence, below 1 raises it. Default 1.0, which changes nothing.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class TemperatureScaling(
 
 
 def _scale(vector: Column, temperature: float) -> Column:
-    # Over the highest first: however low the temperature, that one is 1 then, and the sum not 0.
+    # Divided by the highest first: it becomes 1, so the sum is not 0 however low the temperature is.
     surest = _let(vector_to_array(vector), lambda given: _over(given, F.array_max))
     powers = F.transform(surest, lambda share: F.pow(share, F.lit(1 / temperature)))
     return F.when(vector.isNotNull(), array_to_vector(_let(powers, lambda given: _over(given, _sum))))
@@ -95,5 +95,5 @@ def _sum(values: Column) -> Column:
 
 
 def _let(value: Column, body: Callable[[Column], Column]) -> Column:
-    """`body` of `value`, which is computed once: named within a lambda it would be, for each element."""
+    """Return `body` of `value`, which is computed once and not for each element."""
     return F.element_at(F.transform(F.array(value), body), 1)

@@ -5,6 +5,7 @@ other.
 from __future__ import annotations
 
 import io
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from sparkdl.inference.loading import load_fused
 from sparkdl.inference.stages import describe, labels_of, prediction_column
 from sparkdl.models.registry import ModelVersion
 from sparkdl.system.file_uris import origin_of
+from sparkdl.system.subprocesses import python_command, python_environment
 from training.data.loading import Dataset
 
 SHAPES = [(20, 30, 3), (31, 17, 1), (24, 24, 3), (9, 40, 1), (28, 28, 1), (60, 50, 3)]
@@ -148,6 +150,18 @@ def test_a_saved_pipeline_of_other_stages_is_left_to_spark(spark: SparkSession, 
     classifier = Classifier.load(tmp_path / "0")
     assert isinstance(classifier, PipelineClassifier)
     assert prediction_column(classifier.pipeline) == "prediction"
+
+
+def test_a_fused_model_is_loaded_without_spark_ml_and_what_it_loads(model: ModelVersion) -> None:
+    program = (
+        "import sys\n"
+        "from sparkdl.models.registry import resolve_model\n"
+        "assert resolve_model(sys.argv[1]).load().reads_files\n"
+        "print([name for name in ('pyspark.ml', 'pandas', 'scipy') if name in sys.modules])\n"
+    )
+    command = python_command("-c", program, str(model.path))
+    done = subprocess.run(command, capture_output=True, text=True, env=python_environment())
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_a_saved_network_that_was_exchanged_is_refused(spark: SparkSession, tmp_path: Path) -> None:
