@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import ssl
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -59,7 +61,7 @@ class Authority:
         need(keytool.is_file(), "this Java has no keytool to make a store with")
         store = self.directory / f"trust-{kind}"
         if not store.exists():
-            command = [
+            command: list[str | Path] = [
                 *(keytool, "-importcert", "-noprompt", "-alias", "authority", "-file", self.pem),
                 *("-keystore", store, "-storetype", kind, "-storepass", password),
             ]
@@ -81,6 +83,13 @@ class Authority:
         chain = (each.public_bytes(serialization.Encoding.PEM) for each in (certificate, self._certificate))
         path.write_bytes(pem + b"".join(chain))
         return path
+
+
+def trusted_names(context: ssl.SSLContext | None) -> set[str]:
+    """The common names of the authorities that `context` trusts."""
+    assert context is not None
+    subjects: list[Any] = [entry["subject"] for entry in context.get_ca_certs()]
+    return {value for subject in subjects for ((_, value),) in subject}
 
 
 def _named(name: str) -> x509.Name:

@@ -74,3 +74,12 @@ def test_java_takes_sparks_classes_out_of_it(tmp_path: Path) -> None:
     lines = [line for line in loaded.read_text().splitlines() if " org.apache.spark." in line and "Lambda" not in line]
     shared = sum("source: shared objects file" in line for line in lines)
     assert shared / len(lines) > 0.9
+
+
+def test_a_stream_goes_on_without_a_cache_of_its_own_and_says_so(java: str, tmp_path: Path) -> None:
+    (tmp_path / "java").mkdir()
+    (tmp_path / "java").chmod(0o777)
+    done = start_spark()
+    assert done.stdout == "3\n"
+    [line] = done.stderr.splitlines()
+    assert line.startswith("class data sharing is off: the cache ")

@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from certificates import Authority
+from certificates import Authority, trusted_names
 from kafka import KafkaProducer
 from refusals import refused
 
@@ -117,22 +117,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-def names(context: ssl.SSLContext | None) -> set[str]:
-    """The common names of the authorities that `context` trusts."""
-    assert context is not None
-    return {value for entry in context.get_ca_certs() for ((_, value),) in entry["subject"]}
-
-
 def test_certificates_are_trusted_out_of_a_pem_file(tmp_path: Path, authority: Authority) -> None:
     text = f"security.protocol=SSL\nssl.truststore.type=PEM\nssl.truststore.location={authority.pem}\n"
-    assert names(config(tmp_path, text).ssl_context) == {authority.name}
-
-
-@pytest.mark.parametrize("kind", ["PKCS12", "JKS"])
-def test_certificates_are_trusted_out_of_javas_stores(tmp_path: Path, authority: Authority, kind: str) -> None:
-    store = authority.trust_store(kind, "change it")
-    text = f"security.protocol=SSL\nssl.truststore.location={store}\nssl.truststore.password=change it\n"
-    assert names(config(tmp_path, text).ssl_context) == {authority.name}
+    assert trusted_names(config(tmp_path, text).ssl_context) == {authority.name}
 
 
 def test_a_store_of_another_type_is_refused_as_java_would(tmp_path: Path, authority: Authority) -> None:

@@ -12,33 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inknet_weights import random_weights
 from needs import need
 from numpy.typing import NDArray
-from refusals import refused
 
 from sparkdl.decoding.decode import decode
 from sparkdl.errors import SparkdlError
 from sparkdl.images.ink import normalize_ink
 from sparkdl.images.pixels import to_gray
-from sparkdl.networks.inknet import SIDE, build, layer_shapes, read_weights
+from sparkdl.networks.inknet import SIDE, build, read_weights
 from sparkdl.system.cache import cache_directory
-from sparkdl.transformers.featurizer import DeepImageFeaturizer
 from training.data.synthetic.digits import draw_png
 from training.fitting.augmentation import alter
 from training.fitting.inknet.trainer import forget, train_inknet
-
-WIDTHS = (4, 6, 8, 10)
-
-
-def random_weights(path: Path, **changes: NDArray[np.float32] | None) -> Path:
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for name, shape in layer_shapes(WIDTHS, 12).items():
-        arrays[f"{name}.kernel"] = rng.normal(0, 0.2, shape).astype(np.float32)
-        arrays[f"{name}.bias"] = rng.normal(0, 0.2, shape[:1]).astype(np.float32)
-    arrays |= changes  # type: ignore[arg-type]
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})  # type: ignore[arg-type]
-    return path
 
 
 @pytest.fixture
@@ -78,28 +64,6 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
     (tmp_path / "weights.npz").write_bytes(content)
     with pytest.raises(SparkdlError, match="no weights of InkNet"):
         read_weights(tmp_path / "weights.npz")
-
-
-@pytest.mark.usefixtures("spark")
-def test_without_weights_the_network_says_how_it_is_made() -> None:
-    with refused("InkNet has no published weights", "digits-large"):
-        DeepImageFeaturizer(modelName="InkNet").network()
-
-
-@pytest.mark.usefixtures("spark")
-def test_it_takes_images_of_one_size_only(weights: Path) -> None:
-    with refused("InkNet takes images of 32 x 32 pixels, not (48, 48)"):
-        DeepImageFeaturizer(modelName="InkNet", inputSize=48).setWeights(str(weights)).network()
-
-
-@pytest.mark.usefixtures("spark")
-def test_a_frozen_stage_does_not_name_the_file_of_its_weights(weights: Path) -> None:
-    stage = DeepImageFeaturizer(modelName="InkNet").setWeights(str(weights))
-    content = stage.network()
-    stage.freeze()
-    weights.unlink()
-    assert stage.getWeights() is None
-    assert stage.network() == content
 
 
 # Training; with Keras

@@ -9,8 +9,6 @@ from sparkdl.networks.backbones import BACKBONES
 from sparkdl.networks.efficientnet import TAPS
 from sparkdl.networks.pooling import grid_of
 from sparkdl.networks.spec import SCALE_HINTS
-from sparkdl.transformers.featurizer import DeepImageFeaturizer
-from training.fitting.fit import feature_stages
 from training.fitting.recipes import DEFAULT, RECIPES, Recipe, recipe
 
 every_recipe = pytest.mark.parametrize("made", RECIPES.values(), ids=RECIPES)
@@ -23,17 +21,6 @@ def test_a_recipe_names_a_network_its_layers_a_pooling_and_a_scale_hint_that_exi
     assert made.tap_layers
     assert made.scale_hint in SCALE_HINTS
     grid_of(made.pooling)  # refuses what is none
-
-
-@pytest.mark.usefixtures("spark")  # Spark ML's Params need one
-@every_recipe
-def test_a_recipe_becomes_stages_with_its_settings(made: Recipe) -> None:
-    *_, featurizer = feature_stages(made)
-    assert isinstance(featurizer, DeepImageFeaturizer)
-    assert featurizer.getInputSize() == [made.input_size, made.input_size]
-    assert featurizer.getTapLayers() == list(made.tap_layers)
-    assert featurizer.getPooling() == made.pooling
-    assert featurizer.getOutputCol() == "features"
 
 
 @every_recipe
@@ -146,10 +133,3 @@ def test_the_classifier_s_own_params_are_set_by_their_names() -> None:
 def test_settings_that_do_not_go_together_are_refused_with_the_reason(settings: list[str], why: str) -> None:
     with refused(f"recipe digits: {why}" if why.startswith("I") else why):
         recipe("digits", settings)
-
-
-@pytest.mark.usefixtures("spark")
-@pytest.mark.parametrize("setting", ["model_name=InceptionV4", "scale_hint=SCALE_FASTER", "pooling=3x4"])
-def test_a_name_that_no_stage_knows_is_refused_before_any_work(setting: str) -> None:
-    with refused(setting.partition("=")[2]):
-        feature_stages(recipe("digits", [setting]))
