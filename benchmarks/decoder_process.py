@@ -23,7 +23,7 @@ from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 os.environ["OMP_NUM_THREADS"] = "1"  # as Spark does for a task of one core
 
@@ -54,11 +54,11 @@ class Content(NamedTuple):
     value: bytes
 
 
-def network() -> Any:
+def network() -> Network:
     digits = recipe("digits")
     side = digits.input_size
     content = build_network(NetworkSpec(digits.model_name, (side, side), digits.tap_layers, digits.pooling))
-    return Network(hashlib.sha256(content).hexdigest(), Content(content), (side, side, 3))
+    return Network(hashlib.sha256(content).hexdigest(), cast("Any", Content(content)), (side, side, 3))
 
 
 def samples() -> dict[str, list[bytes]]:

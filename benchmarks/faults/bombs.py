@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fuzzing import ANY, DAMAGED, PREDICTED, Hostile, chunk, encode, png, tiff, valid
 from PIL import Image
@@ -178,8 +178,8 @@ def metadata() -> Made:
     bmp = images["BMP RGB"]
     yield "BMP gap", bmp[:10] + struct.pack("<I", 54 + size) + bmp[14:54] + bytes(size) + bmp[54:], P
     plain = [(256, 4, 8), (257, 4, 8), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (279, 4, 64)]
-    for tag, kind in ((270, 2), (700, 1), (34665, 7), (37724, 7), (34675, 7)):
-        yield f"TIFF tag {tag}", tiff([*plain, (tag, kind, bytes(size))], data=bytes(64)), ANY
+    for tag, type_ in ((270, 2), (700, 1), (34665, 7), (37724, 7), (34675, 7)):
+        yield f"TIFF tag {tag}", tiff([*plain, (tag, type_, bytes(size))], data=bytes(64)), ANY
 
 
 def ifd_loop() -> bytes:
@@ -189,10 +189,10 @@ def ifd_loop() -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(pointers)) + entries + struct.pack("<I", 8)
 
 
-def plain_tiff(changes: dict[int, tuple[int, int | list[int]] | None], following: int = 0) -> bytes:
+def plain_tiff(changes: Mapping[int, tuple[int, int | Sequence[int]] | None], following: int = 0) -> bytes:
     """64 x 64 gray pixels in one strip; `changes` gives a tag another type and value, or None to leave it out."""
     plain = {256: (4, 64), 257: (4, 64), 258: (3, 8), 259: (3, 1), 262: (3, 1), 273: (4, 8), 277: (3, 1)}
-    tags = plain | {278: (4, 64), 279: (4, 4096)} | changes
+    tags: dict[int, tuple[int, int | Sequence[int]] | None] = {**plain, 278: (4, 64), 279: (4, 4096), **changes}
     return tiff([(tag, *value) for tag, value in sorted(tags.items()) if value], data=bytes(4096), following=following)
 
 
@@ -223,9 +223,11 @@ def tiff_structures() -> Made:
 
 def endless_structures() -> Made:
     pixels = 2000 * 2000
+    size = {256: (4, 2000), 257: (4, 2000)}
+    tiles: dict[int, tuple[int, int | Sequence[int]]]
     tiles = {322: (4, 1), 323: (4, 1), 324: (4, [8] * pixels), 325: (4, [1] * pixels)}
     no_strips = {273: None, 278: None, 279: None}
-    yield "TIFF of 4 million tiles", plain_tiff({256: (4, 2000), 257: (4, 2000)} | tiles | no_strips), LATE
+    yield "TIFF of 4 million tiles", plain_tiff({**size, **tiles, **no_strips}), LATE
     yield "TIFF of a million strips", plain_tiff({278: (4, 1), 273: (4, [8] * MIB), 279: (4, [64] * MIB)}), ANY | LATE
 
 

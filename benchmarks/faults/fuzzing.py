@@ -6,8 +6,8 @@ import io
 import random
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -177,7 +177,8 @@ def _rle8(gray: Image.Image) -> bytes:
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(rows), 0, 0, 54 + 1024) + header + palette + rows
 
 
-Tags = list[tuple[int, int, int | list[int] | bytes]]
+Endian = Literal["little", "big"]
+Tags = Sequence[tuple[int, int, int | Sequence[int] | bytes]]
 _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1, 13: 4, 16: 8}
 
 
@@ -188,7 +189,8 @@ def tiff(tags: Tags, data: bytes = b"", order: str = "<", following: int = 0) ->
     after = start + 2 + 12 * len(tags) + 4
     for tag, kind, value in tags:
         values = [value] if isinstance(value, int) else value
-        width, endian = _WIDTHS[kind], "little" if order == "<" else "big"
+        width = _WIDTHS[kind]
+        endian: Endian = "little" if order == "<" else "big"
         packed = values if isinstance(values, bytes) else b"".join(v.to_bytes(width, endian) for v in values)
         if len(packed) > 4:
             where = struct.pack(order + "I", after + len(outside))
@@ -230,9 +232,10 @@ def splice(rng: random.Random, image: bytes, other: bytes) -> bytes:
 
 def number(rng: random.Random, image: bytes, _: bytes) -> bytes:
     """A field of 2 or 4 bytes becomes an extreme."""
-    width, order = rng.choice((2, 4)), rng.choice(("little", "big"))
+    width = rng.choice((2, 4))
+    order: Endian = rng.choice(("little", "big"))
     place = rng.randrange(max(min(len(image), 400) - width, 1))
-    value = (rng.choice(_NUMBERS) & (256**width - 1)).to_bytes(width, order)
+    value = (rng.choice(_NUMBERS) & ((1 << 8 * width) - 1)).to_bytes(width, order)
     return image[:place] + value + image[place + width :]
 
 

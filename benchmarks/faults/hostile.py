@@ -94,7 +94,9 @@ class Watch:
 
 def encoded(spark: SparkSession, sent: Iterable[Hostile], directory: Path) -> tuple[DataFrame, list[Hostile]]:
     """The attacks as rows of `INPUT_RECORD`, by way of a Parquet file, and without their payloads."""
-    at, told, rows, size = datetime(2026, 1, 1, tzinfo=UTC), [], [], 0
+    at, size = datetime(2026, 1, 1, tzinfo=UTC), 0
+    told: list[Hostile] = []
+    rows: list[tuple[object, ...]] = []
     schema = pa.schema(
         [
             ("id", pa.string()),
@@ -130,7 +132,7 @@ def run(
     spark: SparkSession, model: ModelVersion, sent: Iterable[Hostile], limits: Limits
 ) -> tuple[list[str], list[str]]:
     """Sends the attacks through; what to tell of it, and which promises were broken."""
-    records = int(spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch", "10000"))
+    records = int(spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") or 10_000)
     begun = time.monotonic()
     with TemporaryDirectory() as scratch, Watch() as watch:
         frame, told = encoded(spark, sent, Path(scratch))

@@ -49,7 +49,8 @@ def kill_at_points(sink: SinkKind, models: Path, arguments: argparse.Namespace) 
     started = time.monotonic()
     for number in range(kills):
         point, times = points[(begin + number) % len(points)], 1 + number // len(points) % 2
-        code = trial.run(*batch, **{VARIABLE: f"{point}:{times}"})
+        with trial.stream(*batch, **{VARIABLE: f"{point}:{times}"}) as process:
+            code = process.wait(600)
         if code != -signal.SIGKILL:
             print(f"{sink}: {point}:{times} was not reached, exit code {code}\n{trial.tail()}")
             return 1

@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -23,6 +24,9 @@ from harness import WORK, Trial, drawn_images, drop, expected_of, trained_models
 
 from sparkdl.models.registry import CURRENT, MODEL_JSON, Registry
 from sparkdl.system.files import write_atomically
+
+DECIDED = ("model changed", "model refused")
+"""What a stream tells of a promotion."""
 
 
 def main() -> int:
@@ -51,11 +55,11 @@ def main() -> int:
         producer.start()
         wait_until(lambda: trial.batches() > 0 or process.poll() is not None, 120)
         for name in names:
-            told = _told(trial, "model changed", "model refused")
+            told = _told(trial, *DECIDED)
             _point_to(registry, name)
-            wait_until(lambda told=told: _told(trial, "model changed", "model refused") > told, 120)
+            wait_until(partial(_more_told, trial, told), 120)
             batches = trial.batches()
-            wait_until(lambda b=batches: trial.batches() > b or not producer.is_alive(), 120)
+            wait_until(partial(_went_on, trial, batches, producer), 120)
         producer.join()
         wait_until(lambda: sum(len(trial.ids(part)) for part in ("predictions", "dead_letters")) >= len(images), 300)
         process.send_signal(signal.SIGTERM)
@@ -95,6 +99,16 @@ def _lines(trial: Trial, *events: str) -> list[dict[str, str]]:
 
 def _told(trial: Trial, *events: str) -> int:
     return len(_lines(trial, *events))
+
+
+def _more_told(trial: Trial, before: int) -> bool:
+    """Whether more promotions are decided than `before`."""
+    return _told(trial, *DECIDED) > before
+
+
+def _went_on(trial: Trial, before: int, producer: threading.Thread) -> bool:
+    """Whether a micro-batch came after `before` of them, or there are no more images."""
+    return trial.batches() > before or not producer.is_alive()
 
 
 def _models_of_batches(trial: Trial) -> dict[str, set[str]]:

@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 from harness import (
@@ -65,7 +66,7 @@ def planted(images: Sequence[LabelledImage], fault: bytes, prefix: str) -> list[
     ]
 
 
-def events(trial: Trial) -> Iterator[tuple[float, dict[str, int]]]:
+def events(trial: Trial) -> Iterator[tuple[float, dict[str, Any]]]:
     """What the stream told of, with the time in seconds."""
     for line in trial.log.read_text().splitlines():
         if line.startswith("{"):

@@ -34,7 +34,7 @@ def authentication(bench: Bench, rounds: int, images: int, warm_up: int, say: Ca
 
         ways = {"directory to Parquet": files, "Kafka to Kafka": messages}
         contenders = {
-            f"{way}, {kind}": lambda run=run, more=more: run(*more)  # type: ignore[misc]
+            f"{way}, {kind}": lambda run=run, more=more: run(*more)
             for way, run in ways.items()
             for kind, more in (("with", ()), ("without", _WITHOUT))
         }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +23,19 @@ from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.weights import find_weights
 from sparkdl.spark.session import spark_session
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 
 
-def keras_network(spec: NetworkSpec):
+def keras_network(spec: NetworkSpec) -> Any:
     """The network from Keras layers; EfficientNetLite0 only."""
     import keras
     import lite0_reference
 
     about = backbone(spec.model_name)
     side = spec.input_size[0]  # of three channels, as Keras's networks are
-    body = lite0_reference.network(find_weights(about, None), side)
+    weights = find_weights(about, None)
+    assert weights is not None
+    body = lite0_reference.network(weights, side)
     pixels = keras.Input((side, side, 3))
     taps = body(keras.layers.Rescaling(about.scale, -about.mean[0] * about.scale)(pixels))
     vectors = []

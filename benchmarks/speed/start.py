@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,11 @@ def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
     with Broker(BROKER).running(port=0) as broker:
         topic = fill(broker, watched)
         for number in range(rounds):
+            measures: list[tuple[str, Callable[[], float]]]
             for cold in (False, True) if number == 0 and _forget() else (False,):
                 what = "cold" if cold else "warm"
-                for name, measure in (
-                    (f"directory to Parquet, stream, {what}", lambda cold=cold: files(cold)),
+                measures = [
+                    (f"directory to Parquet, stream, {what}", partial(files, cold)),
                     (
                         f"directory to Parquet, stream without the archive of classes, {what}",
                         lambda: _files(bench, watched, registry, archive=False)[0],
@@ -58,7 +60,8 @@ def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
                     (f"directory to Parquet, an empty Spark stream, {what}", lambda: _files(bench, watched, None)[0]),
                     (f"Kafka to Kafka, stream, {what}", lambda: _topic(bench, broker, topic, registry)),
                     (f"Kafka to Kafka, an empty Spark stream, {what}", lambda: _topic(bench, broker, topic, None)),
-                ):
+                ]
+                for name, measure in measures:
                     if cold:
                         _forget()
                     note(name, measure())

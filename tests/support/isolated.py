@@ -51,4 +51,6 @@ def assert_digits(results: Sequence[Pixels | Rejected], payloads: Sequence[bytes
     assert len(results) == len(payloads)
     for result, payload in zip(results, payloads, strict=True):
         assert isinstance(result, np.ndarray), result
-        assert np.array_equal(result, decode(payload))
+        expected = decode(payload)
+        assert isinstance(expected, np.ndarray), expected
+        assert np.array_equal(result, expected)

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sparkdl.decoding import server as decoder
 from sparkdl.decoding import shared_memory as memory
@@ -226,12 +227,14 @@ def main() -> None:
             lie(shared, index, payload.removeprefix(TAKEN).decode())
         return _honest(shared, index, limits)
 
-    decoder._decode = taken_over
+    replaced: dict[str, Any] = {"_decode": taken_over}
     if lie is _leave:
-        decoder.serve = _leave
+        replaced["serve"] = _leave
     if not confined:
-        decoder.is_filter_known = lambda: False
-        decoder.confine = lambda max_memory, *, filtered: None
+        replaced |= {"is_filter_known": lambda: False, "confine": lambda max_memory, *, filtered: None}
+    for name, function in replaced.items():
+        assert hasattr(decoder, name)
+        setattr(decoder, name, function)
     decoder.main()
 
 

@@ -14,14 +14,17 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 BATCH = 32  # images that are read and written at a time
 CHUNK = 8  # images a call of the network: tried 8, 16, 32 and 64
 FILE = 1024  # predictions a file
 
 
-def preparing(side: int, channels: int):
+def preparing(side: int, channels: int) -> Callable[[bytes], Any]:
     """A function of an encoded image to what the network takes: uint8 [side, side, channels]."""
     import io
 
@@ -30,7 +33,7 @@ def preparing(side: int, channels: int):
 
     from sparkdl.images.ink import normalize_ink
 
-    def prepare(payload: bytes):
+    def prepare(payload: bytes) -> Any:
         with Image.open(io.BytesIO(payload)) as image:
             gray = np.asarray(image if image.mode == "L" else image.convert("L"))
         ink = Image.fromarray(normalize_ink(gray)).resize((side, side), Image.Resampling.BILINEAR)
@@ -39,14 +42,14 @@ def preparing(side: int, channels: int):
     return prepare
 
 
-def classifying(model: Path):
+def classifying(model: Path) -> Callable[[Any], Any]:
     """A function of features [N, D] to probabilities [N, K]."""
     import numpy as np
 
     head = np.load(model / "head.npz")
     coefficients, intercepts = head["coefficients"], head["intercepts"]
 
-    def classify(features):
+    def classify(features: Any) -> Any:
         logits = features @ coefficients + intercepts
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
@@ -54,7 +57,7 @@ def classifying(model: Path):
     return classify
 
 
-def predictor(model: Path, threads: int):
+def predictor(model: Path, threads: int) -> Callable[[list[bytes]], Any]:
     """A function of a list of encoded images to their probabilities, [N, K]."""
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when numpy is imported, whose products else take every core
@@ -69,7 +72,7 @@ def predictor(model: Path, threads: int):
     prepare = preparing(about["side"], about["channels"])
     classify = classifying(model)
 
-    def predict(payloads: list[bytes]):
+    def predict(payloads: list[bytes]) -> Any:
         images = np.stack([prepare(payload) for payload in payloads])
         parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
         return classify(np.concatenate([session.run(["features"], {"image": part})[0] for part in parts]))
@@ -82,9 +85,10 @@ class Writer:
 
     def __init__(self, out: Path, name: str, classes: list[str]) -> None:
         self.out, self.name, self.classes = out, name, classes
-        self.rows, self.files = [], 0
+        self.rows: list[tuple[str, str, float, list[float]]] = []
+        self.files = 0
 
-    def add(self, ids: list[str], probabilities) -> None:
+    def add(self, ids: Sequence[str], probabilities: Any) -> None:
         for name, shares in zip(ids, probabilities, strict=True):
             best = int(shares.argmax())
             self.rows.append((name, self.classes[best], float(shares[best]), shares.tolist()))
@@ -102,7 +106,16 @@ class Writer:
             self.rows, self.files = [], self.files + 1
 
 
-def work(number: int, model: Path, images: Path, names: list[str], out: Path, threads: int, warm: int, barrier) -> None:
+def work(
+    number: int,
+    model: Path,
+    images: Path,
+    names: list[str],
+    out: Path,
+    threads: int,
+    warm: int,
+    barrier: Barrier,
+) -> None:
     predict = predictor(model, threads)
     writer = Writer(out, f"part-{number}", json.loads((model / "about.json").read_text())["classes"])
 

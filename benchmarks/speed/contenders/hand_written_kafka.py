@@ -13,12 +13,14 @@ import multiprocessing
 import sys
 import time
 import uuid
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 from hand_written import BATCH, Writer, predictor
 
 
-def work(number: int, chosen: argparse.Namespace, group: str, done, barrier) -> None:
+def work(number: int, chosen: argparse.Namespace, group: str, done: Any, barrier: Barrier) -> None:
     from kafka import KafkaConsumer, TopicPartition
 
     predict = predictor(chosen.model, chosen.threads)

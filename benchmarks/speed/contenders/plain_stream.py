@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 
+from pyspark.sql import DataFrame
+
 
 def with_defaults(chosen: argparse.Namespace) -> None:
     from pyspark.sql import SparkSession
@@ -68,8 +70,12 @@ def with_ours(chosen: argparse.Namespace) -> None:
         F.lit(None).cast("string").alias("sha256"),
     )
     target.open(spark, "plain")
+
+    def write(batch: DataFrame, number: int) -> None:
+        target.write(batch, number)
+
     (
-        rows.writeStream.foreachBatch(lambda batch, number: target.write(batch, number) and None)
+        rows.writeStream.foreachBatch(write)
         .option("checkpointLocation", chosen.checkpoint)
         .trigger(processingTime="0 seconds")
         .start()

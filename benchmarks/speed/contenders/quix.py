@@ -11,6 +11,7 @@ import argparse
 import json
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 from hand_written import predictor
 
@@ -24,7 +25,7 @@ def work(chosen: argparse.Namespace) -> None:
         broker_address=chosen.broker, consumer_group=chosen.group, auto_offset_reset="earliest", loglevel="ERROR"
     )
 
-    def answer(payload: bytes) -> dict:
+    def answer(payload: bytes) -> dict[str, Any]:
         shares = predict([payload])[0]
         best = int(shares.argmax())
         return {

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ["RAY_DEDUP_LOGS"] = "0"
 os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
@@ -26,7 +27,7 @@ class Predictor:
         self.predict = predictor(Path(model), 1)
         self.classes = json.loads((Path(model) / "about.json").read_text())["classes"]
 
-    def __call__(self, batch):
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         shares = self.predict(list(batch["bytes"]))
         best = shares.argmax(axis=1)
         return {

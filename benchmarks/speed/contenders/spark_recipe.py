@@ -13,7 +13,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,8 +26,9 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 def main() -> None:
     from pyspark.ml import PipelineModel
     from pyspark.ml.functions import array_to_vector, predict_batch_udf, vector_to_array
-    from pyspark.sql import SparkSession
-    from pyspark.sql.functions import pandas_udf
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import functions as F
+    from pyspark.sql.pandas.functions import pandas_udf
     from pyspark.sql.types import ArrayType, FloatType
 
     parser = argparse.ArgumentParser()
@@ -49,14 +52,14 @@ def main() -> None:
     )
     spark.sparkContext.setLogLevel("ERROR")
 
-    @pandas_udf(ArrayType(FloatType()))
+    @pandas_udf(ArrayType(FloatType()))  # type: ignore[call-overload,untyped-decorator]
     def prepare(payloads: pd.Series) -> pd.Series:
         import numpy as np
         from PIL import Image
 
         from sparkdl.images.ink import normalize_ink
 
-        def one(payload):
+        def one(payload: bytes) -> Any:
             with Image.open(io.BytesIO(payload)) as image:
                 gray = np.asarray(image if image.mode == "L" else image.convert("L"))
             ink = Image.fromarray(normalize_ink(gray)).resize((side, side), Image.Resampling.BILINEAR)
@@ -64,11 +67,11 @@ def main() -> None:
 
         return payloads.map(one)
 
-    def make_predict():
+    def make_predict() -> Callable[[Any], Any]:
         import keras
 
         network = keras.models.load_model(network_file)
-        return network.predict_on_batch
+        return network.predict_on_batch  # type: ignore[no-any-return]
 
     features = predict_batch_udf(
         make_predict, return_type=ArrayType(FloatType()), batch_size=32, input_tensor_shapes=[[side, side, 3]]
@@ -82,10 +85,12 @@ def main() -> None:
         .load(str(chosen.images))
     )
     rows = files.withColumn("features", array_to_vector(features(prepare("content"))))
-    predicted = head.transform(rows).select("path", "prediction", vector_to_array("probability").alias("probabilities"))
+    predicted = head.transform(rows).select(
+        "path", "prediction", vector_to_array(F.col("probability")).alias("probabilities")
+    )
     done = 0
 
-    def write(batch, number: int) -> None:
+    def write(batch: DataFrame, number: int) -> None:
         nonlocal done
         batch.write.mode("append").parquet(str(chosen.out))
         done += chosen.batch

@@ -9,14 +9,16 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hand_written import BATCH, Writer, classifying, preparing
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
-def predictor(model: Path):
+def predictor(model: Path) -> Callable[[list[bytes]], Any]:
     import keras
     import numpy as np
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from slow_images import many_scans
+from slow_pictures import many_scans
 from streams import Place, digits, drop, id_of, rows_of, wait_until
 
 from sparkdl.decoding.time_limit import AdaptiveTimeout

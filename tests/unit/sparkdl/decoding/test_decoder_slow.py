@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from isolated import DIGITS, assert_digits, results_of, views
 from liar import TAKEN, liar
-from slow_images import many_scans, short_runs
+from slow_pictures import many_scans, short_runs
 
 from sparkdl.decoding.client import DecoderClient
 from sparkdl.decoding.time_limit import AdaptiveTimeout
