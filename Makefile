@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TESTERS ?= 2
 BIN := $(VENV)/bin
-SPREAD := --numprocesses $(TESTERS) --dist loadgroup --no-loadscope-reorder
+SPREAD := --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
+SCRATCH := TMPDIR=$$(tests/support/scratch)
 FAULTS := $(BIN)/python benchmarks/faults
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -35,21 +36,21 @@ $(VENV)/.installed-keras: $(VENV)/.installed locks/keras.lock
 demo: install ## Train, stream, produce and show, in one go; ends by itself
 	@$(BIN)/sparkdl demo
 
-# Each process has a Spark of its own, which the tests that it gets share; tests/conftest.py forms the groups.
+# Each process has a Spark of its own, which the tests that it gets share; tests/support/groups.py forms the groups.
 test: install ## Run the tests, TESTERS=2 at a time; set NUMTADB_HOME to test on real images too
-	@$(BIN)/python -m pytest $(SPREAD)
+	@$(SCRATCH) $(BIN)/python -m pytest $(SPREAD)
 
 test-unit: install ## Run the tests that need neither Java nor a broker
-	@$(BIN)/python -m pytest $(SPREAD) tests/unit
+	@$(SCRATCH) $(BIN)/python -m pytest $(SPREAD) tests/unit
 
 coverage: install ## Run the tests and show which lines they reach, in all processes; fails below 90%
 	@$(BIN)/coverage erase
-	@SPARK_CONF_DIR=$(CURDIR)/tests/support/spark_coverage $(BIN)/coverage run -m pytest $(SPREAD)
+	@$(SCRATCH) SPARK_CONF_DIR=$(CURDIR)/tests/support/spark_coverage $(BIN)/coverage run -m pytest $(SPREAD)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
 test-slow: install ## Run the tests that wait long, for a broker or for a large network
-	@$(BIN)/python -m pytest -m slow
+	@$(SCRATCH) $(BIN)/python -m pytest -m slow
 
 test-docker: install ## Run the tests of a reader against Kafka in a container, as most users have it; needs root
 	@tests/docker/run $(BIN)/python -m pytest tests/integration/streaming/readers/test_kafka_reader.py || [ $$? -eq 75 ] # this machine can have no Docker

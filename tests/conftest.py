@@ -13,6 +13,7 @@ from brokers import a_broker
 from certificates import Authority
 from needs import need
 from once import make_once, run_directory
+from paths import TESTS
 from pyspark.sql import SparkSession
 from secured import Keys, a_secured_broker
 
@@ -26,22 +27,22 @@ from training.fitting.recipes import recipe
 from training.train import train
 
 BROKER = pytest.StashKey[str]()
-TESTS = Path(__file__).parent
 LEVELS = ("end_to_end", "integration", "unit")
 """Directories of tests, the longest tests first, so that all processes end at about the same time."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LEVELS.index(item.path.relative_to(TESTS).parts[0]))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
-def _group(item: pytest.Item) -> str:
-    """What is run by one process: the tests of a file, and all that need the secured broker."""
-    names: set[str] = set(getattr(item, "fixturenames", ()))
-    return "secured_broker" if "secured_broker" in names else item.path.relative_to(TESTS).as_posix()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the tests of a group to one process, with `--dist loadfile`."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from groups import GroupScheduling
+
+    return GroupScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
