@@ -1,4 +1,4 @@
-"""Replays labelled images at a set rate: into a directory, each file appearing whole."""
+"""Replay of labelled images at a set rate into a directory, in which each file appears complete."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from training.data.loading import Dataset, LabelledImage
 
 T = TypeVar("T")
 
-_LOOK = 0.1  # seconds between two looks whether a replay is over
+_LOOK = 0.1  # seconds between two checks whether a replay is over
 
 
 def sequence(
     dataset: Dataset, *, limit: int | None = None, shuffle: bool = False, seed: int = 0, loop: bool = False
 ) -> Iterator[tuple[LabelledImage, int]]:
-    """The images to replay, each with the number of the round it is sent in, from 0.
+    """Return the images to replay, each with the number of its round, from 0.
 
     Parameters
     ----------
     limit
-        Images at the most, over all rounds.
+        Maximum images over all rounds.
     shuffle, seed
-        A new order each round; the same seed gives the same orders.
+        Use a new order in each round; the same seed gives the same orders.
     loop
         Start again after the last image.
     """
@@ -46,7 +46,7 @@ def sequence(
 
 
 def paced(items: Iterable[T], rate: float | None, is_over: Callable[[], bool]) -> Iterator[T]:
-    """The items, `rate` of them a second (None for as fast as they are taken), until `is_over()`.
+    """Yield items at `rate` per second (None for as fast as they are consumed) until `is_over()`.
 
     Raises
     ------
@@ -78,33 +78,33 @@ def replay_to_directory(
     on_sent: Callable[[int], None] = lambda sent: None,
     is_over: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Writes each image into `directory` and returns how many there were.
+    """Write each image into `directory` and return the number of images.
 
-    A file is written under a hidden name beside its target, then renamed, so that a reader of the directory sees it
-    whole or not at all. No file is ever replaced: a name that is taken gets a number.
+    A file is written under a hidden name in the same folder, then renamed, so that readers never see it incomplete. No
+    file is replaced: if a name exists, a number is added to it.
 
     Parameters
     ----------
     images
-        What `sequence` gives.
+        The images, from `sequence`.
     directory
-        Made if it is missing.
+        The target; created if it is missing.
     rate
-        Images a second; None for as fast as it goes.
+        Images per second; None for as fast as possible.
     label_folders
-        Put each image into a folder named as its label.
+        Write each image into a folder named after its label.
     on_sent
-        Called after each image with the number sent so far.
+        Called after each image with the number of images sent so far.
     is_over
-        Asked before each image whether to end the replay here.
+        Called before each image; true ends the replay.
 
     Raises
     ------
     RequestError
-        If `directory` cannot be made or is a file, or `rate` is not positive.
+        If `directory` cannot be created or is a file, or `rate` is not positive.
     SparkdlError
-        If an image cannot be read or written, or its label is no name for a folder; the message names it and counts
-        what was sent.
+        If an image cannot be read or written, or its label is not a valid folder name. The message names the image and
+        the number of images sent.
     """
     images = paced(images, rate, is_over)
     try:
@@ -125,15 +125,15 @@ def replay_to_directory(
 
 
 def _folder_name(image: LabelledImage) -> str:
-    """The image's label, as long as it names a folder: a label out of a table is anybody's words, and no path."""
+    """Return the label of an image if it is a valid folder name: a label is untrusted text and must not be a path."""
     label = image.label
     if label.startswith(".") or any(character in label for character in "/\\\0"):
-        raise _NoFolderName(f"its label {label[:80]!r} is no name for a folder")
+        raise _NoFolderName(f"its label {label[:80]!r} is not a folder name")
     return label
 
 
 class _NoFolderName(Exception):  # noqa: N818 - never leaves this module
-    """A label that would lead out of the directory, or that nobody would see in it."""
+    """A label that would lead out of the directory or name a hidden folder."""
 
 
 def _place(payload: bytes, folder: Path, name: PurePosixPath, number: int) -> None:

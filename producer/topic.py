@@ -1,4 +1,4 @@
-"""Replays labelled images at a set rate onto a Kafka topic, and answers for each of them."""
+"""Replay of labelled images at a set rate to a Kafka topic, with the outcome of each image."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from streaming.kafka.messages import image_headers
 from training.data.loading import LabelledImage
 
 _BATCH = 256 * 1024  # bytes
-_OVERHEAD = 100  # bytes of a message beside its value, key and headers, at the most
+_OVERHEAD = 100  # maximum bytes of a message in addition to its value, key and headers
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of the images.
+    """The outcome of a replay.
 
     Attributes
     ----------
     acknowledged
-        Images that all in-sync replicas of their partition have.
+        The number of images that all in-sync replicas of their partition have.
     refused
-        Name and reason of each image that is too large for the topic; the others went on.
+        The name of each image that is too large for the topic, and the reason. The others were still sent.
     lost
-        Names of the images that were not acknowledged when sending was given up, for `why`.
+        The names of images that were not acknowledged before the producer gave up.
+    why
+        Why the producer gave up; None if it did not.
     """
 
     acknowledged: int
@@ -53,26 +55,27 @@ def replay_to_topic(
     on_acknowledged: Callable[[int], None] = lambda count: None,
     is_over: Callable[[], bool] = lambda: False,
 ) -> Delivery:
-    """Sends each image as a message (`streaming.kafka.messages`), with its name as the key, to a topic made if it is
-    missing.
+    """Send each image as a message (`streaming.kafka.messages`) with its name as the key.
 
-    The producer is idempotent and waits for all replicas.
+    A missing topic is created. The producer is idempotent and waits for all in-sync replicas.
 
     Parameters
     ----------
     images
-        What `producer.replay.sequence` gives.
+        The images, from `producer.replay.sequence`.
+    address, config
+        The topic, and the settings of Kafka clients.
     rate
-        Images a second; None for as fast as it goes.
+        Images per second; None for as fast as possible.
     on_acknowledged
-        Called with the number of acknowledged images so far, on the producer's own thread.
+        Called with the number of images acknowledged so far, on the thread of the producer.
     is_over
-        Asked before each image whether to end the replay here; what was handed to the producer is still delivered.
+        Called before each image; true ends the replay. Images that the producer already has are still delivered.
 
     Raises
     ------
     RequestError
-        If the address names no single topic, or `rate` is not positive.
+        If the address does not name exactly one topic, or `rate` is not positive.
     SparkdlError
         If no broker answers, or an image cannot be read.
     """
@@ -103,17 +106,17 @@ def replay_to_topic(
                 break
         sender.settle()
     finally:
-        with suppress(KafkaError):  # of what was given up
+        with suppress(KafkaError):  # messages that were given up
             producer.close(timeout=0)
     return sender.delivery()
 
 
 class _Sender:
-    """Hands images to a producer and keeps account of them until they are acknowledged or given up."""
+    """Passes images to a producer and tracks them until they are acknowledged or given up."""
 
     def __init__(self, producer: KafkaProducer, topic: str, limit: int, on_acknowledged: Callable[[int], None]) -> None:
         self.acknowledged = 0
-        self._pending: dict[int, str] = {}  # names, by the number of sending
+        self._pending: dict[int, str] = {}  # names, by sequence number
         self._refused: list[tuple[str, str]] = []
         self._lost: list[str] = []
         self.why: str | None = None
@@ -133,7 +136,7 @@ class _Sender:
         key, headers = image.name.encode(), image_headers(payload, image.label or None, datetime.now(UTC))
         size = _OVERHEAD + len(payload) + len(key) + sum(len(name) + len(value) + 10 for name, value in headers)
         for name, limit in self._limits.items():
-            # Left to the brokers to refuse, it would end the producer: an idempotent one has no gaps.
+            # A refusal by the broker would end the producer: an idempotent producer allows no gaps.
             if size > limit:
                 self._refuse(number, f"{len(payload)} bytes are more than the {name}, {limit}")
                 return
@@ -146,17 +149,17 @@ class _Sender:
             future.add_errback(self._give_up, number)
 
     def settle(self) -> None:
-        """Returns when each image is acknowledged or given up.
+        """Wait until each image is acknowledged or given up.
 
-        The producer's own `flush` can fail on batches that it has split, and wait for ever for a broker that is away.
+        The producer's `flush` can fail on batches that it has split, and waits forever for an unavailable broker.
         """
         patience = self._producer.config["delivery_timeout_ms"] / 1000
         with self._changed:
             if not self._changed.wait_for(lambda: not self._pending, patience) and self.why is None:
-                self.why = "the brokers did not answer in delivery.timeout.ms"
+                self.why = "the brokers did not answer within delivery.timeout.ms"
 
     def delivery(self) -> Delivery:
-        """The account as it stands."""
+        """Return the current outcome."""
         with self._changed:
             lost = (*self._lost, *self._pending.values())
             return Delivery(self.acknowledged, tuple(self._refused), lost, self.why)

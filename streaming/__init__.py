@@ -1,1 +1,1 @@
-"""From images arriving to rows in a sink."""
+"""Streaming classification: images from a source, results to a sink."""

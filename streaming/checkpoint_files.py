@@ -1,4 +1,4 @@
-"""The files of a checkpoint, read as what somebody else may have written: bounded, regular, and nothing but JSON."""
+"""Safe reading of checkpoint files: regular files of limited size that hold only JSON."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sparkdl.errors import RequestError
 from sparkdl.system.files import open_regular
 
 LARGEST = 1 << 30
-"""Bytes of a file of names: as many as 10 million files have. Other files are far smaller."""
+"""Maximum bytes of a file of names, enough for 10 million names. Other files are far smaller."""
 _LARGEST_ENTRY = 64 << 20
 FAULTS = (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError)
-"""What reading and parsing an entry raises if it is not what it should be."""
+"""The errors that reading and parsing a malformed entry raises."""
 
 
 def read_entry(path: Path, largest: int = _LARGEST_ENTRY) -> bytes:
-    """Return the bytes of a regular file; no link is followed, and no pipe or device waited for.
+    """Return the bytes of a regular file; follow no link, and wait for no pipe or device.
 
     Raises
     ------
     OSError
-        If it cannot be opened, or is no regular file.
+        If it cannot be opened, or is not a regular file.
     ValueError
         If it is larger than `largest` bytes.
     """
@@ -36,12 +36,12 @@ def read_entry(path: Path, largest: int = _LARGEST_ENTRY) -> bytes:
 
 
 def parse(content: bytes | str) -> Any:
-    """Return what JSON says.
+    """Return the value of a JSON text.
 
     Raises
     ------
     ValueError
-        If it is none, or is nested deeper than Python can go.
+        If the text is not JSON, or is nested too deeply for Python.
     """
     try:
         return json.loads(content)
@@ -50,12 +50,12 @@ def parse(content: bytes | str) -> Any:
 
 
 def checked_name(name: object) -> str:
-    """Return the path of a file below the watched directory, relative to it.
+    """Return `name` if it is a valid path of a file relative to the watched directory.
 
     Raises
     ------
     ValueError
-        If it could lead out of that directory, or is none that listing the directory gives.
+        If it could lead out of that directory, or listing the directory could not have returned it.
     """
     if not isinstance(name, str) or "\0" in name or PurePosixPath(name).as_posix() != name or name == ".":
         raise ValueError(f"{str(name)[:200]!r} is no name of a file")
@@ -65,14 +65,14 @@ def checked_name(name: object) -> str:
 
 
 def check_tree(checkpoint: Path) -> None:
-    """Ask whether a checkpoint is directories and files only.
+    """Check that a checkpoint contains only directories and regular files.
 
-    Spark and this program remove old entries by their names: through a link they would be removed elsewhere.
+    Spark and this program remove old entries by name. Through a link they would remove files elsewhere.
 
     Raises
     ------
     RequestError
-        If something else is in it.
+        If it contains anything else.
     """
     folders = [checkpoint]
     while folders:
@@ -83,6 +83,6 @@ def check_tree(checkpoint: Path) -> None:
                 elif not entry.is_file(follow_symlinks=False):
                     kind = "a link" if entry.is_symlink() else "neither a file nor a directory"
                     raise RequestError(
-                        f"--checkpoint: {entry.path} is {kind}, which no stream has put there: remove it, or begin "
+                        f"--checkpoint: {entry.path} is {kind}, which no stream creates: remove it, or start "
                         "with a new checkpoint and a new sink"
                     )

@@ -18,7 +18,7 @@ _FATAL = (
     "concurrent stream",
     "CONCURRENT_STREAM_LOG_UPDATE",
 )
-"""Signs of a failure that would be the same at the next attempt."""
+"""Parts of error messages that mark a failure as fatal: a retry would fail in the same way."""
 
 _CONCURRENT = re.compile(r"concurrent stream|CONCURRENT_STREAM_LOG_UPDATE|CONCURRENT_QUERY")
 
@@ -40,7 +40,7 @@ class KnownError:
 
 
 DescribeError = Callable[[str], KnownError | None]
-"""Recognizes an error by all that Spark says of it."""
+"""Returns the meaning of an error, given the full text that Spark reports."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Failure:
     Attributes
     ----------
     reason
-        One line.
+        The root cause in one line.
     fatal
         Whether a retry would fail in the same way.
     stack
-        All that Spark says.
+        The full text that Spark reports.
     """
 
     reason: str
@@ -63,16 +63,16 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception, checkpoint: Path, describers: Iterable[DescribeError] = ()) -> Failure:
-        """Return what `error` means for a stream.
+        """Return the failure that `error` means for a stream.
 
         Parameters
         ----------
         error
-            What the query or its start raised.
+            The error that the query, or its start, raised.
         checkpoint
-            Of the stream.
+            The checkpoint of the stream.
         describers
-            `describe_error` of its source and sink.
+            The `describe_error` methods of its source and sink.
         """
         said = with_causes(error)
         known = next(filter(None, (describe(said) for describe in describers)), None)
@@ -83,15 +83,15 @@ class Failure:
 
 
 def with_causes(failure: Exception) -> str:
-    """Return what Spark says of a failed query, with the causes in Java that pyspark has but does not print."""
+    """Return the text of a Spark error, including the Java causes that PySpark keeps but does not print."""
     causes = getattr(getattr(failure, "_cause", None), "_stackTrace", None)
     return f"{failure}\nCaused by: {causes}" if causes else str(failure)
 
 
 def root_cause(message: str) -> str:
-    """Return the line of a Spark error that says what happened: the innermost Python error, or the last Java cause."""
+    """Return the line of a Spark error that names the root cause: the innermost Python error or the last Java cause."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    # What py4j says is where an error crossed between Java and Python, not what it was; ": " begins what it was.
+    # A line of py4j only tells where an error crossed between Java and Python. ": " starts the message itself.
     python = [line for line in lines if re.match(r"(?!py4j\.)(?:[\w.]*Error|pyspark\.[\w.]*Exception): ", line)]
     java = [cause[1] for line in lines if (cause := re.match(r"(?:Caused by)?: ((?!py4j\.).+)", line))]
     return (python or java or lines[:1])[-1][:500]

@@ -1,8 +1,8 @@
-"""Fault points: where a stream can be killed, to test that nothing is lost there; for tests of faults only.
+"""Fault points: places where a test can kill a stream to check that no result is lost. For fault tests only.
 
 The environment variable SPARKDL_FAULT_POINT names one, as `NAME` or as `NAME:N` for the N-th time that it is reached.
-The driver's process then kills itself by SIGKILL, as an operator or a lack of memory would. Without the variable
-nothing ever happens here.
+The driver process then kills itself with SIGKILL, as an operator or the out-of-memory killer would. Without the
+variable this module does nothing.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ VARIABLE = "SPARKDL_FAULT_POINT"
 
 
 class FaultPoint(StrEnum):
-    """The worst moments of a sink that stages its micro-batches, in the order in which a batch passes them."""
+    """The critical moments of a sink that stages its micro-batches, in the order in which a batch reaches them."""
 
     STAGED = "staged"
-    """All of the batch is staged; the rename that commits it has not been done."""
+    """The whole batch is staged; the rename that commits it has not happened yet."""
     COMMITTED = "committed"
-    """The batch is committed; nothing of it is published."""
+    """The batch is committed; no part of it is published."""
     HALF_PUBLISHED = "half-published"
     """Its dead letters are published, its predictions are not."""
     PUBLISHED = "published"
-    """Both are published; what was staged has not been removed."""
+    """Both are published; the staged files have not been removed."""
     CLEARED = "cleared"
-    """The sink is done with the batch; Spark has not noted it."""
+    """The sink has finished the batch; Spark has not recorded it."""
 
 
 _reached: Counter[FaultPoint] = Counter()
 
 
 def check_fault_point() -> None:
-    """Raises a RequestError with the list of names if SPARKDL_FAULT_POINT is set and names no point."""
+    """Raise a RequestError that lists the names if SPARKDL_FAULT_POINT names no fault point."""
     _wanted()
 
 
 def fault_point(point: FaultPoint) -> None:
-    """Kills this process if `point` is the one that SPARKDL_FAULT_POINT names, and it is reached for the N-th time."""
+    """Kill this process if SPARKDL_FAULT_POINT names `point` and it is reached for the N-th time."""
     wanted = _wanted()
     if wanted is None or wanted[0] is not point:
         return
@@ -52,7 +52,7 @@ def fault_point(point: FaultPoint) -> None:
 
 
 def _wanted() -> tuple[FaultPoint, int] | None:
-    """The point, and at which time of reaching it."""
+    """Return the requested fault point and the number N; None if the variable is not set."""
     given = os.environ.get(VARIABLE)
     if not given:
         return None

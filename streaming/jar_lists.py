@@ -1,4 +1,4 @@
-"""The lists of jars, made again from what each connector and the local broker depend on.
+"""The jar lists of the connectors and the local broker, resolved from their dependencies.
 
 `python -m streaming.jar_lists broker|kafka|delta` prints one (`make lock-jars`).
 """
@@ -21,7 +21,7 @@ from streaming.kafka.local.jars import KAFKA
 
 @dataclass(frozen=True)
 class _Package:
-    """What Ivy is asked for: `GROUP:ARTIFACT:VERSION`, alone or with all that it depends on."""
+    """A package to resolve: `GROUP:ARTIFACT:VERSION`, alone or with its dependencies."""
 
     coordinates: str
     alone: bool = False
@@ -41,7 +41,7 @@ class _List:
     beside_spark: bool = False
 
 
-# Spark has these in versions of its own; those that the connectors ask for would never be loaded.
+# Spark ships its own versions of these; the versions that the connectors name would never be loaded.
 _OF_SPARK = (
     "com.fasterxml.jackson.core",
     "com.fasterxml.jackson.datatype",
@@ -60,9 +60,9 @@ _LISTS = {
         f"What Apache Kafka {KAFKA} runs on",
         (
             _Package(f"org.apache.kafka:kafka_2.13:{KAFKA}"),
-            # What they depend on besides is Kafka Connect and its web server.
+            # Its other dependencies are Kafka Connect and its web server.
             _Package(f"org.apache.kafka:kafka-tools:{KAFKA}", alone=True),
-            # From Kafka's logging interface to Log4j.
+            # Connects Kafka's logging interface to Log4j.
             _Package("org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"),
         ),
     ),
@@ -82,7 +82,7 @@ _LISTS = {
 
 
 def resolve(wanted: _List) -> list[Jar]:
-    """Ask Maven Central what a list comes to, with the Ivy that Spark ships."""
+    """Resolve a list at Maven Central with the Ivy that Spark ships."""
     own = {path.name for path in ivy_jar().parent.iterdir()} if wanted.beside_spark else set[str]()
     with TemporaryDirectory() as directory:
         description = Path(directory) / "ivy.xml"
@@ -95,7 +95,7 @@ def resolve(wanted: _List) -> list[Jar]:
         )
         pattern = f"{directory}/jars/[organisation]:[artifact]:[revision].[ext]"
         command = [ensure_java(), "-jar", str(ivy_jar()), "-cache", f"{directory}/cache", "-ivy", str(description)]
-        # Ivy needs `bundle` for some jars.
+        # Some jars have the type `bundle`.
         subprocess.run([*command, "-retrieve", pattern, "-types", "jar", "bundle"], check=True, stdout=sys.stderr)
         jars = (Jar.of(path.stem, sha256(path)) for path in Path(directory, "jars").iterdir())
         return sorted(jar for jar in jars if jar.name not in own)

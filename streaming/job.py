@@ -25,11 +25,11 @@ class StreamJob:
     spark
         The session to run in, started with the plan's `spark_conf` and `connectors`.
     plan
-        What `streaming.plan.prepare` gives.
+        The plan, from `streaming.plan.prepare`.
     observers
-        Are told what happens.
+        Receive the events of the stream.
     lock
-        Of the checkpoint, if it has been acquired already. The job releases it when it ends.
+        The lock of the checkpoint, if the caller has acquired it already. The job releases it when it ends.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class StreamJob:
         Raises
         ------
         RequestError
-            If another stream has the checkpoint, or the sink holds batches of another checkpoint.
+            If another stream uses the checkpoint, or the sink holds batches of another checkpoint.
         """
         settings = self._plan.settings
         lock = self._lock or CheckpointLock.acquire(settings.checkpoint)
@@ -80,19 +80,19 @@ class StreamJob:
         self._stopping.set()
 
     def wait(self) -> None:
-        """Return when the stream has ended: by `stop`, or because all there was is done.
+        """Block until the stream has ended: after `stop`, or because all input has been processed.
 
         Raises
         ------
         SparkdlError
-            If the stream failed for good; the message holds the root cause, `__cause__` what Spark raised.
+            If the stream failed for good. The message holds the root cause, `__cause__` the error that Spark raised.
         """
         self._ended.wait()
         if self._error is not None:
             raise self._error
 
     def health(self) -> Health:
-        """How the stream is at this moment."""
+        """Return the current health of the stream."""
         if self._ended.is_set():
             return Health(False, False, "it has ended", self.model.name)
         if self._supervisor is None:
@@ -104,7 +104,7 @@ class StreamJob:
             supervisor.run()
         except SparkdlError as error:
             self._error = error
-        except Exception as error:  # noqa: BLE001 - whoever waits is to hear of it, whatever it is
+        except Exception as error:  # noqa: BLE001 - `wait` raises it, whatever it is
             self._error = SparkdlError(f"the stream failed: {error}")
             self._error.__cause__ = error
         finally:

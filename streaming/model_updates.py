@@ -1,4 +1,4 @@
-"""Model updates while a stream runs: a version that is promoted is tried, then taken or refused."""
+"""Model updates while a stream runs: a promoted version is tried, then used or refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streaming.failures import root_cause
 from streaming.results import results
 from streaming.schemas import INPUT_RECORD
 
-_POLL = 1.0  # seconds between two looks at the registry
+_POLL = 1.0  # seconds between two polls of the registry
 
 
 class RefusedModelError(SparkdlError):
@@ -28,7 +28,7 @@ class RefusedModelError(SparkdlError):
     Attributes
     ----------
     name
-        Of the version, or of what is in its place.
+        The name of the version, or of the file that should name it.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -37,14 +37,14 @@ class RefusedModelError(SparkdlError):
 
 
 class ModelWatcher:
-    """Watches the registry at `address` for promoted versions; at any other address there are none.
+    """Watches a registry for promoted versions. A model that is not in a registry is never updated.
 
     Parameters
     ----------
     address
-        Of a model, as `--model` gives it.
+        The address of the model, as in `--model`.
     running
-        The version that the stream runs with; to be set when it takes another.
+        The version that the stream uses. Set the attribute when the stream changes it.
     """
 
     def __init__(self, address: str, running: ModelVersion) -> None:
@@ -55,13 +55,13 @@ class ModelWatcher:
         self._polled_at = time.monotonic()
 
     def next_model(self, spark: SparkSession, running: Classifier) -> tuple[ModelVersion, Classifier] | None:
-        """Return another version that was promoted and works, loaded; asks the registry once a second at most.
+        """Return a newly promoted version, loaded and tried; None if there is none. Polls at most once a second.
 
         Raises
         ------
         RefusedModelError
-            If what was promoted is not a version, differs from what was saved, cannot be loaded, has other classes
-            than `running`, or does not classify.
+            If the promoted version does not exist, differs from what was saved, cannot be loaded, has other classes
+            than `running`, or fails to classify.
         """
         if time.monotonic() - self._polled_at < _POLL:
             return None
@@ -70,12 +70,12 @@ class ModelWatcher:
         return None if version is None else (version, load_next(spark, version, running))
 
     def promoted(self) -> ModelVersion | None:
-        """Return the version that was promoted since the last call, if it is another than the running one.
+        """Return the version that was promoted since the last call; None if there is none or it is the running one.
 
         Raises
         ------
         RefusedModelError
-            If what was promoted is not a version.
+            If the promoted version does not exist.
         """
         signature = self._signature()
         if self._registry is None or signature in (None, self._known):
@@ -88,7 +88,7 @@ class ModelWatcher:
         return promoted if promoted is not None and promoted.name != self.running.name else None
 
     def _signature(self) -> tuple[int, int] | None:
-        """What changes whenever a version is promoted, also the same one again."""
+        """Return a value that changes with each promotion, even of the same version."""
         if self._registry is None:
             return None
         try:
@@ -99,13 +99,13 @@ class ModelWatcher:
 
 
 def load_next(spark: SparkSession, version: ModelVersion, running: Classifier) -> Classifier:
-    """Load `version`, and have it classify an image as a worker would.
+    """Load `version` and let it classify an image as a worker would.
 
     Raises
     ------
     RefusedModelError
         If its files differ from what was saved, it cannot be loaded, its classes are not those of `running`, or it
-        does not classify.
+        fails to classify.
     """
     try:
         classifier = version.load()
@@ -120,7 +120,7 @@ def load_next(spark: SparkSession, version: ModelVersion, running: Classifier) -
 
 
 def try_classifier(spark: SparkSession, classifier: Classifier) -> None:
-    """Raises a SparkdlError unless `classifier` names a class for a gray image and gives each class a probability."""
+    """Raise a SparkdlError unless `classifier` returns a class and all probabilities for a gray image."""
     try:
         row = results(_gray_image(spark), classifier, "", 0, DEFAULT_LIMITS).collect()[0]
     except Exception as error:
@@ -131,7 +131,7 @@ def try_classifier(spark: SparkSession, classifier: Classifier) -> None:
     if classifier.classes is not None and (
         row["prediction"] not in classifier.classes or given != set(classifier.classes)
     ):
-        raise SparkdlError(f"it gives probabilities of {_list(given)}, its classes are {_list(classifier.classes)}")
+        raise SparkdlError(f"it gives probabilities of {_list(given)}, but its classes are {_list(classifier.classes)}")
 
 
 def _gray_image(spark: SparkSession) -> DataFrame:

@@ -1,4 +1,4 @@
-"""The plan of a stream: its settings, checked, with the source, sink and model that they name."""
+"""The plan of a stream: checked settings, and the source, sink and model that they name."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """A request that was checked as far as it can be without Spark. `prepare` makes it.
+    """A stream that has been checked as far as possible without Spark. Created by `prepare`.
 
     Attributes
     ----------
     settings
-        What was asked for.
+        The settings.
     source, sink
-        Made of it.
+        The source and the sink that the settings name.
     model
-        The version that the stream begins with.
+        The version that the stream starts with.
     fingerprint
-        What the checkpoint must belong to.
+        The source and the sink that the checkpoint must belong to.
     """
 
     settings: StreamSettings
@@ -44,17 +44,17 @@ class StreamPlan:
 
     @property
     def connectors(self) -> list[Connector]:
-        """What the Spark session must be started with."""
+        """The connectors that the Spark session must be started with."""
         needed = (self.source.connector, self.sink.connector)
         return list(dict.fromkeys(connector for connector in needed if connector is not None))
 
     @cached_property
     def spark_conf(self) -> dict[str, str]:
-        """Spark settings of the session, static ones among them."""
+        """The settings of the Spark session, including static ones."""
         return stream_conf(self.connectors)
 
     def session(self, app: str = "sparkdl") -> SparkSession:
-        """Return a Spark session that the stream can run in, started if there is none."""
+        """Return a Spark session that the stream can run in; start one if there is none."""
         return spark_session(app, self.spark_conf, [connector.lock for connector in self.connectors])
 
     def review_below(self, model: ModelVersion) -> float:
@@ -71,13 +71,13 @@ def prepare(settings: StreamSettings) -> StreamPlan:
     Raises
     ------
     RequestError
-        If the source, model, sink or checkpoint is missing, or they do not belong together.
+        If the source or model does not exist, or source, sink and checkpoint do not belong together.
     SparkdlError
-        If a server that would tell does not answer.
+        If a server of the source or the sink does not answer.
     """
     check_fault_point()
     if settings.kafka_config is not None:
-        ClientConfig.read(settings.kafka_config)  # one that is wrong is refused, also where nothing needs it
+        ClientConfig.read(settings.kafka_config)  # refuse a wrong file even if no address uses it
     source, sink = settings.make_source(), settings.make_sink()
     try:
         source.check()

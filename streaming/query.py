@@ -12,13 +12,13 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from streaming.settings import StreamSettings
 
-_SILENCE = 60.0  # seconds after which a source that does not answer makes the stream unready
-_LONG = 60.0  # seconds after which a micro-batch that has not ended makes the stream unready
-_STOP_AFTER = 10.0  # seconds that a query which does not write is given to end its trigger
+_SILENCE = 60.0  # seconds without an answer from the source after which the stream is not ready
+_LONG = 60.0  # seconds of one micro-batch after which the stream is not ready
+_STOP_AFTER = 10.0  # seconds that a query which does not write has to end its trigger
 
 
 class QueryRun:
-    """One Spark query, from its start until it has ended, by itself or stopped between two micro-batches."""
+    """One Spark query, which ends by itself or is stopped between two micro-batches."""
 
     def __init__(self, rows: DataFrame, settings: StreamSettings, write: Callable[[DataFrame, int], None]) -> None:
         self._write = write
@@ -27,8 +27,8 @@ class QueryRun:
         self._writing_since: float | None = None
         self._quiet_since = time.monotonic()
         self._progress_at: float | None = None
-        # Python keeps what the JVM may call, and the JVM the query that calls it: were the query to be reached from
-        # there, neither would ever let go of the other, nor of the networks that the query has broadcast.
+        # Python keeps every callback of the JVM, and the JVM keeps the query that calls it. A strong reference from
+        # the callback to the query would be a cycle, so the query and its broadcast networks would never be freed.
         alive = weakref.ref(self)
 
         def on_batch(rows: DataFrame, batch_id: int) -> None:
@@ -51,20 +51,20 @@ class QueryRun:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether it was stopped, and did not end because all there was is done."""
+        """Whether the query was stopped, rather than ended after all input."""
         return self._stopped
 
     @property
     def error(self) -> Exception | None:
-        """What ended the query, None if it ended as it was asked to."""
+        """The error that ended the query; None if it was stopped or ended after all input."""
         return None if self._stopped else self._query.exception()
 
     def request_stop(self) -> None:
-        """Stop the query if that does not interrupt a micro-batch; to be called again until it has ended.
+        """Stop the query if that does not interrupt a micro-batch; call this again until the query has ended.
 
-        It can be stopped between two triggers, but not while it starts: a source that is just being started would
-        complain that nobody waits for it. It can also be stopped when it has written nothing for long: then it waits
-        for its source, which may be gone for good.
+        The query can be stopped between two triggers, but not while it starts: its source would log an error because
+        the query no longer waits for it. It can also be stopped when it has written nothing for `_STOP_AFTER`: then it
+        waits for its source, which may be gone for good.
         """
         if self._stop_requested_at is None:
             self._stop_requested_at = time.monotonic()
@@ -75,7 +75,7 @@ class QueryRun:
             self._query.stop()
 
     def stop_now(self) -> None:
-        """Stop the query at once, in the middle of a micro-batch too."""
+        """Stop the query at once, even during a micro-batch."""
         self._stopped = True
         self._query.stop()
 
@@ -86,24 +86,26 @@ class QueryRun:
         return not status["isTriggerActive"] and not status["message"].startswith("Initializing")
 
     def poll(self) -> None:
-        """Record whether the query makes progress: it writes, or waits for images."""
+        """Record whether the query makes progress, that is, it writes or waits for images."""
         if self._writing_since is not None or self._is_idle:
             self._progress_at = time.monotonic()
 
     @property
     def not_ready_reason(self) -> str:
-        """Why the query makes no progress; empty if it does."""
+        """Why the stream is not ready; empty if it makes progress."""
         if self._progress_at is None:
             return "its source has not been read yet"
         if (since := self._writing_since) is not None and (taken := time.monotonic() - since) > _LONG:
-            return f"its micro-batch has taken {taken:.0f} s so far: see whether images are slow or crash their decoder"
+            return (
+                f"its micro-batch has taken {taken:.0f} s so far: check for images that are slow or crash their decoder"
+            )
         silence = time.monotonic() - self._progress_at
-        return "" if silence < _SILENCE else f"its source has given no answer for {silence:.0f} s"
+        return "" if silence < _SILENCE else f"its source has not answered for {silence:.0f} s"
 
     def _on_batch(self, rows: DataFrame, batch_id: int) -> None:
         if self._stop_requested_at is not None:
-            # The batch before this one is complete and committed. This one was only planned: Spark will plan the same
-            # one again when the stream goes on. An error is the only way to stop from within.
+            # The previous batch is complete and committed. This one is only planned: Spark plans the same batch again
+            # when the stream continues. Raising an error is the only way to stop the query from here.
             self._stopped = True
             raise StoppedError
         self._writing_since = time.monotonic()
@@ -114,4 +116,4 @@ class QueryRun:
 
 
 class StoppedError(Exception):
-    """Ends a micro-batch that was not begun, because the query is to stop; nobody sees it."""
+    """Ends a micro-batch before it starts because the query is stopping; never reported to the user."""

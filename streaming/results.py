@@ -11,7 +11,7 @@ from sparkdl.inference.classifier import Classifier
 from streaming.schemas import DEAD_LETTER, PREDICTION
 
 UNREADABLE = "it was gone or could not be read when its turn came"
-"""The detail of a dead letter whose bytes and size are not known."""
+"""The detail of a dead letter of unknown bytes and size."""
 
 
 def results(
@@ -30,14 +30,14 @@ def results(
     records
         Rows of `streaming.schemas.INPUT_RECORD`, batch or streaming.
     model
-        The name of the model in predictions.
+        The model version to name in predictions.
     review_below
         The confidence below which a prediction needs review, 0..1.
     read_in_workers
         As for `sparkdl.inference.classifier.Classifier.classify`.
     """
     failed = F.col("reason").isNotNull()
-    payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # of a longer one, its beginning was read
+    payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # else only its beginning was read
     return classifier.classify(records, limits, read_in_workers=read_in_workers).select(
         "id",
         "origin",

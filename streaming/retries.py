@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-_FIRST_DELAY, _MAX_DELAY = 1.0, 60.0  # seconds; doubled at each failure in a row
+_FIRST_DELAY, _MAX_DELAY = 1.0, 60.0  # seconds; the delay doubles with each failure in a row
 
 
 class RetryPolicy:
-    """How often and after which delay a stream that failed is started again.
+    """Decides whether, and after which delay, a failed stream is restarted.
 
     Parameters
     ----------
     limit
-        Restarts in a row.
+        Maximum restarts in a row.
 
     Attributes
     ----------
     failures
-        In a row, since the last micro-batch that succeeded.
+        Failures in a row since the last successful micro-batch.
     """
 
     def __init__(self, limit: int) -> None:
@@ -24,11 +24,11 @@ class RetryPolicy:
         self._limit = limit
 
     def record_success(self) -> None:
-        """A micro-batch was written."""
+        """Record that a micro-batch was written."""
         self.failures = 0
 
     def record_failure(self, *, fatal: bool) -> float | None:
-        """Record a failure, and return the seconds until the next attempt, None if there is none to be."""
+        """Record a failure; return the seconds until the next attempt, None if the stream must not be restarted."""
         self.failures += 1
         if fatal or self.failures > self._limit:
             return None

@@ -1,4 +1,4 @@
-"""The row contracts: the input record that a source gives, and the two kinds of results, of which it becomes one."""
+"""The row contracts: the input record, and the prediction or dead letter that it becomes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ INPUT_RECORD = StructType(
     ]
 )
 """An encoded image. `id` is stable across replays, such as a path relative to the watched directory. `origin` is a URI.
-`size` is the length of the encoded image in bytes, also where the image is too long and `payload` holds only its first
-bytes; it is null where the image could not be read."""
+`size` is the length of the encoded image in bytes, even if the image is too long and `payload` holds only its first
+bytes. It is null if the image could not be read."""
 
 PREDICTION = StructType(
     [
@@ -61,4 +61,4 @@ DEAD_LETTER = StructType(
     ]
 )
 """An image without a prediction. `reason` is one of `sparkdl.images.rejection.Reason`; `size` is in bytes; `sha256` is
-hexadecimal, of the payload."""
+the hexadecimal digest of the payload."""

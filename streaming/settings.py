@@ -1,4 +1,4 @@
-"""All settings of a stream, with their defaults, in one frozen object."""
+"""The settings of a stream and their defaults."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EXPECTED = {
     "float_parsing": "expected a number",
     "bool_parsing": "expected true or false",
 }
-"""What is said of a value, by the type of pydantic's error; of others what pydantic says."""
+"""The message for each type of pydantic error; for other types, pydantic's own message is used."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -48,16 +48,16 @@ def _to_seconds(value: object) -> object:
 
 
 Duration = Annotated[float, BeforeValidator(_to_seconds)]
-"""Seconds, also given as text with a unit."""
+"""A duration in seconds; a text with a unit is converted."""
 
 
 class StreamSettings(BaseModel):
     """One stream: its source, model, sink and checkpoint, and how it runs.
 
-    `read` takes each field from the keyword argument, else from the environment (`SPARKDL_` and its name), else from
-    `sparkdl.toml` in the working directory, else its default. `sparkdl stream` has an option for each field.
+    `read` looks for each field in this order: the keyword argument, the environment variable (`SPARKDL_` and the name
+    of the field), `sparkdl.toml` in the working directory, the default. `sparkdl stream` has an option for each field.
 
-    `source` and `sink` are addresses, or objects of your own (`streaming.sources.base.Source`,
+    `source` and `sink` are addresses, or your own objects (`streaming.sources.base.Source`,
     `streaming.sinks.base.Sink`).
     """
 
@@ -71,18 +71,18 @@ class StreamSettings(BaseModel):
         description=f"Where results go: {SINK_FORMS}."
     )
     checkpoint: Path = Field(description="The directory of the stream's progress.")
-    available_now: bool = Field(False, description="Classify what is there, then end.")
+    available_now: bool = Field(False, description="Classify the images that exist now, then exit.")
     trigger: Duration = Field(1.0, description="Time between micro-batches, such as 500ms.")
     label_from: LabelFrom = Field(
         LabelFrom.NONE, description="none, or parent: the name of a file's folder is its true class."
     )
     max_images_per_trigger: int | None = Field(
-        None, ge=1, description="Images per micro-batch, at most; by default as many as take about 8 s."
+        None, ge=1, description="Maximum images per micro-batch; by default as many as take about 8 s."
     )
     stable_after: Duration = Field(
-        STABLE_AFTER, description="Time without a change after which a file is read that has no end of its own."
+        STABLE_AFTER, description="Time without a change before a file without a recognizable end is read."
     )
-    after_read: AfterRead = Field(AfterRead.KEEP, description="What happens to files: keep, archive or delete.")
+    after_read: AfterRead = Field(AfterRead.KEEP, description="What to do with read files: keep, archive or delete.")
     archive_dir: Path | None = Field(None, description="Where --after-read archive moves files.")
     review_below: float | None = Field(
         None, ge=0, le=1, description="Confidence below which a prediction needs review; by default the model's own."
@@ -91,49 +91,47 @@ class StreamSettings(BaseModel):
     max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="Largest image, in pixels.")
     decode_timeout: Duration = Field(DEFAULT_LIMITS.timeout, gt=0, description="Longest time to decode one image.")
     kafka_config: Path | None = Field(
-        None, description="A properties file of Kafka clients, for TLS and logins; Kafka's own tools read the same."
+        None, description="A properties file for Kafka clients, for TLS and logins, as Kafka's own tools read it."
     )
     starting_offsets: str = Field(
-        "earliest", description="Where a new stream of messages begins: earliest, latest or JSON."
+        "earliest", description="Where a new stream of messages starts: earliest, latest or JSON."
     )
     min_partitions: int | None = Field(
         None, ge=1, description="Tasks that read a micro-batch of messages; by default one per core."
     )
-    fail_on_data_loss: bool = Field(True, description="Fail if messages are gone that were not read yet.")
-    retries: int = Field(5, ge=0, description="Restarts in a row after a failure.")
-    http: str | None = Field(
-        None, description="[HOST:]PORT that answers /livez, /readyz and /metrics; by default none."
-    )
+    fail_on_data_loss: bool = Field(True, description="Fail if Kafka has deleted messages that were not read yet.")
+    retries: int = Field(5, ge=0, description="Maximum restarts in a row after a failure.")
+    http: str | None = Field(None, description="[HOST:]PORT that serves /livez, /readyz and /metrics; by default none.")
 
     _from_file: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def from_file(self) -> dict[str, Any]:
-        """The settings that were taken from `sparkdl.toml`, as they are written there."""
+        """The settings that were read from `sparkdl.toml`, as written there."""
         return self._from_file
 
     @property
     def limits(self) -> Limits:
-        """Of an image; slow images shorten the time of those that follow."""
+        """The limits of an image; slow images shorten the time limit of those that follow."""
         return Limits(self.max_bytes, self.max_pixels, self.decode_timeout, shrinks=True)
 
     def make_source(self) -> Source:
-        """Return the source: the object, or what its address names.
+        """Return the source: the object, or the source at its address.
 
         Raises
         ------
         RequestError
-            If the address has no known form, or other settings are not for this kind of source.
+            If the address has no known form, or a setting does not apply to this kind of source.
         """
         return self.source if isinstance(self.source, Source) else parse_source(self.source, **self._options())
 
     def make_sink(self) -> Sink:
-        """Return the sink: the object, or what its address names.
+        """Return the sink: the object, or the sink at its address.
 
         Raises
         ------
         RequestError
-            If the address has no known form, or other settings are not for this kind of sink.
+            If the address has no known form, or a setting does not apply to this kind of sink.
         """
         return self.sink if isinstance(self.sink, Sink) else parse_sink(self.sink, **self._options())
 
@@ -147,7 +145,7 @@ class StreamSettings(BaseModel):
         Raises
         ------
         RequestError
-            In one line: which setting is missing or out of range, or why `sparkdl.toml` is not read.
+            If a setting is missing or out of range, or `sparkdl.toml` cannot be read; one line says which and why.
         """
         given = {name: value for name, value in given.items() if value is not None}
         variables = {name: os.environ.get(ENV_PREFIX + name.upper()) for name in cls.model_fields}

@@ -1,4 +1,4 @@
-"""`sparkdl.toml` in the working directory: read only where nobody but its user can have written it."""
+"""`sparkdl.toml` in the working directory: read only if no other user can have written it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from sparkdl.system.ownership import writable_by_others
 
 TOML = "sparkdl.toml"
 MOST_BYTES = 1 << 20
-"""The longest file that is read."""
+"""Maximum size of the file in bytes."""
 
-_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY  # one that may be entered need not be readable
+_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY  # search permission on the directory is enough
 
 
 def read_settings_file() -> dict[str, Any]:
-    """Return what `sparkdl.toml` in the working directory sets; nothing if there is no such file.
+    """Return the settings in `sparkdl.toml` in the working directory; empty if there is no such file.
 
-    The checks are on the opened directory and the opened file, so what is checked is what is read.
+    The checks use the descriptors of the opened directory and file, so that neither can be replaced after its check.
 
     Raises
     ------
     RequestError
-        If it is no TOML, no regular file or too long, or if another user than this one and root can have written it.
+        If it is not valid TOML, not a regular file or too long, or if a user other than this one and root can have
+        written it.
     """
     try:
         with _opened(".", _DIRECTORY) as directory, open_regular(TOML, os.O_NOFOLLOW, directory) as file:
@@ -50,19 +51,19 @@ def read_settings_file() -> dict[str, Any]:
 
 
 def check_place(source: Path | None, model: Path) -> None:
-    """Refuse a settings file that came with what the stream reads: below its source, or in a model.
+    """Refuse a settings file that came with the stream's input: below the watched directory, or in a model.
 
     Parameters
     ----------
     source
-        The watched directory, None if it is none.
+        The watched directory, None if the source is not a directory.
     model
         A registry, a version or a PipelineModel directory.
 
     Raises
     ------
     RequestError
-        Naming where the file lies.
+        If the file is in one of them; the message names it.
     """
     here = Path.cwd().resolve()
     for kind, path in (("the watched directory", source), ("the model", model)):
@@ -74,7 +75,7 @@ def check_place(source: Path | None, model: Path) -> None:
 
 
 def _is_model(directory: Path) -> bool:
-    """Whether this is a version of a registry, or a PipelineModel directory."""
+    """Whether a directory is a version of a registry or a PipelineModel."""
     return _has(directory, ("model.json", "pipeline")) or _has(directory, ("metadata", "stages"))
 
 

@@ -1,4 +1,4 @@
-"""The layout of a sink that is a directory, as sinks write it and readers find it."""
+"""The layout of a directory sink, shared by sinks and readers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from sparkdl.errors import RequestError
 
 PREDICTIONS, DEAD_LETTERS = "predictions", "dead_letters"
-"""The two parts of a sink."""
+"""The subdirectories of a sink."""
 
 
 def directory_of(address: str, scheme: str) -> str:
-    """Return the directory of `SCHEME:DIR`, or of a bare directory.
+    """Return the directory of the address `SCHEME:DIR` or `DIR`.
 
     Raises
     ------
     RequestError
-        If there is none, or it is a file.
+        If the address names no directory, or names a file.
     """
     directory = address.removeprefix(f"{scheme}:")
     if not directory or Path(directory).is_file():
@@ -25,5 +25,5 @@ def directory_of(address: str, scheme: str) -> str:
 
 
 def absolute(directory: str) -> str:
-    """Return the absolute path of a directory; a URI of another file system is left as it is."""
+    """Return the absolute path of a directory; a URI of another file system is returned unchanged."""
     return directory.rstrip("/") if "://" in directory else str(Path(directory).resolve())

@@ -1,7 +1,7 @@
-"""What the Spark session of a stream is started with: settings, and the jars of connectors.
+"""Spark settings and connector jars of a stream's session.
 
-`kafka.lock` and `delta.lock` beside this module list the jars that a connector needs besides Spark's own, with their
-digests; `make lock-jars` writes them.
+`kafka.lock` and `delta.lock` in this package list the jars that a connector needs in addition to Spark's own, with
+their digests; `make lock-jars` writes them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Connector:
     lock
         The list of its jars (`sparkdl.spark.jars`).
     conf
-        Spark settings that it needs.
+        The Spark settings that it needs.
     """
 
     package: str
@@ -35,21 +35,21 @@ class Connector:
 
 
 # Hadoop starts `chmod` for each file and directory that it creates on a local disk, many in each micro-batch. VFORK is
-# the fastest way to start a process, and exists on Linux only: elsewhere Java could not start any.
+# the fastest way to start a process. It exists on Linux only; on other systems Java could not start any process.
 _LAUNCH = " -Djdk.lang.Process.launchMechanism=VFORK" if sys.platform == "linux" else ""
 
 CONF = {
-    # Each micro-batch has a new plan, and its work is done in Python: optimized code never pays for its compilation.
+    # Each micro-batch has a new plan and computes in Python, so the optimizing compiler costs more than it saves.
     # A micro-batch leaves little garbage.
     "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
     f"-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30{_LAUNCH}",
     # Spark's default for a local checkpoint starts `readlink` several times for each file that it renames. With this
-    # manager two drivers that race for a file can both believe that they created it: the checkpoint's lock makes sure
+    # manager two drivers that race for a file can both believe that they created it, but the checkpoint lock ensures
     # that there is only one driver (`streaming.checkpoint.lock`).
     "spark.sql.streaming.checkpointFileManagerClass": CHECKPOINT_FILE_MANAGER,
     # The results of a micro-batch are cached between its two writes only.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
-    # What Spark keeps of past micro-batches for its UI: by default the plans of 1,000 of them.
+    # How much Spark keeps of past micro-batches for its UI; by default the plans of 1,000 of them.
     "spark.sql.ui.retainedExecutions": "50",
     "spark.ui.retainedJobs": "50",
     "spark.ui.retainedStages": "50",
@@ -65,12 +65,12 @@ DELTA = Connector(
     {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # The state of a table is computed in so many partitions; the default, 50, suits tables of millions of files.
+        # Partitions for computing the state of a table; the default, 50, suits tables of millions of files.
         "spark.databricks.delta.snapshotPartitions": "2",
     },
 )
 
 
 def stream_conf(connectors: Iterable[Connector] = ()) -> dict[str, str]:
-    """Return the Spark settings of a stream that uses `connectors`, static ones among them."""
+    """Return the Spark settings of a stream that uses `connectors`, including static ones."""
     return CONF | {key: value for connector in connectors for key, value in connector.conf.items()}

@@ -1,4 +1,4 @@
-"""Supervises a stream: one Spark query after another on one checkpoint, each beginning where the last one ended."""
+"""Supervision of a stream: one Spark query after another on one checkpoint, each continuing from the last one."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ from streaming.results import results
 from streaming.retries import RetryPolicy
 from streaming.sources.base import AfterRead
 
-_POLL = 0.1  # seconds between two looks at the query
-_HEARTBEAT = 120.0  # seconds within which the supervisor must have run; loading another model may take some
+_POLL = 0.1  # seconds between two polls of the query
+_HEARTBEAT = 120.0  # seconds without a heartbeat after which the stream is not live; loading a model takes some
 
 
 class Supervisor:
-    """Runs a stream: starts its queries, and starts another after a failure, for another model or another batch size.
+    """Starts the queries of a stream: the first, and another after a failure or for another model or batch size.
 
-    `open` and `start` are called once, then `run` on a thread of its own.
+    Call `open` and `start` once, then `run` on a separate thread.
 
     Parameters
     ----------
     spark
         The session to run in.
     plan
-        The stream.
+        The plan of the stream.
     lock
-        Of its checkpoint, held as long as the stream runs.
+        The lock of its checkpoint, held while the stream runs.
     observers
-        Are told what happens.
+        Receive the events of the stream.
     stopping
-        Is set when the stream is to end after its micro-batch.
+        Set this event to end the stream after the current micro-batch.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Supervisor:
         self._run: QueryRun
 
     def open(self) -> list[Path]:
-        """Load the model, claim the checkpoint, open the sink; return the files of the checkpoint that were repaired.
+        """Load the model, claim the checkpoint and open the sink; return the repaired files of the checkpoint.
 
         Raises
         ------
         RequestError
             If the sink or the checkpoint belongs to another stream.
         """
-        self._spark.sparkContext.environment.setdefault(*SAFE_PATH)  # the session may not be one of `spark_session`
+        self._spark.sparkContext.environment.setdefault(*SAFE_PATH)  # for a session of the caller
         require_token(gateway())
         plan, sink = self._plan, self._plan.sink
         self._classifier = plan.model.load()
@@ -98,12 +98,12 @@ class Supervisor:
         self._run = self._begin()
 
     def run(self) -> None:
-        """Supervise until the stream has ended as it was asked to, or because all there was is done.
+        """Supervise the stream until it was stopped or all input has been processed.
 
         Raises
         ------
         SparkdlError
-            If the stream failed for good; the message holds the root cause, `__cause__` what Spark raised.
+            If the stream failed for good. The message holds the root cause, `__cause__` the error that Spark raised.
         """
         try:
             while self._supervise_query():
@@ -113,14 +113,14 @@ class Supervisor:
             self._plan.source.close(self._settings.checkpoint)
             self._notify(lambda observer: observer.ended())
         finally:
-            with suppress(Exception):  # of a JVM that has ended
+            with suppress(Exception):  # the JVM may have ended
                 if self._run.is_active:
-                    self._run.stop_now()  # nothing of it goes on without the lock
+                    self._run.stop_now()  # it must not run without the lock
 
     def health(self) -> Health:
-        """How the running stream is at this moment."""
+        """Return the current health of the running stream."""
         if time.monotonic() - self._heartbeat >= _HEARTBEAT:
-            return Health(False, False, "it is not supervised any more", self.model.name)
+            return Health(False, False, f"its supervisor has hung for {_HEARTBEAT:.0f} s: restart it", self.model.name)
         why = self._waiting_for or self._run.not_ready_reason
         return Health(True, not why, why, self.model.name)
 
@@ -142,12 +142,12 @@ class Supervisor:
         return QueryRun(rows, settings, self._write)
 
     def _check_checkpoint(self) -> None:
-        """Raise a SparkdlError if the checkpoint is gone, or is another stream's now.
+        """Raise a SparkdlError if the checkpoint is gone or now belongs to another stream.
 
-        Where it is gone, Spark would start again in its place, at batch 0.
+        Without this check Spark would create a new checkpoint in its place and start again at batch 0.
         """
         if not is_claimed(self._settings.checkpoint, self._checkpoint_id):
-            raise SparkdlError(f"checkpoint {self._settings.checkpoint} is gone: bring it back")
+            raise SparkdlError(f"checkpoint {self._settings.checkpoint} is gone: restore it or mount its disk")
         self._lock.check()
 
     def _notify(self, event: Callable[[Observer], None]) -> None:
@@ -165,7 +165,7 @@ class Supervisor:
             self._notify(lambda observer: observer.batch(batch))
 
     def _supervise_query(self) -> bool:
-        """Watch the query to its end, and start the next; return whether there is one."""
+        """Poll the query until it ends, then start the next; return whether there is one."""
         next_model: tuple[ModelVersion, Classifier] | None = None
         while self._run.is_active:
             self._heartbeat = time.monotonic()
@@ -190,7 +190,7 @@ class Supervisor:
         while not self._stopping.is_set():
             try:
                 self._run = self._begin()
-            except Exception as failure:  # noqa: BLE001 - what Spark cannot start now it may start later
+            except Exception as failure:  # noqa: BLE001 - Spark may be able to start it later
                 self._wait_to_retry(failure)
             else:
                 return True
@@ -205,13 +205,13 @@ class Supervisor:
             return None
 
     def _wait_to_retry(self, error: Exception) -> None:
-        """Wait before the next attempt; raises a SparkdlError if there is none to be."""
+        """Wait before the next attempt; raise a SparkdlError if no attempt is left."""
         try:
             self._check_checkpoint()
         except LostCheckpointError:
             raise
         except SparkdlError as gone:
-            error = gone  # whatever else was missed, it is in there
+            error = gone  # the query failed because of this
         describers = (self._plan.source.describe_error, self._plan.sink.describe_error)
         failure = Failure.of(error, self._settings.checkpoint, describers)
         delay = self._retries.record_failure(fatal=failure.fatal)

@@ -1,1 +1,1 @@
-"""What belongs to a checkpoint: its identity, and its repair."""
+"""Checkpoints: identity, lock and repair."""

@@ -1,9 +1,9 @@
-"""A lease: a record, renewed all the time, that tells machines which share a volume that its owner lives.
+"""A lease: a regularly renewed record that shows machines sharing a volume that its owner is alive.
 
-Each owner has a file of its own, numbered one higher than the last. Making that file is what decides who is next:
-exclusive creation has one winner on every POSIX file system, also over a network. Nobody ever writes to the file of
-another, so that an owner that was paused cannot overwrite its successor's; and a number is never used twice, because
-the newest file stays.
+Each owner has its own file, whose number is one higher than the last. Creating that file decides who is next: exclusive
+creation has one winner on every POSIX file system, including network file systems. No owner writes to the file of
+another, so an owner that was paused cannot overwrite its successor's. A number is never reused, because the newest file
+stays.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-_LOOKS = 20  # at the record of another machine, in the time after which it has expired
+_LOOKS = 20  # polls of another machine's record before it counts as expired
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def this_machine() -> str:
-    """What tells this machine, since it was booted, from all others; the same in all containers on it."""
+    """Return an id of this machine since its boot; all containers on it have the same."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -38,7 +38,7 @@ def this_machine() -> str:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has a checkpoint."""
+    """The process that holds a checkpoint."""
 
     host: str
     process: int
@@ -47,12 +47,12 @@ class Holder:
 
     @classmethod
     def here(cls, machine: str) -> Holder:
-        """This process, from now on."""
+        """Return this process as the holder from now on."""
         return cls(socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"), machine)
 
     @classmethod
     def parse(cls, content: bytes) -> Holder | None:
-        """The holder in a record, None if it tells of none (yet)."""
+        """Return the holder in a record; None if the record is incomplete or invalid."""
         try:
             found = json.loads(content)
             return cls(*(str(found["host"]), int(found["process"]), str(found["since"]), str(found["machine"])))
@@ -60,7 +60,7 @@ class Holder:
             return None
 
     def record(self, **more: object) -> bytes:
-        """The line that `parse` reads."""
+        """Return the line that `parse` reads."""
         return json.dumps(asdict(self) | more).encode() + b"\n"
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Holder:
 
 
 class HeldError(Exception):
-    """Somebody else has it: `holder`, if that is known."""
+    """The checkpoint is in use by another process: `holder`, None if unknown."""
 
     def __init__(self, holder: Holder | None) -> None:
         super().__init__(str(holder))
@@ -76,7 +76,7 @@ class HeldError(Exception):
 
 
 class ReplacedError(Exception):
-    """The lease is not this owner's any more: the message says whose it is."""
+    """The lease no longer belongs to this owner; the message names the new one."""
 
 
 class Lease:
@@ -85,20 +85,20 @@ class Lease:
     Parameters
     ----------
     directory
-        Of nothing else; made if it is missing.
+        Used for leases only; created if it is missing.
     holder
-        Who takes the lease.
+        The process that takes the lease.
     seconds
-        After which a record that does not change has expired. All that share the directory should have the same.
+        Time after which an unchanged record has expired. All processes that share the directory should use the same.
     excluded
-        Whether no other process of the holder's machine can have the lease, so that a record of it is a dead one's.
+        Whether no other live process of this machine can hold the lease, so that a record of this machine is stale.
     tell
-        Is told when another machine's record has to be watched, which takes up to `seconds`.
+        Called before watching the record of another machine, which takes up to `seconds`.
 
     Raises
     ------
     HeldError
-        If another owner lives, or was faster.
+        If another owner is alive, or was faster.
     OSError
         If the directory cannot be written.
     """
@@ -123,9 +123,9 @@ class Lease:
             with os.fdopen(descriptor, "wb") as new:
                 new.write(self._record())
         except OSError:
-            self._path.unlink()  # a record that cannot be read would have to be watched
+            self._path.unlink()  # others would have to watch an unreadable record until it expires
             raise
-        if max(_numbers(directory)) > self._number:  # others came and went while this one watched
+        if max(_numbers(directory)) > self._number:  # other owners came and went while this one was watching
             self._path.unlink()
             raise HeldError(Holder.parse(_read(directory / str(max(_numbers(directory))))))
         for number in _numbers(directory):
@@ -137,7 +137,7 @@ class Lease:
         holder = Holder.parse(content)
         if _is_released(content) or (excluded and holder is not None and holder.machine == self._holder.machine):
             return
-        # The clock of the other machine does not matter: what counts is whether its record changes on this one's.
+        # The clock of the other machine does not matter: its record must change within a time on this machine's clock.
         seconds = max(self._seconds, _seconds_of(content))
         tell(f"watching for {seconds:.0f} s whether the stream of {holder or 'another process'} still runs")
         until = time.monotonic() + seconds
@@ -150,20 +150,20 @@ class Lease:
                 raise HeldError(Holder.parse(seen) or holder)
 
     def look(self) -> None:
-        """Asks whether the lease is still this owner's.
+        """Check that the lease still belongs to this owner.
 
         Raises
         ------
         ReplacedError
-            If it is not.
+            If it does not.
         FileNotFoundError
-            If nothing is there at all.
+            If the record or its directory is gone.
         """
         newest = max(_numbers(self._directory), default=0)
         if newest > self._number:
             holder = Holder.parse(_read(self._directory / str(newest)))
             raise ReplacedError(f"it was taken over by {holder or 'another stream'}")
-        # Opened again each time: that is when a network file system asks its server.
+        # Open the file each time: only then does a network file system ask its server.
         content = self._path.read_bytes()
         with suppress(ValueError, TypeError, KeyError):
             if json.loads(content)["owner"] == self._owner:
@@ -171,13 +171,13 @@ class Lease:
         raise ReplacedError(f"{self._path} is not what this stream wrote")
 
     def renew(self) -> None:
-        """Lets the record change, for those who watch; raises as `look` does, or another OSError."""
+        """Change the record, to show that its owner is alive; raises the errors of `look`, or another OSError."""
         self.look()
         self._beats += 1
         self._rewrite(self._record())
 
     def release(self) -> None:
-        """Says that nobody has the lease, so that the next owner need not wait."""
+        """Mark the lease as free, so that the next owner need not wait."""
         self.look()
         self._rewrite(self._record(released=True))
 
@@ -187,7 +187,7 @@ class Lease:
         )
 
     def _rewrite(self, content: bytes) -> None:
-        # In place, which needs no room on a full disk, and makes no file where the directory is gone.
+        # Writing in place needs no space on a full disk, and creates no file if the directory is gone.
         descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW)
         try:
             os.pwrite(descriptor, content, 0)
@@ -204,7 +204,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        return b""  # somebody is taking it over
+        return b""  # another process is taking it over
 
 
 def _is_released(content: bytes) -> bool:

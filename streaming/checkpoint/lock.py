@@ -1,7 +1,7 @@
-"""The lock of a checkpoint: one running stream at a time, on this machine and on all that share the volume.
+"""The lock of a checkpoint: one running stream at a time, on this machine and on all machines that share the volume.
 
-On one machine `flock` decides: the kernel lets go of it at the moment in which the process ends, however it ends. Where
-`flock` does not reach other machines, or there is none, the lease beside it does (`streaming.checkpoint.lease`).
+On one machine `flock` decides: the kernel releases it when the process ends, however it ends. Where `flock` does not
+reach other machines or is not supported, a lease protects the checkpoint (`streaming.checkpoint.lease`).
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from sparkdl.errors import RequestError, SparkdlError
 from streaming.checkpoint.lease import HeldError, Holder, Lease, ReplacedError, this_machine
 
 EXPIRES = 30.0
-"""Seconds after which another machine takes a checkpoint over from one that is not heard of any more."""
+"""Seconds without a renewal after which another machine can take over a checkpoint."""
 
 _DIRECTORY = ".lock"
 _LOCAL, _LEASES = "local", "leases"
-_RENEWALS = 5  # in the time after which the lease expires
-_FRESH = 1 / 3  # of that time: a lease that was renewed before is renewed before anything is written
+_RENEWALS = 5  # per lifetime of a lease
+_FRESH = 1 / 3  # of that lifetime: `check` renews an older lease before anything is written
 _NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-# Goes on while the machine sleeps, as a watcher's clock does.
+# This clock advances while the machine sleeps, as the clock of a watching machine does.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class LostCheckpointError(SparkdlError):
-    """The checkpoint is not this stream's any more; it will not be again."""
+    """The checkpoint was lost to another stream for good."""
 
 
 class CheckpointLock:
-    """A checkpoint directory that no other stream may use, until `release` or the end of the process.
+    """Exclusive use of a checkpoint directory until `release` or the end of the process.
 
-    Made by `acquire`. Child processes do not inherit it. A thread renews the lease.
+    Created by `acquire`. Child processes do not inherit it. A thread renews the lease.
 
     Attributes
     ----------
     lost
-        Why the checkpoint is not this stream's any more, None while it is as far as is known.
+        Why the checkpoint was lost; None as long as no loss is known.
     """
 
     def __init__(self, checkpoint: Path, descriptor: int, lease: Lease, seconds: float) -> None:
@@ -53,7 +53,7 @@ class CheckpointLock:
         self._renewed = time.clock_gettime(_CLOCK)
         self._turn = threading.Lock()
         self._ended = threading.Event()
-        # Also at the end of the interpreter, and when nobody has the lock any more. A forked child only closes.
+        # Also runs when the interpreter ends or the lock is garbage-collected. A forked child only closes the file.
         self._let_go = weakref.finalize(self, _let_go, descriptor, lease, self._ended, os.getpid())
         _locks.add(self)
         arguments = weakref.ref(self), self._ended, seconds / _RENEWALS
@@ -61,11 +61,11 @@ class CheckpointLock:
 
     @staticmethod
     def is_known(checkpoint: Path) -> bool:
-        """Whether a stream has had the checkpoint before."""
+        """Whether a stream has used the checkpoint before."""
         try:
             return (checkpoint / _DIRECTORY / _LOCAL).is_file()
         except PermissionError:
-            return True  # it is another user's
+            return True  # it belongs to another user
 
     @classmethod
     def acquire(
@@ -76,26 +76,26 @@ class CheckpointLock:
         machine: str | None = None,
         tell: Callable[[str], None] = lambda words: None,
     ) -> CheckpointLock:
-        """The lock of `checkpoint`, a directory which is made if it is missing.
+        """Return the lock of `checkpoint`, a directory that is created if it is missing.
 
-        Returns at once, unless the last stream ran on another machine (or without `flock`) and did not end by itself:
-        its lease is watched for `seconds`.
+        Returns at once, unless the last stream ran on another machine (or without `flock`) and was killed. Then its
+        lease is watched for `seconds`.
 
         Parameters
         ----------
         checkpoint
             The directory.
         seconds
-            After which a lease that is not renewed has expired.
+            Time after which a lease that is not renewed has expired.
         machine
-            What tells this machine from others; by default `this_machine()`.
+            The id of this machine; by default `this_machine()`.
         tell
-            Is told of waiting.
+            Called with a message before waiting.
 
         Raises
         ------
         RequestError
-            If another stream has it, naming that, or the directory cannot be written.
+            If another stream uses the checkpoint (the message names it), or the directory cannot be written.
         """
         checkpoint = checkpoint.absolute()
         holder = Holder.here(machine or this_machine())
@@ -109,7 +109,7 @@ class CheckpointLock:
                 os.close(descriptor)
                 raise
         except HeldError as held:
-            who = str(held.holder or "a process that has just begun")
+            who = str(held.holder or "a process that has just started")
             raise RequestError(
                 f"checkpoint {checkpoint} is in use by another stream ({who}): stop that one first, or give this one "
                 "its own checkpoint and sink"
@@ -119,16 +119,16 @@ class CheckpointLock:
         return cls(checkpoint, descriptor, lease, seconds)
 
     def check(self) -> None:
-        """Asks whether the checkpoint is this stream's; to be called before anything is written.
+        """Check that the checkpoint is still this stream's; call this before each write.
 
-        After it nobody can take the checkpoint over for most of `seconds`.
+        After a successful check no other stream can take over the checkpoint for most of `seconds`.
 
         Raises
         ------
         LostCheckpointError
-            If it is not, and will not be again.
+            If the checkpoint was lost for good.
         SparkdlError
-            If that cannot be told at present, as of a disk that cannot be written.
+            If the check is not possible at present, such as on a disk that cannot be written.
         """
         with self._turn:
             if self.lost is None:
@@ -137,7 +137,7 @@ class CheckpointLock:
                 raise self.lost
 
     def release(self) -> None:
-        """Lets the next stream have the checkpoint; can be called again."""
+        """Release the checkpoint for the next stream; further calls do nothing."""
         with self._turn:
             self._let_go()
 
@@ -159,7 +159,7 @@ class CheckpointLock:
                 f"checkpoint {self.checkpoint} is not this stream's any more: {reason}; nothing more was written"
             )
         except FileNotFoundError as error:
-            raise SparkdlError(f"checkpoint {self.checkpoint} is gone: bring {error.filename} back") from error
+            raise SparkdlError(f"checkpoint {self.checkpoint} is gone: restore {error.filename}") from error
         except OSError as error:
             raise SparkdlError(f"checkpoint {self.checkpoint} cannot be written: {error.strerror}") from error
 
@@ -168,7 +168,7 @@ _locks: weakref.WeakSet[CheckpointLock] = weakref.WeakSet()
 
 
 def _close_inherited() -> None:
-    # A forked child that kept the descriptor would keep the lock when this process is long dead.
+    # A forked child that kept the descriptor would keep the lock after the end of this process.
     for lock in _locks:
         if lock._let_go.detach():
             os.close(lock._descriptor)
@@ -178,7 +178,7 @@ os.register_at_fork(after_in_child=_close_inherited)
 
 
 def _lock(path: Path, holder: Holder) -> tuple[int, bool]:
-    """A descriptor of the file `path` that is locked; and whether locks are known there at all."""
+    """Return a locked descriptor of the file `path`, and whether its file system supports locks."""
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -189,7 +189,7 @@ def _lock(path: Path, holder: Holder) -> tuple[int, bool]:
                     os.pwrite(descriptor, holder.record(), 0)
                 return descriptor, has_flock
         except FileNotFoundError:
-            pass  # the file was exchanged in between: once more
+            pass  # the file was replaced in the meantime: try again
         except BlockingIOError:
             words = os.pread(descriptor, 4096, 0)
             os.close(descriptor)
@@ -214,20 +214,20 @@ def _let_go(descriptor: int, lease: Lease, ended: threading.Event, process: int)
     ended.set()
     if os.getpid() != process:
         return
-    with contextlib.suppress(OSError, ReplacedError):  # nobody is there to be told, or it is another's
+    with contextlib.suppress(OSError, ReplacedError):  # nothing can report it, or the lease belongs to another
         lease.release()
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # of a child too that has just been forked
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for a child that has just been forked
     os.close(descriptor)
 
 
 def _keep(lock: weakref.ref[CheckpointLock], ended: threading.Event, seconds: float) -> None:
-    """Renews the lease until the lock is released or gone."""
+    """Renew the lease until the lock is released or garbage-collected."""
     while not ended.wait(seconds):
         if (held := lock()) is None:
             return
-        with held._turn, contextlib.suppress(SparkdlError):  # said by the next `check`
+        with held._turn, contextlib.suppress(SparkdlError):  # the next `check` raises it
             if held.lost is None and not ended.is_set():
                 held._look(renew=True)
         del held

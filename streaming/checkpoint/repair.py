@@ -1,7 +1,7 @@
-"""Repair of a checkpoint whose last entries were cut in the middle of a write, as a loss of power can leave them.
+"""Repair of a checkpoint whose last entries were truncated by a power failure.
 
-Spark writes each entry under another name and renames it, so a killed process cuts none; but it does not force them to
-the disk. It then refuses to start, although what is cut can be done without.
+Spark writes each entry under another name and renames it, so a killed process truncates none. But Spark does not flush
+entries to the disk, and refuses to start on a truncated one, although the stream does not need it.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _OFFSETS, _COMMITS, _METADATA = "offsets", "commits", "metadata"
 
 
 def repair_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, repeats_batches: bool) -> list[Path]:
-    """Remove the last entries of Spark's logs if they are cut, and give the query a new id; return what was cut.
+    """Remove truncated entries at the end of Spark's logs, replace truncated metadata, and return the affected files.
 
-    Without its commit a micro-batch is repeated, which every sink allows for. Without its offsets it is planned again;
-    that is safe where the plan is the same again, or where the sink does not have it yet.
+    Without its commit a micro-batch is repeated, which every sink supports. Without its offsets it is planned again.
+    That is safe if the new plan is the same, or if the sink does not have the micro-batch yet.
 
     Parameters
     ----------
     checkpoint
-        Of a stream that is not running.
+        The checkpoint of a stream that is not running.
     is_complete
-        Whether the sink has a micro-batch already.
+        Returns whether the sink already has a micro-batch.
     repeats_batches
-        As of `streaming.sources.base.Source`.
+        As in `streaming.sources.base.Source`.
 
     Raises
     ------
     RequestError
-        If images could be lost by it, or something in the checkpoint is no entry of a stream.
+        If the repair could lose images, or the checkpoint holds a link, a pipe or a device.
     """
     if checkpoint.is_dir():
         check_tree(checkpoint)
@@ -50,7 +50,7 @@ def repair_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, r
         if log == _OFFSETS and (committed or (is_complete(last) and not repeats_batches)):
             raise RequestError(
                 f"--checkpoint: {path} was cut in the middle of a write, and micro-batch {last} is in the sink: "
-                "bring the file back from a copy, or go on with a new checkpoint and a new sink"
+                "restore the file from a copy, or use a new checkpoint and a new sink"
             )
         removed.append(path)
     for path in removed:
@@ -59,7 +59,7 @@ def repair_checkpoint(checkpoint: Path, is_complete: Callable[[int], bool], *, r
     metadata = checkpoint / _METADATA
     if metadata.is_file() and not _is_json(_content(metadata)):
         metadata.with_name(f".{_METADATA}.crc").unlink(missing_ok=True)
-        # Of the query; nothing here depends on it.
+        # The id of the query; this program does not depend on it.
         write_atomically(metadata, json.dumps({"id": str(uuid4())}), partial=f".{_METADATA}.new", sync=True)
         removed.append(metadata)
     return removed
@@ -77,7 +77,7 @@ def _content(path: Path) -> bytes:
 
 
 def _is_whole(content: bytes) -> bool:
-    """Whether `content` is what Spark writes: a version, then JSON or "-" a line."""
+    """Whether `content` is a complete entry of Spark: a version line, then lines of JSON or "-"."""
     version, _, rest = content.partition(b"\n")
     return version.startswith(b"v") and bool(rest) and all(line == b"-" or _is_json(line) for line in rest.splitlines())
 

@@ -22,8 +22,8 @@ class KafkaAddress:
     servers
         `HOST:PORT[,HOST:PORT]`.
     topic
-        The name of a topic, several with commas between, or a Java regular expression: it is one if it holds a
-        character that no name of a topic has.
+        The name of a topic, several names separated by commas, or a Java regular expression: any text with a character
+        that is not allowed in a topic name.
     """
 
     servers: str
@@ -36,7 +36,7 @@ class KafkaAddress:
         Raises
         ------
         RequestError
-            If it has another form.
+            If the address has another form.
         """
         servers, _, topic = address.removeprefix(SCHEME).partition("/")
         if not address.startswith(SCHEME) or not topic or not _SERVERS.fullmatch(servers):
@@ -51,7 +51,7 @@ class KafkaAddress:
 
     @property
     def single_topic(self) -> str:
-        """The name of the one topic.
+        """The name of the topic, for addresses of exactly one.
 
         Raises
         ------
@@ -67,5 +67,5 @@ class KafkaAddress:
 
 
 def is_kafka(address: str) -> bool:
-    """Whether `address` is meant as a Kafka address."""
+    """Whether `address` is intended as a Kafka address."""
     return address.startswith("kafka:")

@@ -1,4 +1,4 @@
-"""Administration of Kafka from the driver: what the brokers have, and topics that are created."""
+"""Administration of Kafka from the driver: inspection of the cluster, and creation of topics."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
     from streaming.kafka.client_config import ClientConfig
 
 CLIENT_ID = "sparkdl-admin"
-"""How brokers know the sessions of this module, with a number, unless --kafka-config names another `client.id`."""
+"""The `client.id` of admin sessions, followed by a number, unless --kafka-config sets another."""
 _numbers = itertools.count(1)
 
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
-"""For a topic of images: a producer may set a record's time to one that Spark cannot hold, which ends every stream."""
+"""The settings of a topic of images: otherwise a producer could set a record time that Spark cannot represent, which
+ends every stream."""
 
 
 class AdminSession:
-    """A connection to the administration of the brokers at an address.
+    """An admin connection to the brokers at an address.
 
     Use it as a context manager, or `close` it.
 
     Raises
     ------
     SparkdlError
-        If no broker answers, or not to these credentials; says which and why. Each method raises it too.
+        If no broker answers, or it refuses the credentials; the message says why. Every method raises it too.
     """
 
     def __init__(self, address: KafkaAddress, config: ClientConfig) -> None:
@@ -44,10 +45,12 @@ class AdminSession:
         try:
             self.client = KafkaAdminClient(bootstrap_servers=address.servers.split(","), **options)
         except KafkaError as error:
-            raise SparkdlError(f"Kafka at {address.servers} was reached but cannot be used: {error}") from error
+            raise SparkdlError(
+                f"Kafka at {address.servers} was reached but the admin client failed: {error}"
+            ) from error
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self.client.close()
 
     def __enter__(self) -> AdminSession:
@@ -63,15 +66,15 @@ class AdminSession:
         try:
             yield
         except KafkaError as error:
-            raise SparkdlError(f"Kafka at {self._address.servers} refuses: {error}") from error
+            raise SparkdlError(f"Kafka at {self._address.servers} refused a request: {error}") from error
 
     def cluster_id(self) -> str:
-        """Return the id of the cluster, which stays the same when its brokers move."""
+        """Return the id of the cluster, which does not change when its brokers move."""
         with self._asking():
             return str(self.client.describe_cluster()["cluster_id"])
 
     def partitions(self) -> dict[str, int]:
-        """Return the number of partitions of each topic that the address names and that exists."""
+        """Return the number of partitions of each existing topic that the address names."""
         topics = self._address.topics
         with self._asking():
             found: list[dict[str, Any]] = self.client.describe_topics(list(topics) if topics else None)
@@ -91,7 +94,7 @@ class AdminSession:
         with self._asking():
             if self.client.describe_topics([name])[0]["error_code"] == 0:
                 return
-            with suppress(TopicAlreadyExistsError):  # created by another client in between
+            with suppress(TopicAlreadyExistsError):  # another client has created it in the meantime
                 self.client.create_topics({name: {"configs": dict(configs)}}, wait_for_metadata=True)
 
     def max_message_bytes(self, topic: str) -> int:
@@ -105,7 +108,7 @@ class AdminSession:
 
 
 def _probe_any(address: KafkaAddress, config: ClientConfig) -> None:
-    """Probe the brokers up to the first that can be reached, to say why none can or why this one does not answer."""
+    """Probe the brokers until one can be reached, to report why none can or why that one does not answer."""
     reasons = []
     for server in address.servers.split(","):
         try:

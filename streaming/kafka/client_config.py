@@ -1,4 +1,4 @@
-"""One properties file for every Kafka client: what Kafka's own tools take, for the JVM connector and kafka-python."""
+"""One properties file, as Kafka's own tools use it, for all Kafka clients: the JVM connector and kafka-python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from sparkdl.errors import RequestError
 
 _DECIDED = (
-    # By the address and by the stream; a file may name them for other tools' sake.
+    # Set by the address or the stream. A file may hold them for other tools.
     "bootstrap.servers",
     "group.id",
     "auto.offset.reset",
@@ -34,7 +34,7 @@ _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 
 class _Hidden(str):
-    """A secret that is not shown where the settings of a client are logged, as kafka-python does."""
+    """A secret that is hidden when kafka-python logs the settings of a client."""
 
     def __repr__(self) -> str:
         return "[hidden]"
@@ -47,19 +47,19 @@ class ClientConfig:
     Attributes
     ----------
     properties
-        Names and values as in Kafka's documentation. They may be secrets: never shown.
+        Names and values as in Kafka's documentation. They may be secrets and are never shown.
     """
 
     properties: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, path: Path | None) -> ClientConfig:
-        """The properties in a file, none if there is no file.
+        """Return the properties in a file; empty for None.
 
         Raises
         ------
         RequestError
-            If the file cannot be read, or asks for what is not known.
+            If the file cannot be read, or a value is unknown or inconsistent.
         """
         if path is None:
             return cls()
@@ -71,7 +71,7 @@ class ClientConfig:
         except OSError as error:
             raise RequestError(f"--kafka-config: {path} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise RequestError(f"--kafka-config: {path} is no properties file: {error}") from error
+            raise RequestError(f"--kafka-config: {path} is not a properties file: {error}") from error
         config = cls({name: value.strip() for name, value in found.items() if name not in _DECIDED})
         config._check(path)
         return config
@@ -105,7 +105,7 @@ class ClientConfig:
 
     @property
     def has_key(self) -> bool:
-        """Whether there is a key for TLS, to be known by."""
+        """Whether the client has a TLS key to authenticate with."""
         return self.properties.keys() & {"ssl.keystore.location", "ssl.keystore.key"} != set()
 
     @property
@@ -115,16 +115,16 @@ class ClientConfig:
         return {name: bare or re.sub(r"\\(.)", r"\1", quoted) for name, quoted, bare in found}
 
     def spark_options(self) -> dict[str, str]:
-        """Options of Spark's Kafka source and sink."""
+        """Return the options of Spark's Kafka source and sink."""
         return {f"kafka.{name}": value for name, value in self.properties.items()}
 
     def python_options(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of a client of kafka-python.
+        """Return the arguments of a kafka-python client.
 
         Parameters
         ----------
         defaults
-            The client's `DEFAULT_CONFIG`: properties that are none of its settings are left out.
+            The client's `DEFAULT_CONFIG`; properties that it does not have are left out.
         """
         options: dict[str, Any] = {}
         for name, value in self.properties.items():
@@ -146,7 +146,7 @@ class ClientConfig:
 
     @cached_property
     def ssl_context(self) -> ssl.SSLContext | None:
-        """What TLS connections are made with, None if there is no TLS.
+        """The context of TLS connections; None without TLS.
 
         Raises
         ------
@@ -179,15 +179,15 @@ class ClientConfig:
         return context
 
     def _store(self, kind: str) -> str | None:
-        """The certificates and the key in a PEM, PKCS12 or JKS store, as PEM; None if there is no store."""
+        """Return the certificates and the key of a PEM, PKCS12 or JKS store as PEM; None if no store is set."""
         location = self.properties.get(f"ssl.{kind}.location")
         if location is None:
             return None
         content = Path(location).read_bytes()
         password = self.properties.get(f"ssl.{kind}.password", "")
-        is_pem = content.lstrip().startswith(b"-----BEGIN ")  # the connector goes by the type alone
+        is_pem = content.lstrip().startswith(b"-----BEGIN ")  # the connector relies on the type only
         if is_pem != (self.properties.get(f"ssl.{kind}.type", "JKS") == "PEM"):
-            raise ValueError(f"{location} is {'PEM' if is_pem else 'no PEM'}: set ssl.{kind}.type as it is")
+            raise ValueError(f"{location} is {'PEM' if is_pem else 'not PEM'}: set ssl.{kind}.type accordingly")
         if is_pem:
             return content.decode()
         if content.startswith(b"\xfe\xed\xfe\xed"):
@@ -212,13 +212,14 @@ def _pem(pkcs12_store: bytes, password: str, *, with_key: bool) -> str:
 
 
 def _from_jks(location: str, password: str) -> bytes:
-    """A JKS store as PKCS12, by Java's own keytool."""
+    """Convert a JKS store to PKCS12 with Java's keytool."""
     from sparkdl.spark.java import ensure_java
 
     keytool = Path(ensure_java()).resolve().parent / "keytool"
     if not keytool.is_file():
         raise ValueError(
-            f"{location} is a JKS store, and there is no {keytool} to read it: convert it to PKCS12 or PEM"
+            f"{location} is a JKS store, which only keytool can read, and {keytool} is missing: convert the store to "
+            "PKCS12 or PEM"
         )
     with TemporaryDirectory() as private:
         target = Path(private, "store.p12")

@@ -1,4 +1,4 @@
-"""Errors of Spark's Kafka connector: what each means in one line, and whether a retry can help."""
+"""Errors of Spark's Kafka connector: the meaning of each in one line, and whether a retry can help."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from streaming.failures import KnownError
 _GONE = "the topic of {place} is gone: create it again and start with a new checkpoint"
 _EXPIRED = (
     "messages of {place} are gone that were not read yet: they expired, or the topic was created again; "
-    "to go on with those that are left, add --no-fail-on-data-loss"
+    "to continue with the remaining ones, add --no-fail-on-data-loss"
 )
 _FATAL = {
     "UnknownTopicOrPartitionException": _GONE,
@@ -16,27 +16,28 @@ _FATAL = {
     "overflows when converting to Spark's microsecond": "a message of {place} has a record time that Spark cannot "
     "hold: delete it (kafka-delete-records), and set the topic's message.timestamp.type to LogAppendTime",
     "KAFKA_DATA_LOSS": _EXPIRED,
-    "RecordTooLargeException": "a row is larger than the topic of {place} takes: raise its max.message.bytes",
-    "SaslAuthenticationException": "the brokers of {place} refuse the credentials of --kafka-config",
+    "RecordTooLargeException": "a row is larger than the topic of {place} allows: increase its max.message.bytes",
+    "SaslAuthenticationException": "the brokers of {place} refuse the credentials of --kafka-config: correct its "
+    "sasl.jaas.config",
     "SslAuthenticationException": "the brokers of {place} are not trusted: see ssl.truststore.location in "
     "--kafka-config",
     "PBES2 SecretKeyFactory": "Java cannot read the encrypted key of --kafka-config: encrypt it as "
     "openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES does, or put it into a PKCS12 store",
-    "TopicAuthorizationException": "the user of --kafka-config has no right to {place}",
+    "TopicAuthorizationException": "the user of --kafka-config has no right to {place}: grant it with kafka-acls",
 }
 _TRANSIENT = {
-    "kafka.common.errors.TimeoutException": "the brokers of {place} do not answer; the stream goes on where it "
-    "stopped when it is started again",
+    "kafka.common.errors.TimeoutException": "the brokers of {place} do not answer: start the stream again when they "
+    "do, and it continues where it stopped",
 }
 
 
 def describe_error(message: str, place: str) -> KnownError | None:
-    """Return what a failure of the connector means, None if it is not known.
+    """Return the meaning of a failure of the connector; None if it is not known.
 
     Parameters
     ----------
     message
-        The whole text of the error.
+        The full text of the error.
     place
         The address that the stream reads or writes.
     """

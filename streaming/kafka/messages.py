@@ -1,8 +1,10 @@
-"""The Kafka message: an encoded image on its way in, a prediction or a dead letter on its way out. No client, no Spark.
+"""The format of Kafka messages: an encoded image as input, a prediction or a dead letter as output.
 
-In: value = the encoded image, byte for byte; key = the sample's name; headers, all optional, as `Header` names them.
-A message with nothing but a value is as good. Out: key = the row's `id`; a prediction's value is its row as JSON; a
-dead letter's value is the original bytes, and the rest of its row are headers.
+Input: the value is the encoded image, the key is its name, and the headers, named by `Header`, are optional. A message
+with only a value is valid. Output: the key is the `id` of the row. The value of a prediction is its row as JSON; the
+value of a dead letter is the original bytes, and headers hold the rest of its row.
+
+This module uses neither a Kafka client nor Spark.
 """
 
 from __future__ import annotations
@@ -37,16 +39,16 @@ _PREDICTION: dict[str, Any] = {
     "predicted_at": str,
     "batch_id": int,
 }
-"""What JSON has for each column of `streaming.schemas.PREDICTION`: whoever may write to the topic may write
-anything.
+"""The JSON type of each column of `streaming.schemas.PREDICTION`. Messages are checked because any writer to the topic
+can write anything.
 """
 
 _ANOTHER_YEAR = re.compile(r"(0000|-\d{4,}|\+?\d{5,})-\d\d-\d\d")
-"""How Spark and Java write the years that Python has no time for."""
+"""Dates as Spark and Java write them in years that Python cannot represent."""
 
 
 class Header(StrEnum):
-    """The names of headers; their values are UTF-8."""
+    """Header names; the values are UTF-8."""
 
     LABEL = "label"
     CONTENT_TYPE = "content-type"
@@ -63,14 +65,14 @@ class Header(StrEnum):
 
 
 def image_headers(payload: bytes, label: str | None, produced_at: datetime) -> Headers:
-    """The headers of an encoded image.
+    """Return the headers of an encoded image.
 
     Parameters
     ----------
     label
         The true class, None if it is not known.
     produced_at
-        With a time zone.
+        A time with a time zone.
     """
     values = {
         Header.LABEL: label,
@@ -90,17 +92,17 @@ def _content_type(payload: bytes) -> str | None:
 
 
 def prediction_row(value: bytes) -> dict[str, Any]:
-    """The prediction row (`streaming.schemas.PREDICTION`) in a message's value.
+    """Return the prediction row (`streaming.schemas.PREDICTION`) in the value of a message.
 
     Raises
     ------
     ValueError
-        If the value is not the JSON of one.
+        If the value is not the JSON of a prediction.
     """
     try:
         row = json.loads(value)
     except RecursionError as error:
-        raise ValueError("not a prediction, but JSON without end") from error
+        raise ValueError("not a prediction: JSON that is nested too deeply") from error
     if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in _PREDICTION.items()):
         raise ValueError("not a prediction")
     row["produced_at"], row["predicted_at"] = _stated_time(row["produced_at"]), _time(row["predicted_at"])
@@ -108,12 +110,12 @@ def prediction_row(value: bytes) -> dict[str, Any]:
 
 
 def dead_letter_row(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
-    """The dead-letter row (`streaming.schemas.DEAD_LETTER`) in a message.
+    """Return the dead-letter row (`streaming.schemas.DEAD_LETTER`) in a message.
 
     Raises
     ------
     ValueError
-        If the headers are not those of one.
+        If the headers are not those of a dead letter.
     """
     named = {name: value.decode() for name, value in headers if value is not None}
     try:
@@ -139,5 +141,5 @@ def _time(value: str | None) -> datetime | None:
 
 
 def _stated_time(value: str | None) -> datetime | None:
-    """A time that somebody else stated; None where its year is not one of 1 to 9999."""
+    """Return a time that the producer stated; None if its year is not in 1 to 9999."""
     return None if value is not None and _ANOTHER_YEAR.match(value) else _time(value)

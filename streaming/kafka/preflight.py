@@ -1,6 +1,6 @@
-"""Probe of a broker: a client would retry without a word, this connection says what is wrong.
+"""Preflight check of a broker: a client retries silently, while this connection reports what is wrong.
 
-It uses three requests of Kafka's protocol, each in a version that all brokers have: ApiVersions, SaslHandshake and
+It uses three requests of Kafka's protocol, each in a version that all brokers support: ApiVersions, SaslHandshake and
 SaslAuthenticate (https://kafka.apache.org/protocol).
 """
 
@@ -14,15 +14,15 @@ from sparkdl.errors import SparkdlError
 from streaming.kafka.client_config import ClientConfig
 
 TIMEOUT = 10
-"""Seconds for a broker to answer."""
+"""Seconds in which a broker must answer."""
 _API_VERSIONS, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = (18, 0), (17, 1), (36, 0)  # key and version
-_ILLEGAL_SASL_STATE = 34  # what a listener without logins answers to one
-_MAX_ANSWER = 1 << 20  # bytes of an answer; what is no Kafka seems to announce more
-_OTHER_HOST = (62, 64)  # OpenSSL's codes for the certificate of another name, or of another IP address
+_ILLEGAL_SASL_STATE = 34  # the answer of a listener without logins
+_MAX_ANSWER = 1 << 20  # bytes of an answer; servers other than Kafka appear to announce more
+_OTHER_HOST = (62, 64)  # OpenSSL's codes for a certificate of another host name or IP address
 
 
 def probe(server: str, config: ClientConfig) -> None:
-    """Connect to a broker as `config` says, log in, and close the connection.
+    """Connect to a broker with `config`, log in, and close the connection.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def probe(server: str, config: ClientConfig) -> None:
     Raises
     ------
     OSError, OverflowError
-        If there is no connection.
+        If the connection fails.
     SparkdlError
-        If there is one but no TLS, no trust, no login or no Kafka; says which, and what to set.
+        If TLS, the certificate, the login or the protocol fails; the message says which and what to set.
     """
     host, _, port = server.rpartition(":")
     host = host.strip("[]")
@@ -50,7 +50,7 @@ def probe(server: str, config: ClientConfig) -> None:
 
 
 def _secured(connection: socket.socket, host: str, server: str, config: ClientConfig) -> socket.socket:
-    """`connection` with TLS, if `config` has it."""
+    """Return `connection`, wrapped in TLS if `config` requires it."""
     if config.ssl_context is None:
         return connection
     try:
@@ -101,15 +101,15 @@ def _log_in(connection: socket.socket, server: str, config: ClientConfig) -> Non
                 raise SparkdlError(f"Kafka at {server} refuses the credentials of --kafka-config: {said or code}")
             mechanism.receive(answer[4 + max(length, 0) + 4 :])
     except (OSError, struct.error, ValueError, LookupError) as error:
-        raise SparkdlError(f"Kafka at {server} did not answer the login as it should: {_reason(error)}") from error
+        raise SparkdlError(f"Kafka at {server} did not answer the login correctly: {_reason(error)}") from error
 
 
 def _check_open(connection: socket.socket, server: str, config: ClientConfig) -> None:
-    """Raises a SparkdlError if the broker asks for a login."""
+    """Raise a SparkdlError if the broker asks for a login."""
     try:
         _, mechanisms = _offer(connection, "PLAIN")
     except (OSError, struct.error):
-        return  # without logins it need not answer
+        return  # a broker without logins need not answer
     if mechanisms:
         sasl = {"PLAINTEXT": "SASL_PLAINTEXT", "SSL": "SASL_SSL"}[config.protocol]
         raise SparkdlError(
@@ -119,7 +119,7 @@ def _check_open(connection: socket.socket, server: str, config: ClientConfig) ->
 
 
 def _offer(connection: socket.socket, mechanism: str) -> tuple[int, list[str]]:
-    """The error code for a way to log in, and the ways that the broker has."""
+    """Return the broker's error code for a SASL mechanism, and the mechanisms that it supports."""
     answer = _ask(connection, _SASL_HANDSHAKE, struct.pack(">h", len(mechanism)) + mechanism.encode())
     code, count = struct.unpack_from(">hi", answer)
     found, position = [], 6
@@ -131,12 +131,12 @@ def _offer(connection: socket.socket, mechanism: str) -> tuple[int, list[str]]:
 
 
 def _ask(connection: socket.socket, request: tuple[int, int], body: bytes = b"") -> bytes:
-    """The body of the answer to a request."""
+    """Send a request and return the body of the answer."""
     message = struct.pack(">hhih", *request, 0, -1) + body
     connection.sendall(struct.pack(">i", len(message)) + message)
     (length,) = struct.unpack(">i", _receive(connection, 4))
     if not 4 <= length <= _MAX_ANSWER:
-        raise ConnectionError("an answer that is none of Kafka's")
+        raise ConnectionError("the answer is not Kafka's")
     return _receive(connection, length)[4:]
 
 
@@ -151,7 +151,7 @@ def _receive(connection: socket.socket, length: int) -> bytes:
 
 
 def _no_answer(server: str, config: ClientConfig, error: Exception) -> str:
-    """Why a broker that was reached may have ended the connection."""
+    """Return a message that says why a broker may have closed the connection."""
     begin = f"Kafka at {server} was reached but does not answer as {config.protocol} ({_reason(error)})"
     if config.protocol == "PLAINTEXT":
         return f"{begin}; if it expects TLS or a login, give --kafka-config FILE"
@@ -163,7 +163,7 @@ def _no_answer(server: str, config: ClientConfig, error: Exception) -> str:
 
 
 def _is_alert(error: OSError) -> bool:
-    """Whether the other side ended the making of a TLS connection, and so speaks TLS."""
+    """Whether the server aborted the TLS handshake with an alert, and therefore speaks TLS."""
     return isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")
 
 

@@ -1,4 +1,4 @@
-"""What this package uses of kafka-python that is not its public interface; a test names what an upgrade has removed."""
+"""Private API of kafka-python that this package uses; a test names whatever an upgrade has removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def sasl_mechanism(name: str, options: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     name
-        Such as SCRAM-SHA-256.
+        The SASL mechanism, such as SCRAM-SHA-256.
     options
         The client's settings whose names begin with `sasl_`.
     """

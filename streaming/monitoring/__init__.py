@@ -1,1 +1,1 @@
-"""What a stream reports: log, metrics, health over HTTP."""
+"""Monitoring of a stream: log, metrics, and health over HTTP."""

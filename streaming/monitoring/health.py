@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STARTING = "it is starting"
-"""Why a stream is not ready that has not been started yet; it is alive."""
+"""Why a stream that has not been started yet is not ready. It is live."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """Whether a stream is `live` (supervised) and `ready` (it reads its source and writes), else `why` not."""
+    """The health of a stream: `live` (supervised) and `ready` (reading and writing); `why` says what is wrong."""
 
     live: bool
     ready: bool

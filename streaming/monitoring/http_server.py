@@ -1,4 +1,4 @@
-"""An HTTP server that strangers cannot fill: few connections at a time, each with a deadline."""
+"""An HTTP server that resists exhaustion: few connections at a time, each with a deadline."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MOST_CONNECTIONS = 16
-"""Connections, and so threads, at a time; one more takes the place of the oldest."""
+"""Maximum simultaneous connections, and therefore threads; one more replaces the oldest."""
 DEADLINE = 5.0
-"""Seconds that a connection may take in all, from its acceptance to the end of the answer."""
+"""Maximum seconds of a connection, from its acceptance to the end of the response."""
 
-_POLL = 0.2  # seconds between two looks for connections past their deadline
-_PATIENCE = 1.0  # seconds in which a thread whose connection was cut has ended
-_DRAINED = 1 << 20  # bytes of a refused request that are read, so that its sender sees the answer
+_POLL = 0.2  # seconds between two checks of the deadlines
+_PATIENCE = 1.0  # seconds to wait for a thread to end after its connection was cut
+_DRAINED = 1 << 20  # bytes to read of a refused request, so that the client sees the response
 
 
 class BoundedServer(ThreadingHTTPServer):
     """A server of `MOST_CONNECTIONS` threads, each of which ends after `DEADLINE`.
 
-    A client that is slow on purpose holds a thread only until another client comes: the newcomer gets the place of the
-    oldest connection. An honest request is answered within milliseconds and is not among the oldest.
+    A deliberately slow client holds a thread only until another client connects: the new connection replaces the oldest
+    one. An ordinary request is answered within milliseconds and is never among the oldest.
     """
 
-    request_queue_size = 128  # with the 5 of the base, a burst keeps a newcomer out for a second
+    request_queue_size = 128  # with the default, 5, a burst delays a new client by a second
 
     def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -38,11 +38,11 @@ class BoundedServer(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)  # HTTPServer's looks the host's name up, which may take long
+        socketserver.TCPServer.server_bind(self)  # HTTPServer looks up the host name, which may be slow
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def start(self) -> None:
-        """Serve in a thread of its own until `shutdown`."""
+        """Serve in a background thread until `shutdown`."""
         threading.Thread(target=self.serve_forever, args=(_POLL,), name="http", daemon=True).start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -56,7 +56,7 @@ class BoundedServer(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def service_actions(self) -> None:
-        """Cut the connections that are past their deadline."""
+        """Cut connections that have passed their deadline."""
         now = time.monotonic()
         with self._changed:
             for request, deadline in self._deadlines.items():
@@ -73,18 +73,18 @@ class BoundedServer(ThreadingHTTPServer):
                 self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # one that the client's leaving raises is not worth a line
+        if not isinstance(sys.exception(), OSError):  # do not log that a client disconnected
             super().handle_error(request, client_address)
 
 
 def _cut(request: socket.socket) -> None:
-    """End what a thread waits for on this connection; the thread closes it."""
+    """Shut down a connection to unblock its thread, which then closes it."""
     with suppress(OSError):
         request.shutdown(socket.SHUT_RDWR)
 
 
 def _drain(request: socket.socket) -> None:
-    """Read what of a request was not read: a connection closed over it is reset, and its answer lost."""
+    """Read the rest of a request. Closing a connection with unread data resets it, and the response is lost."""
     with suppress(OSError):
         request.shutdown(socket.SHUT_WR)
         left = _DRAINED

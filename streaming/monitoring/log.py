@@ -1,4 +1,4 @@
-"""The log of a stream: one line per micro-batch, and a sum at the end."""
+"""The log of a stream: one line per micro-batch, and totals at the end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MAX_PATH = 1000  # characters
 
 
 class BatchLog(Observer):
-    """Writes to stderr: coloured words at a terminal, one JSON object a line elsewhere.
+    """Logs to stderr: coloured text on a terminal, JSON lines otherwise.
 
     Parameters
     ----------
     debug
-        Whether to write all that Spark says of a failure.
+        Whether to log the full text of Spark for a failure.
     """
 
     def __init__(self, *, debug: bool = False) -> None:
@@ -55,7 +55,7 @@ class BatchLog(Observer):
         )
 
     def answers(self, address: str) -> None:
-        """Health and metrics are to be had at `address`."""
+        """Log the URLs of health and metrics below `address`."""
         self._log.info("answering", livez=f"{address}/livez", readyz=f"{address}/readyz", metrics=f"{address}/metrics")
 
     def batch(self, batch: Batch) -> None:
@@ -93,18 +93,16 @@ class BatchLog(Observer):
         )
 
     def not_removed(self, how: str, why: str) -> None:
-        """A file that was read could not be archived or deleted."""
-        self._log.warning(
-            f"a file could not be {how}", why=why, others="are left too if they cannot be, without a word"
-        )
+        """Log that a file that was read could not be archived or deleted."""
+        self._log.warning(f"a file could not be {how}", why=why, others="not logged")
 
     def not_listed(self, path: str, reason: str) -> None:
-        """A folder or file below the watched directory cannot be listed, so its images are not read."""
+        """Log that a folder or file below the watched directory cannot be listed, so its images are not read."""
         self._log.warning("not listed, so not read", path=path[:_MAX_PATH], reason=reason)
 
 
 def _harmless(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Show control characters as escapes: names and reasons come from outside."""
+    """Escape control characters: names and reasons come from untrusted input."""
     return {
         key: printable(value, keep="\n\t" if key == "stack" else "") if isinstance(value, str) else value
         for key, value in event.items()

@@ -1,4 +1,4 @@
-"""What a stream has done, as Prometheus reads it."""
+"""Prometheus metrics of a stream."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class Metrics(Observer):
-    """Counts since the process began, of what was written; a batch that was found complete is not counted again."""
+    """Counts of results since the start of the process. A repeated micro-batch is not counted again."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._images = Counter("sparkdl_images", "Images that ended in the sink.", ["result"], registry=self.registry)
+        self._images = Counter(
+            "sparkdl_images", "Images with a result in the sink.", ["result"], registry=self.registry
+        )
         for result in ("prediction", "dead_letter"):
             self._images.labels(result)  # 0 from the start
         self._batches = Histogram(
@@ -32,11 +34,9 @@ class Metrics(Observer):
             "sparkdl_last_batch_timestamp_seconds", "When the last micro-batch was written.", registry=self.registry
         )
         self._failures = Counter(
-            "sparkdl_failures", "Times that the stream failed and was started again.", registry=self.registry
+            "sparkdl_failures", "Failures after which the stream was restarted.", registry=self.registry
         )
-        self._changes = Counter(
-            "sparkdl_model_changes", "Times that another promoted model was taken.", registry=self.registry
-        )
+        self._changes = Counter("sparkdl_model_changes", "Changes to another promoted model.", registry=self.registry)
         self._refusals = Counter("sparkdl_models_refused", "Promoted models that were refused.", registry=self.registry)
         self._model = Gauge(
             "sparkdl_model_info",
@@ -46,7 +46,7 @@ class Metrics(Observer):
         )
 
     def text(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def _uses(self, model: str) -> None:

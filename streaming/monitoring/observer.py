@@ -1,4 +1,4 @@
-"""Events of a stream, and the contract of those who are told of them: the log, metrics, your own."""
+"""The events of a stream, and the contract of an observer: the log, metrics, or your own."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ class Batch:
 
 
 class Observer:
-    """Is told what happens to a stream; override the events that you need.
+    """Receives the events of a stream. Override the events that you need.
 
-    `batch` is called on the query's thread, the others on the supervisor's. What an observer raises fails the stream.
+    `batch` is called on the thread of the query, the others on the thread of the supervisor. An exception in an
+    observer fails the stream.
     """
 
     def repaired(self, path: Path) -> None:
-        """A file of the checkpoint was cut in the middle of a write, and was removed."""
+        """A file of the checkpoint was truncated by a power failure, and was removed."""
 
     def started(self, source: str, sink: str, checkpoint: Path, model: str) -> None:
         """The first query was started; `source` and `sink` are their names, `model` is the version."""
@@ -41,13 +42,13 @@ class Observer:
         """A micro-batch is in the sink."""
 
     def failed(self, failure: Failure, retry: int, wait: float) -> None:
-        """The stream broke off; it is started again for the `retry`-th time without success after `wait` seconds."""
+        """The stream failed; after `wait` seconds it is restarted, for the `retry`-th time in a row."""
 
     def model_changed(self, old: str, new: str) -> None:
-        """The stream goes on with the model version `new`."""
+        """The stream continues with the model version `new`."""
 
     def model_refused(self, name: str, reason: str) -> None:
-        """A promoted version was refused; the stream keeps the one that it has."""
+        """A promoted version was refused; the stream continues with the current one."""
 
     def ended(self) -> None:
-        """The stream has ended as it was asked to."""
+        """The stream was stopped, or has processed all input."""

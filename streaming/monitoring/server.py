@@ -1,4 +1,4 @@
-"""Answers over HTTP whether a stream is alive, whether it is ready, and what it has done."""
+"""Liveness, readiness and metrics of a stream over HTTP."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 LONGEST_PATH = 2048
-"""Bytes of a request's path; a longer one is answered with 414."""
+"""Maximum bytes of a request path; a longer one gets status 414."""
 
 
 def parse_http(address: str) -> tuple[str, int]:
-    """Host and port of `[HOST:]PORT`; without a host, this machine alone is answered.
+    """Return the host and port of `[HOST:]PORT`; the default host is the loopback interface.
 
     Raises
     ------
     RequestError
-        If it has another form.
+        If the address has another form.
     """
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdecimal()) or int(port) > 65535:
@@ -38,7 +38,7 @@ def parse_http(address: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on `host`."""
+    """Whether only this machine can reach a server that listens on `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -47,21 +47,20 @@ def is_loopback(host: str) -> bool:
 
 @contextmanager
 def serve(address: str, health: Callable[[], Health], metrics: Metrics) -> Iterator[str]:
-    """Answers GET of /livez, /readyz (200 or 503, with JSON that says why) and /metrics as long as the block runs.
+    """Serve GET /livez, /readyz (200 or 503, with JSON that says why) and /metrics for the duration of a `with` block.
 
-    A server on a loopback address answers only requests that are addressed to this machine. A web page can have its own
-    name resolve to 127.0.0.1 and read what its visitor's machine serves (DNS rebinding); the `Host` header then holds
-    that name, and gets 421. By which names other machines call a server is not known, so one on another address
-    answers to any.
+    A server on a loopback address accepts only requests whose `Host` header names this machine; others get status 421.
+    Otherwise a web page could let its own name resolve to 127.0.0.1 and read from its visitor's machine (DNS
+    rebinding). A server on another address accepts any `Host`, because the names that other machines use are unknown.
 
     Yields
     ------
-    The address that is listened on: `http://HOST:PORT`.
+    The URL of the server, `http://HOST:PORT`.
 
     Raises
     ------
     RequestError
-        If that cannot be.
+        If the address has another form, or the server cannot listen on it.
     """
     host, port = parse_http(address)
     any_name = not is_loopback(host)
@@ -82,7 +81,7 @@ def serve(address: str, health: Callable[[], Health], metrics: Metrics) -> Itera
                 good = now.live if self.path == "/livez" else now.ready
                 self._answer(200 if good else 503, "application/json", json.dumps(asdict(now)).encode() + b"\n")
             else:
-                self._answer(404, "text/plain", b"there is /livez, /readyz and /metrics\n")
+                self._answer(404, "text/plain", b"not found: use /livez, /readyz or /metrics\n")
 
         def _answer(self, status: int, kind: str, content: bytes) -> None:
             self.send_response(status)
@@ -91,8 +90,8 @@ def serve(address: str, health: Callable[[], Health], metrics: Metrics) -> Itera
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is called in the base
-            """Says nothing: probes come every few seconds."""
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+            """Log nothing: probes arrive every few seconds."""
 
     try:
         server = BoundedServer(host, port, Handler)
@@ -107,6 +106,6 @@ def serve(address: str, health: Callable[[], Health], metrics: Metrics) -> Itera
 
 
 def _is_here(header: str) -> bool:
-    """Whether a `Host` header, `HOST[:PORT]`, holds a name or an address that leads nowhere but to this machine."""
+    """Whether a `Host` header, `HOST[:PORT]`, holds a name or address that always means this machine."""
     match = re.fullmatch(r"\s*(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:]+))(?::\d*)?\s*", header)
     return match is not None and is_loopback((match[1] or match[2]).removesuffix("."))

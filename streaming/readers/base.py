@@ -19,30 +19,31 @@ import pyarrow.compute as pc
 from sparkdl.errors import SparkdlError
 from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS
 
-_MAX_MESSAGE = 300  # characters of a library's message
-_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # a second
+_MAX_MESSAGE = 300  # characters of a library's error message
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # ticks per second
 _FIRST, _LAST = -62_135_510_400, 253_402_214_400  # seconds: 0001-01-02 and 9999-12-31, in any time zone
-_POLL = 0.5  # seconds between two looks for new batches
+_POLL = 0.5  # seconds between two polls for new batches
 
 
 class Reader(ABC):
-    """The rows of a sink."""
+    """Reads the rows of a sink."""
 
     @abstractmethod
     def rows(self, *, dead: bool = False, follow: bool = False) -> Iterator[dict[str, Any]]:
-        """The rows, each once, as the row contracts name them; with `follow` it waits for more and never ends."""
+        """Yield each row once, with the columns of the row contracts; with `follow`, wait for more and never end."""
 
     @abstractmethod
     def columns(self, names: Sequence[str], *, dead: bool = False) -> Iterator[dict[str, list[Any]]]:
-        """The values of some columns of all rows, in parts."""
+        """Yield the values of the named columns of all rows, in chunks."""
 
     def summary(self) -> dict[str, Any]:
-        """Counts over the whole sink.
+        """Return counts over the whole sink.
 
         Returns
         -------
-        `images`, `predictions`, `dead_letters`, `needs_review`; `classes`, `reasons` and `models`, each name to
-        count; `labelled`, `correct` and `accuracy` (None without labels) over the predictions with a label.
+        `images`, `predictions`, `dead_letters`, `needs_review`; `classes`, `reasons` and `models`, which map
+        each name to its count; `labelled`, `correct` and `accuracy` (None without labels), over the predictions with a
+        label.
         """
         classes: Counter[str] = Counter()
         models: Counter[str] = Counter()
@@ -73,12 +74,12 @@ class Reader(ABC):
 
 @contextmanager
 def reading(place: Path) -> Iterator[None]:
-    """Turn what reading raises, where something else than a stream has written, into one line.
+    """Turn an error in reading damaged or foreign files at `place` into one line.
 
     Raises
     ------
     SparkdlError
-        Naming `place`.
+        If the block raises such an error; the message names `place`.
     """
     try:
         yield
@@ -88,7 +89,7 @@ def reading(place: Path) -> Iterator[None]:
 
 
 def is_own(file: Path, directory: Path) -> bool:
-    """Whether a file is a regular one below `directory`, not a link that leads elsewhere, or a pipe."""
+    """Whether a file is a regular file below `directory`, not a pipe or a link that leads elsewhere."""
     try:
         return stat.S_ISREG(file.lstat().st_mode) and file.resolve().is_relative_to(directory.resolve())
     except OSError:
@@ -96,15 +97,15 @@ def is_own(file: Path, directory: Path) -> bool:
 
 
 class BatchReader(Reader):
-    """The rows of a sink that is a directory, batch by batch in the order of the batches."""
+    """Reads the rows of a directory sink, batch by batch in order."""
 
     root: Path
 
     @abstractmethod
     def _tables(self, seen: set[int], *, dead: bool, names: list[str] | None = None) -> Iterator[pa.Table]:
-        """Some columns of whole batches; `seen` holds the numbers of those to pass over, and gets those that are read.
+        """Yield the named columns of whole batches that are not in `seen`, and add their numbers to `seen`.
 
-        Several batches in one table are in their order.
+        Several batches in one table are in order.
         """
 
     def rows(self, *, dead: bool = False, follow: bool = False) -> Iterator[dict[str, Any]]:
@@ -130,7 +131,7 @@ class BatchReader(Reader):
 
 
 def _with_readable_times(table: pa.Table) -> pa.Table:
-    """`table` with null for times that Python cannot hold, as rows of another writer may have."""
+    """Return `table` with null for times that Python cannot represent, which another writer may have stored."""
     for number, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             column, ticks = table.column(number), _TICKS[field.type.unit]
@@ -145,7 +146,7 @@ def _with_readable_times(table: pa.Table) -> pa.Table:
 
 
 def to_json_value(value: Any) -> Any:
-    """`value` of a row as JSON takes it: bytes in base64, times in ISO 8601."""
+    """Return a value of a row for JSON: bytes in base64, times in ISO 8601."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime):

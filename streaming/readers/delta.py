@@ -1,4 +1,4 @@
-"""Reader of the Delta sink; starts no Spark."""
+"""Reader of the Delta sink; needs no Spark."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _EVER = (0, 2**63 - 1)
 
 
 class DeltaReader(BatchReader):
-    """The rows of a Delta sink in a directory, whether or not its files have been compacted since (`OPTIMIZE`).
+    """Reads a Delta sink in a directory, whether or not its files have been compacted (`OPTIMIZE`).
 
-    Files whose ranges of batches overlap are read together: without compaction that is one batch.
+    Files with overlapping ranges of batches are read together. Without compaction such a group is one batch.
 
     Raises
     ------
     RequestError
-        If the directory is not a Delta sink, there is nothing yet, or the package `deltalake` is missing.
+        If the directory is not a Delta sink, the sink is still empty, or the package `deltalake` is missing.
     """
 
     def __init__(self, directory: str) -> None:
@@ -36,7 +36,7 @@ class DeltaReader(BatchReader):
             from deltalake import DeltaTable
         except ImportError as error:
             raise RequestError(
-                "delta:DIR is read by the package deltalake: pip install 'sparkdl-streaming[delta]', or read "
+                "reading delta:DIR needs the package deltalake: pip install 'sparkdl-streaming[delta]', or read "
                 f"{self.root}/{PREDICTIONS} with Spark"
             ) from error
         if not self.root.is_dir():
@@ -59,8 +59,8 @@ class DeltaReader(BatchReader):
             data = table.to_pyarrow_dataset(file_pruning_predicate=[(_BATCH, ">", after)])
             ranges = _ranges(pa.table(table.get_add_actions(flatten=True)))
             for path, (_, last) in ranges.items():
-                if last > after and not is_own(part / path, part):  # deltalake would leave some of these out
-                    raise ValueError(f"its log names {path[:200]!r}, which is no file of its own")
+                if last > after and not is_own(part / path, part):  # deltalake would skip some of these silently
+                    raise ValueError(f"its log names {path[:200]!r}, which is not a file of the table")
             for files in _in_order(data.get_fragments(), ranges):
                 parts = [file.to_table(data.schema, columns=columns, filter=pc.field(_BATCH) > after) for file in files]
                 rows = pa.concat_tables(parts).sort_by(_BATCH)
@@ -78,19 +78,19 @@ class DeltaReader(BatchReader):
             except DeltaError as error:
                 raise ValueError(str(error)) from error
             except BaseException as error:
-                if type(error).__name__ != "PanicException":  # of Rust, which has no better base
+                if type(error).__name__ != "PanicException":  # raised by Rust code; it has no more specific base class
                     raise
                 raise ValueError(str(error)) from error
 
 
 def _ranges(files: pa.Table) -> dict[str, tuple[int, int]]:
-    """The first and the last batch in each file, by its path in the table."""
+    """Return the first and last batch of each file, by its path in the table."""
     columns = (files[name].to_pylist() for name in ("path", f"min.{_BATCH}", f"max.{_BATCH}"))
     return {path: _EVER if first is None else (first, last) for path, first, last in zip(*columns, strict=True)}
 
 
 def _in_order(files: Iterator[Any], ranges: dict[str, tuple[int, int]]) -> Iterator[list[Any]]:
-    """Files in groups whose ranges of batches do not overlap, in the order of the batches."""
+    """Yield groups of files, in batch order, such that no two groups have overlapping ranges of batches."""
     group: list[Any] = []
     last = -1
     for file in sorted(files, key=lambda file: ranges[file.path]):

@@ -1,4 +1,4 @@
-"""Export of dead letters as files, so that they can be examined, repaired and sent again."""
+"""Export of dead letters as files that can be examined, repaired and sent again."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from sparkdl.images.rejection import DEAD_LETTER_LIST
 from sparkdl.system.ownership import writable_by_others
 from streaming.readers.base import Reader, to_json_value
 
-_MAX_ID = 80  # characters of an id in a file's name
+_MAX_ID = 80  # characters of an id in a file name
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def export_directory(directory: Path) -> Iterator[int]:
-    """Open the directory of an export, which is made if it is missing, for the length of the block.
+    """Open the directory of an export for the duration of a `with` block; create it if it is missing.
 
-    The bytes that are written come from outside, so nobody may choose where they go: another user could plant links, or
-    files of the names to be written. The checks are on the descriptor that the files are made by.
+    The exported bytes are untrusted, so no other user may control where they are written, by links or by files with the
+    expected names. The checks use the same descriptor that the files are created with.
 
     Yields
     ------
-    Its descriptor.
+    The descriptor of the directory.
 
     Raises
     ------
     RequestError
-        If it cannot be made, is a link or not empty, belongs to another user, or can be written by others.
+        If it cannot be created, is a link or not empty, belongs to another user, or is writable by others.
     """
     try:
         _check_links(directory)
@@ -55,27 +55,27 @@ def export_directory(directory: Path) -> Iterator[int]:
 
 
 def _check_links(directory: Path) -> None:
-    """Refuse a path through a link that another user has made: it leads where that user wants."""
+    """Refuse a path through a link of another user, who controls where it leads."""
     for part in directory.absolute().parents:
         if part.is_symlink() and part.lstat().st_uid not in {0, os.geteuid()}:
             raise RequestError(f"{part} is a link of another user, which is not followed: name a new directory")
 
 
 def export_dead_letters(reader: Reader, directory: int) -> Iterator[dict[str, Any]]:
-    """Write each dead letter's bytes into a directory, and give its row with the name of its `file`.
+    """Write the bytes of each dead letter into a directory, and yield its row with the name of its `file`.
 
-    The name is a number and the sanitized id: an id comes from outside and is never used as a path. A row
-    whose bytes were not kept has no file. `dead-letters.jsonl` lists all rows; it appears when all are written.
+    The name is a number and the sanitized id: an id is untrusted and never used as a path. A row whose bytes were not
+    kept has no file. `dead-letters.jsonl` lists all rows; it appears when all are written.
 
     Parameters
     ----------
     directory
-        The descriptor that `export_directory` gives.
+        The descriptor from `export_directory`.
 
     Raises
     ------
     SparkdlError
-        If a row cannot be read or a file cannot be written.
+        If a row cannot be read, or a file cannot be written.
     """
     partial = f".{DEAD_LETTER_LIST}"
     try:

@@ -1,4 +1,4 @@
-"""Reader of the Kafka sink; starts no Spark."""
+"""Reader of the Kafka sink; needs no Spark."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from streaming.kafka.messages import DEAD_LETTERS_SUFFIX, dead_letter_row, predi
 from streaming.readers.base import Reader
 
 _POLL = 500  # milliseconds
-_REMEMBERED = 100_000  # ids, by which a repeated row is known while following
-_PART = 1000  # rows
+_REMEMBERED = 100_000  # ids that are kept while following, to recognize repeated rows
+_PART = 1000  # rows per chunk
 
 
 class KafkaReader(Reader):
-    """The rows on a topic of predictions and on its topic of dead letters, from their beginning.
+    """Reads a topic of predictions and its topic of dead letters from the beginning.
 
-    The sink writes at least once; what it has written twice is given once, by `id`. Messages that are not the sink's
-    are passed over and counted in `skipped`.
+    The sink writes at least once; the reader returns a repeated row once, by its `id`. Messages that the sink did not
+    write are skipped and counted in `skipped`.
 
     Raises
     ------
     RequestError
-        If there is no such topic.
+        If the topic does not exist.
     SparkdlError
         If no broker answers.
     """
@@ -68,7 +68,7 @@ class KafkaReader(Reader):
         yield {name: [values[name] for values in part] for name in names}
 
     def _records(self, topic: str, *, follow: bool) -> Iterator[Any]:
-        """The messages of a topic: those that are there now, or with `follow` those to come as well."""
+        """Yield the messages that are in a topic now; with `follow`, later messages too."""
         with AdminSession(KafkaAddress(self._address.servers, topic), self._config) as session:
             if topic not in session.partitions():
                 return
@@ -90,12 +90,14 @@ class KafkaReader(Reader):
                 if follow:
                     self._assign(consumer, topic)
         except KafkaError as error:
-            raise SparkdlError(f"Kafka at {self._address.servers} stopped answering: {error}") from error
+            raise SparkdlError(
+                f"Kafka at {self._address.servers} stopped answering: {error}; run the command again"
+            ) from error
         finally:
             consumer.close()
 
     def _assign(self, consumer: KafkaConsumer, topic: str) -> None:
-        """Makes `consumer` read all partitions of `topic`, those that are new from their beginning."""
+        """Assign all partitions of `topic` to `consumer`, new ones from their beginning."""
         found = {TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()}
         new = found - consumer.assignment()
         if new:

@@ -1,4 +1,4 @@
-"""Reader of the Parquet sink; starts no Spark."""
+"""Reader of the Parquet sink; needs no Spark."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from streaming.sink_layout import PREDICTIONS
 
 
 class ParquetReader(BatchReader):
-    """The rows of a Parquet sink in a directory.
+    """Reads a Parquet sink in a directory.
 
     Raises
     ------
     RequestError
-        If the directory is not a Parquet sink, or there is nothing yet.
+        If the directory is not a Parquet sink, or the sink is still empty.
     """
 
     def __init__(self, directory: str) -> None:
@@ -38,5 +38,5 @@ class ParquetReader(BatchReader):
             files = sorted(batches[number].glob("*.parquet"))
             for path in files:
                 if not is_own(path, self.root):
-                    raise ValueError(f"{path} is no file of its own")
+                    raise ValueError(f"{path} is not a regular file of the sink")
             yield pa.concat_tables([pq.ParquetFile(path).read(names) for path in files])

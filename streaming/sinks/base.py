@@ -19,40 +19,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchStats:
-    """The results of one micro-batch: images = predictions + dead letters."""
+    """The number of predictions and dead letters in one micro-batch; their sum is the number of images."""
 
     predictions: int
     dead_letters: int
 
 
 def always() -> None:
-    """Confirm that the checkpoint is still the stream's, for a sink that only one stream can have."""
+    """The default check for `Sink.open`: the checkpoint always belongs to the stream."""
 
 
 class Sink(ABC):
     """Where a stream writes results. One sink belongs to one checkpoint.
 
     A stream calls `check` and `identity` before it starts Spark, `open` once before the first `write`, and `close` once
-    at the end. `str()` is how logs name the sink.
+    at the end. Logs show `str()` of the sink.
     """
 
     connector: ClassVar[Connector | None] = None
-    """What the Spark session must have been started with."""
+    """The connector that the Spark session must be started with, if any."""
 
     def check(self) -> None:  # noqa: B027 - optional
-        """Ask whether the sink can be written, without Spark and in less than a second.
+        """Check that the sink can be written, without Spark and in less than a second.
 
         Raises
         ------
         RequestError
-            If it cannot.
+            If the sink cannot be written.
         """
 
     @abstractmethod
     def identity(self) -> str:
-        """Return a name that is the same for the same sink, however it was addressed.
+        """Return a name that is the same for every address of the same sink.
 
-        A checkpoint keeps it, so that its batch ids are never used for another sink.
+        A checkpoint stores it, so that its batch ids are never used for another sink.
         """
 
     def open(self, spark: SparkSession, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:  # noqa: B027
@@ -63,34 +63,34 @@ class Sink(ABC):
         spark
             The session of the stream.
         checkpoint_id
-            Whose batch ids `write` gets.
+            The id of the checkpoint that numbers the micro-batches.
         still_ours
-            Raises an error if another stream has taken the checkpoint. A sink that promises exactly once calls it
-            directly before it commits a micro-batch.
+            Raises an error if another stream has taken over the checkpoint. An exactly-once sink calls it directly
+            before it commits a micro-batch.
 
         Raises
         ------
         RequestError
-            If the sink holds results of another checkpoint: their batch ids would be taken for this stream's.
+            If the sink holds results of another checkpoint, whose batch ids would clash with this stream's.
         """
 
     @abstractmethod
     def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
         """Write the results of one micro-batch, all or nothing.
 
-        Spark repeats a micro-batch with the same `batch_id` if the stream ended before Spark had noted it as done, so
-        a sink that promises exactly once must recognize one that it has.
+        Spark repeats a micro-batch with the same `batch_id` if the stream ended before Spark recorded its commit. An
+        exactly-once sink must recognize a micro-batch that it already has.
 
         Parameters
         ----------
         results
-            Predictions and dead letters together; `streaming.results.predictions` and `dead_letters` part them.
+            Predictions and dead letters together; `streaming.results.predictions` and `dead_letters` select each kind.
         batch_id
-            From 0.
+            The number of the micro-batch, from 0.
 
         Returns
         -------
-        None if the micro-batch was complete already and nothing was done.
+        The counts; None if the sink already had the micro-batch and wrote nothing.
         """
 
     def is_complete(self, batch_id: int) -> bool:
@@ -98,20 +98,20 @@ class Sink(ABC):
         return False
 
     def close(self) -> None:  # noqa: B027 - optional
-        """Release what `identity` or `open` holds."""
+        """Release the resources of `identity` and `open`."""
 
     def reader(self) -> Reader:
-        """Return what reads the sink, for `sparkdl predictions`; needs no Spark.
+        """Return the reader of the sink, for `sparkdl predictions`; needs no Spark.
 
         Raises
         ------
         RequestError
-            If there is nothing to read, or this kind of sink has no reader.
+            If the sink does not exist, or this kind of sink has no reader.
         """
-        raise RequestError(f"the sink {self} cannot be read back")
+        raise RequestError(f"the sink {self} cannot be read back: name a sink that has a reader, such as parquet:DIR")
 
     def describe_error(self, message: str) -> KnownError | None:
-        """Return what an error of this sink means, None if it is not known. `message` is all that Spark says."""
+        """Return the meaning of an error of this sink, None if unknown; `message` is the full text of Spark."""
         return None
 
     def __str__(self) -> str:

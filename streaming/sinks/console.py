@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class ConsoleSink(Sink):
-    """Prints each result as a JSON object per line on standard output, without its payload; at least once."""
+    """Prints each result as one line of JSON on standard output, without its payload; at least once."""
 
     @classmethod
     def from_address(cls, address: str, **others: Any) -> ConsoleSink:
-        """Return the sink; an address has nothing to add."""
+        """Return the sink; the address holds no further information."""
         return cls()
 
     def identity(self) -> str:
@@ -36,7 +36,7 @@ class ConsoleSink(Sink):
                     printable_json(row[0]) for row in part.drop("payload").select(F.to_json(F.struct("*"))).collect()
                 ]
                 counts.append(len(lines))
-                print(*lines, sep="\n", end="\n" * bool(lines), flush=True)  # noqa: T201 - this is what it is for
+                print(*lines, sep="\n", end="\n" * bool(lines), flush=True)  # noqa: T201 - the purpose of this sink
         finally:
             results.unpersist()
         return BatchStats(*counts)

@@ -1,4 +1,4 @@
-"""The Delta sink: two tables that each micro-batch is appended to once."""
+"""The Delta sink: two tables, to which each micro-batch is appended once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _DONE = "done="
 class DeltaSink(StagedSink):
     """The Delta tables `DIR/predictions` and `DIR/dead_letters`, exactly once for every reader of Delta.
 
-    Both exist from the beginning. Each part of a committed batch is appended by one commit, as one file, with the
-    checkpoint's id and the batch's (`txnAppId`, `txnVersion`): Delta skips an append that it has, so a batch that was
-    interrupted between its two appends can be completed by doing both. Then what was staged is renamed to
+    Both exist from the start. Each part of a committed batch is appended by one commit, as one file, with the ids of
+    the checkpoint and the batch (`txnAppId`, `txnVersion`). Delta skips an append that it already has, so repeating
+    both appends completes a batch that was interrupted between them. Then the staged directory is renamed to
     `DIR/_staging/done=N` and emptied, so that a complete batch is recognized when Spark repeats it.
     """
 
@@ -85,12 +85,12 @@ def _schemas() -> dict[str, StructType]:
 
 
 def check_session(spark: SparkSession) -> None:
-    """Ask whether a session can write Delta tables.
+    """Check that a session can write Delta tables.
 
     Raises
     ------
     RequestError
-        If it cannot; says what it must be started with.
+        If it cannot; the message names the missing start option.
     """
     if not has_class(spark.sparkContext, DELTA.conf["spark.sql.extensions"]):
         raise RequestError(

@@ -1,4 +1,4 @@
-"""The Kafka sink: predictions on a topic as JSON, dead letters on another as the original bytes."""
+"""The Kafka sink: predictions as JSON on one topic, dead letters as the original bytes on another."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ if TYPE_CHECKING:
     from streaming.kafka.admin import AdminSession
     from streaming.readers.base import Reader
 
-_OVERHEAD = 64 * 1024  # bytes of the key and headers of a message, at most
+_OVERHEAD = 64 * 1024  # maximum bytes of the key and headers of a message
 
 
 class KafkaSink(Sink):
-    """Messages keyed by `id`, at least once: a compacted topic, or a reader that keys by `id`, has each of them once.
+    """Messages keyed by `id`, at least once. A compacted topic, or a reader that deduplicates by `id`, has each once.
 
     Predictions go to `TOPIC`, dead letters to `TOPIC.dead-letters`, both in one pass; missing topics are created. A
-    micro-batch that Spark repeats is sent again. The bytes of a dead letter that is larger than its topic takes
-    (`max.message.bytes`) are left out, which its `size` shows; a topic that is created here takes all of them.
+    micro-batch that Spark repeats is sent again. If a dead letter is larger than its topic allows
+    (`max.message.bytes`), its bytes are left out, which its `size` shows. A topic that the sink creates allows all of
+    them.
 
     Parameters
     ----------
     address
-        With the name of one topic.
+        The address of one topic.
     config
-        Settings of Kafka clients.
+        The settings of Kafka clients.
     max_bytes
-        Encoded bytes of an image, at most: what a dead letter can have.
+        Maximum encoded bytes of an image, and therefore of a dead letter.
     """
 
     connector = KAFKA
@@ -53,7 +54,7 @@ class KafkaSink(Sink):
         self._max_message = max_bytes + _OVERHEAD
         self._cluster_id = ""
         self._session: AdminSession | None = None
-        """Opened by the first of `identity` and `open`, and kept for the second: there is one session per start."""
+        """Opened by the first call of `identity` or `open` and shared by both: one session per start."""
 
     @classmethod
     def from_address(
@@ -68,7 +69,7 @@ class KafkaSink(Sink):
         return cls(KafkaAddress.parse(address), ClientConfig.read(kafka_config), max_bytes)
 
     def identity(self) -> str:
-        """A cluster is known by its id, because its brokers may move."""
+        """Return the cluster's id with the topic: its brokers may move."""
         self._cluster_id = self._cluster_id or self._admin().cluster_id()
         return f"kafka:{self._cluster_id}/{self._topic}"
 
@@ -89,7 +90,7 @@ class KafkaSink(Sink):
         from streaming.sinks.kafka_messages import COUNTS, counts_of
 
         counted = results.observe(COUNTS, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
-        counted.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated, and counted, by the sending
+        counted.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated and counted by the write
         try:
             (
                 counted.withColumn("batch_id", F.lit(batch_id).cast("long"))

@@ -10,24 +10,25 @@ from streaming.kafka.messages import JSON_TYPE, SCHEMA, Header
 from streaming.schemas import PREDICTION
 
 COUNTS = "counts"
-"""The name of the observed metrics that `counts_of` reads."""
+"""The name of the observed metrics, which `counts_of` reads."""
 _MAX_DETAIL = 1000  # characters
 _TIME = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
 
 def counts_of(counted: DataFrame) -> tuple[int, int]:
-    """Return the number of images, and of those that failed, of rows that were persisted and evaluated.
+    """Return the number of images, and how many of them failed, of persisted and evaluated rows.
 
-    An `Observation` gets its values at the end of an action, and Spark's Kafka sink has none.
+    An `Observation` would get no values: it gets them at the end of an action, and Spark's Kafka sink runs none.
     """
     row = observed(counted, COUNTS)
     return (0, 0) if row is None else (row.getLong(0), row.getLong(1))
 
 
 def message_columns(topic: str, dead_topic: str, limit: int) -> list[Column]:
-    """Return a result's columns for Spark's Kafka sink: `topic, key, value, headers`; `limit`: bytes of a dead letter.
+    """Return the columns of a result for Spark's Kafka sink: `topic`, `key`, `value`, `headers`.
 
-    They are made once, not for each micro-batch: that takes hundreds of calls to the JVM.
+    Create them once, not for each micro-batch: they take hundreds of calls to the JVM. `limit` is the maximum number of
+    bytes of a dead letter.
     """
     dead = F.col("reason").isNotNull()
     options = {"timestampFormat": _TIME, "timeZone": "UTC", "ignoreNullFields": "false"}
@@ -59,7 +60,7 @@ def message_columns(topic: str, dead_topic: str, limit: int) -> list[Column]:
 
 
 def _headers(values: dict[Header, Column]) -> Column:
-    """The headers that have a value."""
+    """Return the array of the headers that have a value."""
     structs = (
         F.struct(F.lit(name.value).alias("key"), value.cast("binary").alias("value")) for name, value in values.items()
     )

@@ -1,4 +1,4 @@
-"""The Parquet sink: each micro-batch appears whole and once to every reader."""
+"""The Parquet sink: every reader sees each micro-batch as a whole, exactly once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class ParquetSink(StagedSink):
-    """Parquet files, exactly once, no half-written batch ever visible.
+    """Parquet files, exactly once; a partially written batch is never visible.
 
-    `DIR/predictions/batch=N/*.parquet` and `DIR/dead_letters/batch=N/*.parquet`, readable by anything that reads
-    Parquet. Each part of a committed batch is moved to its place by a rename.
+    Writes `DIR/predictions/batch=N/*.parquet` and `DIR/dead_letters/batch=N/*.parquet`, for any reader of Parquet. Each
+    part of a committed batch is published by a rename.
     """
 
     scheme = "parquet"

@@ -1,4 +1,4 @@
-"""What the sinks that promise exactly once share: a micro-batch is staged, committed by one rename, then published."""
+"""The base of exactly-once directory sinks: a micro-batch is staged, committed by one rename, then published."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _READY, _ATTEMPT = "ready=", "batch="
 
 
 class StagedSink(Sink):
-    """A directory whose micro-batches are published from what was staged, and from nothing else.
+    """A directory sink whose micro-batches are published only from staged files.
 
     A batch is written as Parquet to `DIR/_staging/batch=N-ATTEMPT` and committed by one rename to
-    `DIR/_staging/ready=N`. Only then its two parts are published, dead letters first. A batch that was interrupted
-    before its commit is written again. One that was interrupted later is completed from what was staged, at the next
-    start or when Spark repeats it. It is never computed again, so both parts always come from the same computation.
-    Needs a file system whose rename of a directory is atomic (a local disk, HDFS).
+    `DIR/_staging/ready=N`. Only then are its two parts published, dead letters first. A batch that was interrupted
+    before its commit is written again. A batch that was interrupted later is completed from the staged files, at the
+    next start or when Spark repeats it. It is never computed again, so both parts always come from the same
+    computation. The sink needs a file system with an atomic rename of directories (a local disk, HDFS).
 
-    No attempt writes where another does. `open` removes what other attempts have staged before it looks for what is
-    committed: after that none of them can commit anything, because what it would rename is gone. What the JVM of a
-    killed driver still writes stays there, unused, until the next `open`.
+    Each attempt has its own staging directory. `open` removes those of other attempts before it looks for committed
+    batches. After that no other attempt can commit, because the directory that it would rename is gone. Files that the
+    JVM of a killed driver still writes stay there, unused, until the next `open`.
 
     `DIR/_checkpoint.json` names the checkpoint whose batch ids are used.
 
@@ -43,7 +43,7 @@ class StagedSink(Sink):
     """
 
     scheme: ClassVar[str]
-    """Of the sink's address; the kind of sink that `_checkpoint.json` names."""
+    """The scheme of the sink's address, and the kind of sink in `_checkpoint.json`."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -52,9 +52,9 @@ class StagedSink(Sink):
         self._owner = f"{self._root}/{_OWNER}"
         self._still_ours: Callable[[], None] = always
         self._attempt = ""
-        """What was staged last and perhaps not committed."""
+        """The last staging directory, unless it was committed; empty if there is none."""
         self._committed: dict[int, BatchStats] = {}
-        """What was committed here and has not been returned, because publishing failed."""
+        """The counts of committed batches whose publishing failed, so that `write` has not returned them."""
 
     def identity(self) -> str:
         return f"{self.scheme}:{self._root}"
@@ -70,7 +70,7 @@ class StagedSink(Sink):
 
     @abstractmethod
     def is_complete(self, batch_id: int) -> bool:
-        """Whether a batch is published, and nothing of it is staged."""
+        """Whether both parts of a batch are published."""
 
     @abstractmethod
     def _publish_part(self, staged: str, part: str, batch_id: int) -> None:
@@ -78,7 +78,7 @@ class StagedSink(Sink):
 
     @abstractmethod
     def _clear(self, committed: str, batch_id: int) -> None:
-        """Remove what is left of a published batch."""
+        """Remove the staged files of a published batch."""
 
     # --- what they have in common ------------------------------------------------------------------------------------
 
@@ -88,8 +88,8 @@ class StagedSink(Sink):
 
         from sparkdl.spark.hadoop_fs import Files
 
-        # Spark's default is a legacy type without a time zone, which most readers cannot read after the year 2262. A
-        # stream writes in a copy of this session.
+        # Spark's default is a legacy type without a time zone, which most readers cannot read after the year 2262. The
+        # stream runs in a copy of this session.
         spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         self._spark = spark
         self._files = Files(spark)
@@ -130,8 +130,8 @@ class StagedSink(Sink):
 
     def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
         if not self._files.exists(self._owner):
-            # A disk that is not mounted any more: what is written to the empty place would be hidden by the disk.
-            raise SparkdlError(f"sink {self._root} is gone (it has no {_OWNER}): bring it back")
+            # A disk that is no longer mounted: files in the empty mount point would be hidden when it is mounted again.
+            raise SparkdlError(f"sink {self._root} is gone (it has no {_OWNER}): restore it or mount its disk")
         if self._files.exists(self._ready(batch_id)):
             self._publish(batch_id)
         if not self.is_complete(batch_id):
@@ -150,7 +150,7 @@ class StagedSink(Sink):
         from streaming.results import dead_letters, predictions
 
         if self._attempt:
-            self._files.delete(self._attempt)  # failed
+            self._files.delete(self._attempt)  # a failed attempt
         staged = self._attempt = f"{self._staging}/{_ATTEMPT}{batch_id}-{uuid4().hex}"
         results.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated once, by the first of the writes
         counts = Observation()

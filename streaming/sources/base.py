@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LabelFrom(StrEnum):
-    """Where the true class of an image is read from, if it is known at all."""
+    """The origin of an image's true class."""
 
     NONE = "none"
     PARENT = "parent"
@@ -32,36 +32,36 @@ class AfterRead(StrEnum):
 class Source(ABC):
     """Where a stream reads encoded images from.
 
-    A stream calls `check` and `identity` before it starts Spark, `open` at the start of each query (after a failure,
-    for another model or another batch size), and `close` once, when it has ended. `str()` is how logs name the source.
+    A stream calls `check` and `identity` before it starts Spark, `open` at the start of each query (also after a
+    failure, and for another model or batch size), and `close` once at the end. Logs show `str()` of the source.
     """
 
     connector: ClassVar[Connector | None] = None
-    """What the Spark session must have been started with."""
+    """The connector that the Spark session must be started with, if any."""
 
     repeats_batches: ClassVar[bool] = False
-    """Whether a micro-batch of the same number has the same images again after its plan was lost. Where it has not, a
-    checkpoint whose last plan was damaged cannot be repaired if the sink has that micro-batch already."""
+    """Whether a micro-batch gets the same images again after its plan was lost. Otherwise a checkpoint with a damaged
+    last plan cannot be repaired if the sink already has that micro-batch."""
 
     has_files: ClassVar[bool] = False
-    """Whether `origin` names a local file whose bytes are the image, so that workers can read it themselves."""
+    """Whether `origin` is the URI of a local file that holds the image, so that workers can read the file."""
 
     def check(self) -> None:  # noqa: B027 - optional
-        """Ask whether the source can be read, without Spark and in less than a second.
+        """Check that the source can be read, without Spark and in less than a second.
 
         Raises
         ------
         RequestError
-            If it is missing, or its options do not belong together.
+            If the source is missing, or its options contradict each other.
         SparkdlError
-            If a server that would tell does not answer.
+            If a server that the check needs does not answer.
         """
 
     @abstractmethod
     def identity(self) -> str:
-        """Return a name that is the same for the same source, however it was addressed.
+        """Return a name that is the same for every address of the same source.
 
-        A checkpoint keeps it, so that no other source is read with its offsets.
+        A checkpoint stores it, so that its offsets are never used for another source.
         """
 
     @abstractmethod
@@ -75,18 +75,18 @@ class Source(ABC):
         spark
             The session of the stream.
         checkpoint
-            The stream's directory, where a source can keep progress of its own.
+            The checkpoint directory, where a source can store its own progress.
         batch_size
-            Images of a micro-batch, at most.
+            Maximum images per micro-batch.
         include_payload
-            False only where `has_files`: then `payload` and `size` are null, because workers read the files.
+            False only if `has_files`: then `payload` and `size` are null, because workers read the files.
         """
 
     def close(self, checkpoint: Path) -> None:  # noqa: B027 - optional
-        """Finish after the stream has ended as it was asked to."""
+        """Finish, after the stream was stopped or has processed all input."""
 
     def describe_error(self, message: str) -> KnownError | None:
-        """Return what an error of this source means, None if it is not known. `message` is all that Spark says."""
+        """Return the meaning of an error of this source, None if unknown; `message` is the full text of Spark."""
         return None
 
     def __str__(self) -> str:

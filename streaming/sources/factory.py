@@ -1,4 +1,4 @@
-"""The kinds of sources: an address becomes a source."""
+"""The table of source kinds, and the source at an address."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ SOURCES: dict[str, tuple[str, Callable[..., Source]]] = {
     "": ("a directory", DirectorySource.from_address),
     "kafka": ("kafka://HOST:PORT/TOPIC", KafkaSource.from_address),
 }
-"""By the scheme of its address: the form of the address, and what makes the source of an address and settings."""
+"""For each address scheme: the form of the address, and a function from address and settings to the source."""
 
 FORMS = " or ".join(form for form, _ in SOURCES.values())
 
 
 def parse_source(address: str, **settings: Any) -> Source:
-    """Return the source at an address; asks nobody whether it is there.
+    """Return the source at an address; does not check that it exists.
 
     Parameters
     ----------
     address
         One of `FORMS`.
     settings
-        Those of a stream (`streaming.settings.StreamSettings`); each kind takes its own and ignores the others.
+        The settings of a stream (`streaming.settings.StreamSettings`); each kind uses its own and ignores the rest.
 
     Raises
     ------
     RequestError
-        If the address has none of the forms, or the settings are not for this kind of source.
+        If the address has none of the forms, or a setting does not apply to this kind of source.
     """
     scheme, separator, rest = address.partition(":")
     if not separator or (scheme not in SOURCES and not rest.startswith("//")):
-        scheme = ""  # a path, which may hold a colon
+        scheme = ""  # a path, which may contain a colon
     if scheme not in SOURCES:
         raise RequestError(f"expected --source as {FORMS}, received {address!r}")
     return SOURCES[scheme][1](address, **settings)

@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
     from streaming.failures import KnownError
 
-# Spark reads ahead what is not there yet, then asks for the offsets on the same connection, where the broker answers in
-# order: only after it has waited this long for messages.
+# Spark prefetches messages that do not exist yet, then asks for offsets on the same connection. The broker answers in
+# order, so it first waits this long for messages.
 _FETCH_WAIT_MS = 1
 
 
 class KafkaSource(Source):
-    """Messages of one topic, several, or all that match a pattern; their order is kept within a partition.
+    """Messages of one topic, several topics, or all that match a pattern; ordered within each partition.
 
     Parameters
     ----------
     address
-        Brokers and topics.
+        The brokers and topics.
     config
-        Settings of Kafka clients.
+        The settings of Kafka clients.
     starting_offsets
-        Where a new stream begins: earliest, latest or Spark's JSON.
+        Where a new stream starts: earliest, latest or Spark's JSON.
     min_partitions
         Tasks that read a micro-batch; by default one per core.
     fail_on_data_loss
-        Whether the stream fails if messages are gone that it has not read.
+        Whether the stream fails if messages were deleted before it read them.
     """
 
     connector = KAFKA
@@ -73,11 +73,11 @@ class KafkaSource(Source):
     ) -> KafkaSource:
         """Return the source that `kafka://HOST:PORT/TOPIC` and the settings of a stream name."""
         if label_from is LabelFrom.PARENT:
-            raise RequestError("--label-from parent is for directories: for messages the label header is read")
+            raise RequestError("--label-from parent is for directories: omit it, messages have a label header")
         if after_read is not AfterRead.KEEP:
-            raise RequestError(f"--after-read {after_read} is for directories: messages stay with the broker")
+            raise RequestError(f"--after-read {after_read} is for directories: omit it, messages stay on the broker")
         if archive_dir is not None:
-            raise RequestError("--archive-dir is for directories: messages stay with the broker")
+            raise RequestError("--archive-dir is for directories: omit it, messages stay on the broker")
         return cls(
             KafkaAddress.parse(address),
             ClientConfig.read(kafka_config),
@@ -94,7 +94,7 @@ class KafkaSource(Source):
             self._cluster_id = session.cluster_id()
 
     def identity(self) -> str:
-        """A cluster is known by its id, because its brokers may move."""
+        """Return the cluster's id with the topics: its brokers may move."""
         if not self._cluster_id:
             self.check()
         return f"kafka:{self._cluster_id}/{self._address.topic}"

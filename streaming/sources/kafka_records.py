@@ -8,16 +8,16 @@ from pyspark.sql import functions as F
 from sparkdl.images.labels import MAX_LABEL_LENGTH
 from streaming.kafka.messages import Header
 
-_BYTES_PER_CHARACTER = 4  # of UTF-8, at most
-_TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # what every reader of timestamps can hold
+_BYTES_PER_CHARACTER = 4  # the maximum of UTF-8
+_TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # all readers can represent times in this range
 
 
 def input_records(records: DataFrame) -> DataFrame:
-    """Return Kafka records with their headers as rows of `streaming.schemas.INPUT_RECORD`.
+    """Return Kafka records with headers as rows of `streaming.schemas.INPUT_RECORD`.
 
-    The row is made whatever a header holds. A label that is not UTF-8 is repaired, and one that is too long is cut.
-    Where the stated time is not a time, the record's time is used. A producer may set that too: outside the years that
-    readers can hold, `produced_at` is null.
+    Invalid headers never fail. Invalid UTF-8 in a label is replaced, and a long label is cut off. If the `produced-at`
+    header is not a time, the record's time is used. A producer can set that one too: outside the range that readers can
+    represent, `produced_at` is null.
     """
     place = F.concat_ws("/", "topic", "partition", "offset")
     stated = F.try_to_timestamp(_header(Header.PRODUCED_AT))
@@ -32,12 +32,12 @@ def input_records(records: DataFrame) -> DataFrame:
 
 
 def _bounded(time: Column) -> Column:
-    """`time` where it is within `_TIMES`, else null."""
+    """Return `time` if it is within `_TIMES`, else null."""
     return F.when(time.between(*(F.lit(bound).cast("timestamp") for bound in _TIMES)), time)
 
 
 def _header(name: Header) -> Column:
-    """The beginning of the last value of a header as text; null if there is none."""
+    """Return the beginning of the last value of a header as text; null if the header is missing."""
     named = F.filter("headers", lambda header: header["key"] == name.value)
     value = F.substring(F.try_element_at(named, F.lit(-1))["value"], 1, MAX_LABEL_LENGTH * _BYTES_PER_CHARACTER)
     return F.make_valid_utf8(value.cast("string"))

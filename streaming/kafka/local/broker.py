@@ -1,4 +1,4 @@
-"""A real Apache Kafka on this machine: a broker in a directory of its own."""
+"""A local Apache Kafka broker, kept in its own directory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from streaming.kafka.local.listeners import (
 from streaming.kafka.local.programs import command_line, end, error_of, is_alive, run_unseen
 
 _HEAP = "512m"
-_START = 120.0  # seconds for the broker to take requests
+_START = 120.0  # seconds in which the broker must accept requests
 _POLL = 0.05  # seconds
 _STARTED = b"Kafka Server started"
 _SETTINGS, _LOG, _PID, _LOCK = "server.properties", "broker.log", "broker.pid", ".lock"
@@ -43,16 +43,16 @@ _SETTINGS, _LOG, _PID, _LOCK = "server.properties", "broker.log", "broker.pid", 
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of a broker.
+    """The status of a broker.
 
     Attributes
     ----------
     running
-        Whether its process lives and takes connections.
+        Whether its process is alive and accepts connections.
     address
-        `127.0.0.1:PORT`, where it is or was last; None if it never was anywhere.
+        Its current or last address, `127.0.0.1:PORT`; None if it was never started.
     pid
-        Its process, None if there is none.
+        The id of its process, None if there is none.
     """
 
     running: bool
@@ -63,19 +63,20 @@ class Status:
 class Broker:
     """A single-node Kafka (KRaft: broker and controller in one process) that listens on the loopback interface only.
 
-    Settings, data and log are kept in `directory`, so a broker that is started again has its topics and its port. It
-    runs in a session of its own, and goes on when the process that started it ends; `running` is for one that does not.
+    Settings, data and log are kept in `directory`, so a restarted broker keeps its topics and its port. It runs in a
+    separate session and continues after the process that started it has ended; use `running` for a broker that stops
+    with it.
 
     Parameters
     ----------
     directory
-        Where it is kept; made at the first start.
+        The directory of the broker; created at the first start.
     listeners
         One or more of PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL; all but the first get a free port.
     properties
-        More of Kafka's broker settings; they override `PROPERTIES`.
+        Additional broker settings of Kafka, which override `PROPERTIES`.
     scram
-        Users of SASL/SCRAM and their passwords; they are made at the very first start.
+        Users of SASL/SCRAM and their passwords; created at the first start only.
 
     Examples
     --------
@@ -104,27 +105,27 @@ class Broker:
 
     @property
     def log(self) -> Path:
-        """Where the broker writes warnings and errors."""
+        """The file of the broker's warnings and errors."""
         return self.directory / _LOG
 
     def addresses(self) -> dict[str, str]:
-        """`127.0.0.1:PORT` of each listener, by its name."""
+        """Return `127.0.0.1:PORT` of each listener, by its name."""
         return {name: f"{HOST}:{port}" for name, port in self._ports().items() if name != CONTROLLER}
 
     def status(self) -> Status:
-        """What is known of the broker of this directory, whoever started it."""
+        """Return the status of the broker in this directory, whichever process started it."""
         process = self._process()
         address = next(iter(self.addresses().values()), None)
         running = process is not None and address is not None and takes_connections(address)
         return Status(running, address, process.pid if process else None)
 
     def start(self, port: int | None = None, on_progress: Callable[[int, int], None] | None = None) -> str:
-        """Starts the broker, unless it runs, and returns the address of its first listener once it takes requests.
+        """Start the broker unless it is running, and return the address of its first listener once it accepts requests.
 
         Parameters
         ----------
         port
-            Of the first listener; 0 for a free one, None for that of last time or else 9092.
+            The port of the first listener: 0 for a free port, None for the last port or 9092.
         on_progress
             See `sparkdl.spark.jars.fetch_jars`.
 
@@ -133,7 +134,7 @@ class Broker:
         RequestError
             If the port is taken, or the directory cannot be used.
         SparkdlError
-            If there is no Java, the jars cannot be had, or the broker ends instead of starting; the message says why.
+            If Java is missing, the jars cannot be downloaded, or the broker fails to start; the message says why.
         """
         with self._locked():
             if (process := self._process()) is not None:
@@ -151,9 +152,9 @@ class Broker:
         return next(iter(self.addresses().values()))
 
     def stop(self) -> bool:
-        """Stops the broker, if it runs, and returns whether it did; its data stays.
+        """Stop the broker if it is running, and return whether it was; its data is kept.
 
-        It is asked to end, and killed if it has not after 30 s.
+        The process gets SIGTERM, and SIGKILL after 30 s.
         """
         if not self.directory.is_dir():
             return False
@@ -166,18 +167,18 @@ class Broker:
 
     @contextmanager
     def running(self, port: int | None = None, on_progress: Callable[[int, int], None] | None = None) -> Iterator[str]:
-        """The broker for the length of a `with` block, which gets its address: see `start`.
+        """Run the broker for the duration of a `with` block, which receives its address; see `start`.
 
-        It is also stopped if this process is killed in the meantime, by any signal.
+        The broker also stops if this process is killed, by any signal.
 
         Raises
         ------
         RequestError
-            If it runs already: then it is not this block's to stop.
+            If the broker is already running, so that the block must not stop it.
         """
         if self.status().pid is not None:
-            raise RequestError(f"a broker runs in {self.directory} already: stop it first")
-        # Its pipe is closed when this process ends, however it does.
+            raise RequestError(f"a broker is already running in {self.directory}: stop it first")
+        # Its pipe is closed when this process ends, however it ends.
         command = python_command("-c", _WATCH, str(self.directory))
         watch = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=python_environment())
         try:
@@ -190,7 +191,7 @@ class Broker:
 
     @property
     def _mark(self) -> str:
-        """An argument of the broker's process by which it is known, whatever else may have got its process id."""
+        """An argument that identifies the process of the broker, because its process id may have been reused."""
         return f"-Dsparkdl.broker={self.directory.resolve()}"
 
     def _process(self) -> psutil.Process | None:
@@ -202,7 +203,7 @@ class Broker:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One at a time starts or stops the broker of a directory."""
+        """Let one process at a time start or stop the broker."""
         try:
             if self.directory.is_dir() and any(self.directory.iterdir()) and not (self.directory / _LOCK).exists():
                 raise RequestError(f"{self.directory} is not empty and holds no broker: name another directory")
@@ -215,14 +216,14 @@ class Broker:
             yield
 
     def _ports(self) -> dict[str, int]:
-        """The port of each listener, by its name, from the settings of the last start."""
+        """Return the port of each listener, by its name, from the settings of the last start."""
         try:
             return ports_in((self.directory / _SETTINGS).read_text())
         except OSError:
             return {}
 
     def _format(self, tool: list[str]) -> None:
-        """Prepares the data directory; only here can users of SCRAM be known before any client has to be one."""
+        """Format the data directory; only this step can create SCRAM users before any client has to log in."""
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         users = [
             f"--add-scram={mechanism}=[name={user},password={password}]"
@@ -241,13 +242,13 @@ class Broker:
             process = psutil.Popen(
                 [*command, _SETTINGS],
                 cwd=self.directory,
-                # So that Java can open paths of any characters.
+                # Otherwise Java could not open paths with arbitrary characters.
                 env={**os.environ, "LC_ALL": "C.UTF-8"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                umask=0o077,  # other users read neither images nor topics' names
+                umask=0o077,  # hides images and topic names from other users
             )
         try:
             write_atomically(self.directory / _PID, f"{process.pid}\n")
@@ -257,14 +258,14 @@ class Broker:
             raise
 
     def _wait(self, process: psutil.Process, ready: Callable[[], bool], begin: int = 0) -> None:
-        """Returns when the broker is `ready`."""
+        """Wait until the broker is `ready`."""
         deadline = time.monotonic() + _START
         while not ready():
             if not is_alive(process):
                 said = self._said(begin).decode(errors="replace")
-                raise SparkdlError(f"the broker ended at its start: {error_of(said)} (see {self.log})")
+                raise SparkdlError(f"the broker failed to start: {error_of(said)} (see {self.log})")
             if time.monotonic() > deadline:
-                raise SparkdlError(f"the broker takes no requests after {_START:.0f} s: see {self.log}")
+                raise SparkdlError(f"the broker accepts no requests after {_START:.0f} s: see {self.log}")
             time.sleep(_POLL)
 
     def _said(self, begin: int) -> bytes:
@@ -273,7 +274,7 @@ class Broker:
             return log.read()
 
 
-# The program beside a broker that is not to outlive the process that started it: it waits for that process to end.
+# A program that stops the broker when the process that started it ends: then reading stdin returns.
 _WATCH = """
 import sys
 sys.stdin.read()
@@ -285,10 +286,10 @@ if broker.status().pid:
 
 
 def default_directory() -> Path:
-    """Where `sparkdl kafka` keeps its broker unless it is told: in the user's data directory."""
+    """Return the default directory of the broker of `sparkdl kafka`, in the user's data directory."""
     return Path(platformdirs.user_data_path("sparkdl-streaming")) / "kafka"
 
 
 def _line(key: str, value: str) -> str:
-    """A line of a properties file, which Java reads with the escapes that JSON has."""
+    """Return a line of a properties file, with the escapes of JSON, which Java reads too."""
     return f"{key}={json.dumps(value)[1:-1]}\n"

@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka, that the local broker runs on."""
+"""The jars of Apache Kafka for the local broker."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ KAFKA = "4.2.0"
 """The version of Apache Kafka."""
 
 LOCK = Path(__file__).with_name("kafka.lock")
-"""What a broker and its tools run on."""
+"""The list of the jars that a broker and its tools need."""
 
 
 def jars_directory() -> Path:
-    """Return where the jars of a broker are kept."""
+    """Return the directory of the broker's jars."""
     return cache_directory(f"kafka-{KAFKA}")
 
 

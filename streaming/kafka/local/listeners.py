@@ -1,4 +1,4 @@
-"""Settings of a local broker: its defaults, and the ports on the loopback interface that it listens on."""
+"""Settings of a local broker: defaults, and its ports on the loopback interface."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sparkdl.errors import RequestError
 HOST = "127.0.0.1"
 DEFAULT_PORT = 9092
 CONTROLLER = "CONTROLLER"
-"""The name of the listener that the controller has for itself."""
+"""The name of the controller's listener."""
 
-_RELEASE = 5.0  # seconds
+_RELEASE = 5.0  # seconds to wait for a killed process to release its port
 _POLL = 0.05  # seconds
-# Free ports are sought below those that systems give to outgoing connections: while a broker is down, no client may
-# come to sit on its port.
+# Free ports are chosen below the range of outgoing connections: otherwise a client could occupy the broker's port while
+# the broker is down.
 _PORTS = range(20_000, 32_768)
 
 PROPERTIES = {
     "process.roles": "broker,controller",
     "node.id": "1",
-    # Relative to the broker's directory, whose own name may hold any character.
+    # Relative to the broker's directory, because its name may contain any character.
     "log.dirs": "data",
-    # One node: nothing can be kept twice, and nobody else will join a consumer group that has just formed.
+    # One node: nothing can be replicated, and waiting for more members of a new consumer group only costs time.
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
@@ -36,37 +36,38 @@ PROPERTIES = {
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
-    # A broker that was killed is let in again once its old session has ended: 9 s by default.
+    # A killed broker can only rejoin after its old session has ended, by default after 9 s.
     "broker.session.timeout.ms": "4000",
     "broker.heartbeat.interval.ms": "1000",
-    # 40 MiB, above what a stream takes: an image that is too long is for the stream to refuse.
+    # 40 MiB, above the limit of a stream: the stream, not the broker, must refuse images that are too long.
     "message.max.bytes": "41943040",
-    # 128 MiB for what little there is to compact would be a quarter of the heap.
+    # There is little to compact, and the default, 128 MiB, would be a quarter of the heap.
     "log.cleaner.dedupe.buffer.size": "4194304",
 }
-"""Over Kafka's own defaults."""
+"""Broker settings that differ from Kafka's defaults."""
 
 
 def choose_ports(names: Sequence[str], port: int | None, before: Mapping[str, int]) -> dict[str, int]:
-    """A port for each listener of `names`, and one for the controller.
+    """Return a port for each listener of `names`, and one for the controller.
 
     Parameters
     ----------
     names
         PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, each once.
     port
-        Of the first: 0 for a free one, None for that of `before` or else 9092. The others keep theirs if they can.
+        The port of the first listener: 0 for a free port, None for its port in `before` or 9092. The others keep their
+        ports if possible.
     before
-        The ports of last time.
+        The ports of the last start.
 
     Raises
     ------
     RequestError
-        If the port of the first is taken.
+        If the port of the first listener is in use.
     """
     first = names[0]
     wanted = before.get(first, DEFAULT_PORT) if port is None else port
-    # What was killed may hold its port for a moment more.
+    # A killed process may hold its port for a moment.
     patience = time.monotonic() + (_RELEASE if wanted == before.get(first) else 0)
     while wanted and not is_free(wanted):
         if time.monotonic() > patience:
@@ -81,7 +82,7 @@ def choose_ports(names: Sequence[str], port: int | None, before: Mapping[str, in
 
 
 def listener_settings(ports: Mapping[str, int]) -> dict[str, str]:
-    """The broker's settings for `ports`, as `choose_ports` gives them."""
+    """Return the broker settings for the ports that `choose_ports` returned."""
     addresses = {name: f"{name}://{HOST}:{port}" for name, port in ports.items()}
     clients = [name for name in ports if name != CONTROLLER]
     return {
@@ -97,13 +98,13 @@ def listener_settings(ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def ports_in(properties: str) -> dict[str, int]:
-    """The ports in the broker's properties file, by the listener's name."""
+    """Return the ports in the text of a broker's properties file, by listener name."""
     line = next((line for line in properties.splitlines() if line.startswith("listeners=")), "")
     return {name: int(port) for name, port in re.findall(r"(\w+)://[^,]*:(\d+)", line)}
 
 
 def free_port(taken: Iterable[int] = ()) -> int:
-    """A port that nobody listens on, none of `taken`."""
+    """Return a free port that is not in `taken`."""
     ports = list(set(_PORTS) - set(taken))
     random.shuffle(ports)
     return next(filter(is_free, ports))
@@ -121,7 +122,7 @@ def is_free(port: int) -> bool:
 
 
 def takes_connections(address: str) -> bool:
-    """Whether somebody listens at `HOST:PORT`."""
+    """Whether a server listens at `HOST:PORT`."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=5):

@@ -1,4 +1,4 @@
-"""Kafka's programs as processes: their command lines, their arguments out of sight, their errors, their end."""
+"""Kafka's programs as processes: command lines, hidden arguments, error messages and termination."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import psutil
 from sparkdl.spark.java import ensure_java
 from streaming.kafka.local.jars import broker_jars
 
-_STOP = 30.0  # seconds that a process is given to end
+_STOP = 30.0  # seconds to wait for a process to end
 _LOGGING = Path(__file__).with_name("kafka-log4j2.properties")
-# For short lives on few cores: compiled once, and collected by the thread that needs the memory.
+# For short-lived processes on few cores: one compiler tier, and a garbage collector without threads of its own.
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 
 
@@ -26,14 +26,14 @@ def kafka_tool(name: str, *arguments: str) -> list[str]:
 
 
 def command_line(java: str, jars: Sequence[Path], name: str, heap: str = "256m", more: Sequence[str] = ()) -> list[str]:
-    """Return the command line of a class with a `main`: `heap` is its largest heap, `more` are options of Java."""
+    """Return the command line of a Java main class; `heap` is the maximum heap size, `more` are options of Java."""
     class_path = os.pathsep.join(map(str, jars))
     logging = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"
     return [java, f"-Xmx{heap}", *_JVM, logging, *more, "-cp", class_path, name]
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs, and is not a zombie."""
+    """Whether a process is running and not a zombie."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -41,7 +41,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def end(process: psutil.Process) -> None:
-    """Ask a process to end, and kill it if it has not after 30 s."""
+    """Terminate a process, and kill it if it is still running after 30 s."""
     for signal in (process.terminate, process.kill):
         try:
             signal()
@@ -54,19 +54,19 @@ def end(process: psutil.Process) -> None:
 
 
 def error_of(said: str) -> str:
-    """Return what a Java program complained of: the message of its first error, in one line."""
+    """Return the message of the first error in the output of a Java program, in one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
     first = next((number for number, line in enumerate(lines) if re.search(r"\b(ERROR|FATAL)\b|^Exception", line)), 0)
     for line in lines[first:]:
         if match := re.match(r"(?:Caused by: |Exception in thread \S+ )?(?:\w+\.)+\w*(?:Exception|Error): (.+)", line):
             return match[1]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed no message"
 
 
 def run_unseen(tool: list[str], arguments: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run a Java program whose arguments hold passwords: Java reads them, and the class, from a file.
+    """Run a Java program whose arguments contain passwords: Java reads the class name and arguments from a file.
 
-    A command line is shown to every user of the machine by `ps`.
+    `ps` shows command lines to every user of the machine.
     """
     *command, name = tool
     with NamedTemporaryFile("w", dir=directory, prefix=".arguments-", encoding="ascii") as file:  # mode 0600

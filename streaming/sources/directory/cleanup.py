@@ -1,4 +1,4 @@
-"""Cleanup of files that were read: they are archived or deleted once their micro-batch is complete."""
+"""Cleanup of files that were read: archives or deletes them once their micro-batch is complete."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def check_archive(watched: Path, archive: Path) -> None:
-    """Ask whether files of `watched` can be moved to `archive`.
+    """Check that files of `watched` can be moved to `archive`.
 
     Raises
     ------
     RequestError
-        If they cannot be renamed there, or would be read again.
+        If files cannot be renamed there, or would be read again there.
     """
     watched, archive = watched.resolve(), archive.resolve()
     hidden = watched / ".archive"
     if watched.is_relative_to(archive):
-        raise RequestError(f"--archive-dir: {archive} holds the watched directory; name one beside it, or {hidden}")
+        raise RequestError(f"--archive-dir: {archive} contains the watched directory; name one beside it, or {hidden}")
     if archive.is_relative_to(watched) and not any(part.startswith(".") for part in archive.relative_to(watched).parts):
         raise RequestError(
-            f"--archive-dir: {archive} lies in the watched directory, so that what it holds would be read again; "
+            f"--archive-dir: {archive} lies in the watched directory, so that archived files would be read again; "
             f"name one outside, or one whose name begins with a dot, such as {hidden}"
         )
     existing = next(path for path in (archive, *archive.parents) if path.exists())
@@ -38,18 +38,18 @@ def check_archive(watched: Path, archive: Path) -> None:
         raise RequestError(f"--archive-dir: expected a directory, received the file {existing}")
     if existing.stat().st_dev != watched.stat().st_dev:
         raise RequestError(
-            f"--archive-dir: {archive} is on another file system than {watched}, so that files cannot be renamed; "
+            f"--archive-dir: {archive} is on another file system than {watched}, so files cannot be renamed; "
             f"name one on the same, such as {hidden}"
         )
 
 
 def completed_logs(checkpoint: Path) -> int:
-    """Return up to which log all files are in the sink, by the commits that Spark has written to `checkpoint`.
+    """Return the number of the last log whose files are all in the sink, from Spark's commits in `checkpoint`.
 
     Raises
     ------
     SparkdlError
-        If they cannot be read.
+        If the commits cannot be read.
     """
     commits = checkpoint / "commits"
     complete = [int(path.name) for path in commits.iterdir() if path.name.isdecimal()] if commits.is_dir() else []
@@ -70,9 +70,9 @@ class Cleanup:
     watched
         The watched directory.
     archive
-        Where they are moved to, under the same relative paths; None to delete them.
+        The directory to move files to, under the same relative paths; None to delete them.
     max_bytes
-        How much of a file is read. A longer one is not deleted: nothing else has its bytes.
+        Maximum bytes that are read of a file. A longer file is not deleted, because it is the only copy of its bytes.
     """
 
     def __init__(self, watched: Path, archive: Path | None, max_bytes: int) -> None:
@@ -84,8 +84,8 @@ class Cleanup:
     def run(self, log: FileLog, complete: int) -> None:
         """Clean up the files of the logs up to `complete`.
 
-        It can be repeated if the process died in between. A file that cannot be removed stays, which is logged once. A
-        file that is another than was listed stays too and is forgotten, so that it is read in its turn.
+        The cleanup can be repeated if the process died during it. A file that cannot be removed stays; only the first
+        is logged. A file that has changed since it was listed stays too. Its name is forgotten, so it is read again.
         """
         if log.done is None or complete <= log.done:
             return
@@ -101,7 +101,7 @@ class Cleanup:
         log.record_cleanup(complete, gone, left)
 
     def _remove(self, file: WatchedFile) -> bool:
-        """Whether the file stays where it is, as one that was read."""
+        """Archive or delete a file; return whether it stays in place and must not be read again."""
         name = PurePosixPath(file.name)
         try:
             with _folder(self._watched, name.parent) as folder:
@@ -112,7 +112,7 @@ class Cleanup:
                         with _folder(self._archive, name.parent, make=True) as place:
                             move(name.name, folder, place, file.modified_ns)
                     elif file.size > self._max_bytes or not os.access(name.name, os.R_OK, dir_fd=folder):
-                        return True  # it was not read as a whole
+                        return True  # it was not read completely
                     else:
                         os.unlink(name.name, dir_fd=folder)
                 except (FileNotFoundError, NotADirectoryError):
@@ -120,14 +120,14 @@ class Cleanup:
                         raise
         except (FileNotFoundError, NotADirectoryError) as error:
             if isinstance(error, _NoFolderError):
-                return False  # the folder that it was in is gone, or a link has taken its place
+                return False  # its folder is gone, or was replaced by a link
             raise
         return False
 
     def _report(self, error: OSError) -> None:
         if not self._reported:
             self._reported = True
-            from streaming.monitoring.log import BatchLog  # tasks, which import this module, need none of it
+            from streaming.monitoring.log import BatchLog  # tasks import this module and do not need the log
 
             BatchLog().not_removed("archived" if self._archive else "deleted", str(error))
 
@@ -140,8 +140,8 @@ class _NoFolderError(FileNotFoundError):
 def _folder(root: Path, path: PurePosixPath, *, make: bool = False) -> Iterator[int]:
     """Open the folder `path` below `root` without following a link below `root`.
 
-    Otherwise whoever can write to a watched directory could replace a folder by a link, and have files removed
-    elsewhere, or written elsewhere.
+    Otherwise a user who can write to the watched directory could replace a folder by a link, so that files elsewhere
+    would be removed or written.
     """
     if make:
         root.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def _folder(root: Path, path: PurePosixPath, *, make: bool = False) -> Iterator[
                 os.close(outer)
     except (FileNotFoundError, NotADirectoryError) as error:
         if make:
-            raise OSError(error.errno, f"{root / path} is no directory, or a link is on the way to it") from error
+            raise OSError(error.errno, f"{root / path} is not a directory, or its path contains a link") from error
         raise _NoFolderError(*error.args) from error
     try:
         yield descriptor
@@ -175,13 +175,13 @@ def _is_there(name: str, folder: int) -> bool:
 
 
 def move(name: str, source: int, target: int, number: int) -> None:
-    """Rename a file from one open folder to another on its file system.
+    """Move a file from one open folder to another on the same file system.
 
-    It never replaces a file: where the name is taken, `number` is added to it.
+    No file is replaced: if the name exists, `number` is added to it.
     """
     for other in _names(name, number):
         try:
-            # Unlike a rename, fails where the name is taken.
+            # Unlike a rename, this fails if the name exists.
             os.link(name, other, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
         except FileExistsError:
             ours, theirs = (
@@ -190,7 +190,7 @@ def move(name: str, source: int, target: int, number: int) -> None:
             )
             if not os.path.samestat(ours, theirs):  # else the process died before it removed `name`
                 continue
-        except OSError:  # a file system without links, or a file that is not ours
+        except OSError:  # a file system without hard links, or a file of another user
             if _is_there(other, target):
                 continue
             os.rename(name, other, src_dir_fd=source, dst_dir_fd=target)
@@ -201,7 +201,7 @@ def move(name: str, source: int, target: int, number: int) -> None:
 
 
 def _names(name: str, number: int) -> Iterator[str]:
-    """`name`, then with `number`, which are enough but for files of one name that changed at one moment."""
+    """Yield `name`, then `name` with `number`, then more names for files with equal names and times."""
     path = PurePosixPath(name)
     yield name
     yield f"{path.stem}~{number}{path.suffix}"

@@ -1,13 +1,13 @@
 """The log of a watched directory on disk: the files of each micro-batch, and the names that were read.
 
-All of it is in one directory of the checkpoint, in files that are written whole or not at all:
+The log is one directory of the checkpoint, whose files are written atomically:
 
 - `N.json`, log N: the files that are read together, numbered from 1. A log is written before its micro-batch is
-  planned; one without a micro-batch (the process died between the two) becomes the next micro-batch as it is.
+  planned. A log without a micro-batch (the process died in between) becomes the next micro-batch unchanged.
 - `seen.json`: a snapshot of the names up to a log. Older logs need neither be read nor kept.
-- `done.json`, if files are archived or deleted after they were read: up to which log that was done.
+- `done.json`, if files are archived or deleted after they were read: the last log for which that was done.
 
-What they say together is `FileLogState`. It holds between any two writes, so a process may die at any point.
+`FileLogState` is their combined state. It is valid between any two writes, so a process may die at any point.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 class FileLog:
-    """The log in a directory. A name that was appended is in it until its file was cleaned up or is long gone.
+    """The log in a directory. It contains each appended name until its file was cleaned up or has long been absent.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class FileLog:
     Raises
     ------
     SparkdlError
-        If a file of it is damaged or missing.
+        If a file of the log is damaged or missing.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -67,7 +67,7 @@ class FileLog:
 
     @property
     def done(self) -> int | None:
-        """Up to which log files were archived or deleted; None if they are kept."""
+        """The last log whose files were archived or deleted; None if files are kept."""
         return self._state.done
 
     def append(self, files: Sequence[WatchedFile]) -> int:
@@ -82,20 +82,20 @@ class FileLog:
         return _read(self._path(number), _files)
 
     def begin_cleanup(self, complete: int) -> None:
-        """From now on files are cleaned up after they were read; those of the logs up to `complete` stay."""
+        """Start to record cleanups; the files of the logs up to `complete` stay in place."""
         if self._state.done is None:
             self._write_snapshot(complete)
             self.record_cleanup(complete, (), ())
 
     def end_cleanup(self) -> None:
-        """From now on files are kept."""
+        """Stop recording cleanups: files are kept from now on."""
         if self._state.done is not None:
             self._write_snapshot(self._state.last)
             self._mark.unlink()
             self._state.done = None
 
     def record_cleanup(self, last: int, gone: Collection[str], left: Collection[str]) -> None:
-        """Record that the files of the logs up to `last` were cleaned up: the names `left` were not removed."""
+        """Record the cleanup of the logs up to `last`: files `gone` were removed, files `left` were not."""
         _write(self._mark, self._state.mark(last, left).to_json())
         self._state.clean_up(last, gone, left)
 
@@ -105,12 +105,12 @@ class FileLog:
         return self._state.needs_snapshot
 
     def compact(self, listed: set[str], now: float) -> None:
-        """Now and then write a snapshot, forget names that are long absent, and remove old logs.
+        """If enough logs have accumulated, write a snapshot, forget long-absent names and remove old logs.
 
         Parameters
         ----------
         listed
-            The names in the directory, each time that it is listed; it must be when `needs_compaction`.
+            The names in the directory. Call this after each listing, and list it when `needs_compaction`.
         now
             Seconds since 1970.
         """
@@ -157,15 +157,15 @@ def _read(path: Path, make: Callable[[Any], _T]) -> _T:
 
 
 def damaged(path: Path, why: str) -> SparkdlError:
-    """Return the error for a file or directory of a checkpoint that does not say what it should."""
+    """Return the error for a damaged file or directory of a checkpoint."""
     return SparkdlError(
-        f"the checkpoint is damaged at {path} ({why}): put it back from a copy, or start again with a new checkpoint "
+        f"the checkpoint is damaged at {path} ({why}): restore it from a copy, or start again with a new checkpoint "
         "and a new sink"
     )
 
 
 def _write(path: Path, value: object) -> None:
-    """Write a JSON file that is there as a whole or not at all, also after a loss of power."""
+    """Write a JSON file atomically; even after a power failure it is complete or absent."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
         _sync(path.parent.parent)
@@ -178,7 +178,7 @@ def _sync(directory: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a network file system that does not have it
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported by some network file systems
             raise
     finally:
         os.close(descriptor)

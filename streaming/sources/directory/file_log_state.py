@@ -1,4 +1,4 @@
-"""The state of a file log: which names were read, in memory and without any I/O."""
+"""The state of a file log in memory: the names of the files that were read; performs no I/O."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 RETAINED = 100
-"""Logs between two snapshots, and logs that are kept: as many as Spark keeps micro-batches."""
+"""Logs between two snapshots, and logs to keep: as many as Spark keeps micro-batches."""
 
 FORGET_AFTER = 7 * 86_400.0
-"""Seconds for which a name must have been absent before it is forgotten. A share that cannot be listed for a while must
-not have all its files read again when it is back: a week is longer than a weekend, and bounds what is kept."""
+"""Seconds of absence after which a name is forgotten. When a network share returns after an outage, its files must not
+be read again: a week is longer than a weekend, and limits the number of names."""
 
 
 class Snapshot(NamedTuple):
-    """The names of the logs up to `logs`, and since when (seconds since 1970) names have been absent."""
+    """The names in the logs up to `logs`, and for absent names the time of their absence (seconds since 1970)."""
 
     logs: int
     names: set[str]
@@ -31,7 +31,7 @@ class Snapshot(NamedTuple):
 
 
 class CleanupMark(NamedTuple):
-    """Up to which log files were archived or deleted, and the names `left` in place since the snapshot of `after`."""
+    """The last log whose files were archived or deleted, and the names `left` in place since the snapshot `after`."""
 
     logs: int
     after: int
@@ -48,25 +48,25 @@ class CleanupMark(NamedTuple):
 
 @dataclass
 class FileLogState:
-    """What was read, as the files of a log say together.
+    """The combined state of the files of a log.
 
-    The names are those of the snapshot, those that the mark says were left, and those of all logs after both. Each
-    transition is to be applied after the file that records it was written.
+    The names are those in the snapshot, those that the mark lists as left, and those in all logs after both. Apply each
+    transition after writing the file that records it.
 
     Attributes
     ----------
     last
         The number of the last log, 0 if there is none.
     covered
-        Up to which log the snapshot has the names.
+        The last log whose names are in the snapshot.
     done
-        Up to which log files were archived or deleted; None if they are kept.
+        The last log whose files were archived or deleted; None if files are kept.
     names
-        That are not to be read again.
+        The names that must not be read again.
     absent
-        Since when (seconds since 1970) a name has not been listed.
+        The time (seconds since 1970) since when a name has not been listed.
     left
-        Names of files that cleanup left in place since the snapshot.
+        The names of files that cleanup left in place since the snapshot.
     """
 
     last: int = 0
@@ -78,46 +78,46 @@ class FileLogState:
 
     @classmethod
     def restore(cls, snapshot: Snapshot | None, mark: CleanupMark | None) -> FileLogState:
-        """Return the state before the logs after `begin` are appended again."""
+        """Return the state of a snapshot and a mark, to which the logs after `last` must be appended."""
         state = cls()
         if snapshot:
             state.last = state.covered = snapshot.logs
             state.names, state.absent = set(snapshot.names), dict(snapshot.absent)
         if mark:
             state.done, state.last = mark.logs, max(state.last, mark.logs)
-            if mark.after == state.covered:  # else the snapshot is newer and has them
+            if mark.after == state.covered:  # otherwise the snapshot is newer and includes them
                 state.left = set(mark.left)
                 state.names |= mark.left
         return state
 
     @property
     def complete(self) -> int:
-        """Up to which log nothing more will happen to the files."""
+        """The last log whose files need no more cleanup."""
         return self.last if self.done is None else self.done
 
     @property
     def needs_snapshot(self) -> bool:
-        """Whether enough logs were appended since the last snapshot."""
+        """Whether enough logs are complete since the last snapshot."""
         return self.complete - self.covered >= RETAINED
 
     def append(self, number: int, names: Iterable[str]) -> None:
-        """Log `number` has these names."""
+        """Add the names of log `number`."""
         self.last = number
         self.names.update(names)
 
     def clean_up(self, last: int, gone: Iterable[str], left: Iterable[str]) -> None:
-        """The files of the logs up to `last` were cleaned up: names `gone` are forgotten, names `left` are not."""
+        """Mark the files of the logs up to `last` as cleaned up: forget the names `gone`, keep the names `left`."""
         self.names.difference_update(gone)
         self.left.update(left)
         self.done = last
 
     def list_again(self, listed: set[str]) -> None:
-        """The directory has the names `listed`: none of them is absent."""
+        """Clear the absence of the names `listed`, which are in the directory."""
         for name in self.absent.keys() & listed:
             del self.absent[name]
 
     def forget(self, listed: set[str], now: float) -> None:
-        """Forget the names that have not been `listed` for long; the others that are missing begin to be absent."""
+        """Forget names that have been absent for `FORGET_AFTER`; record the absence of others that are not `listed`."""
         self.absent = {name: min(self.absent.get(name, now), now) for name in self.names - listed}
         forgotten = {name for name, since in self.absent.items() if now - since >= FORGET_AFTER}
         self.names -= forgotten
@@ -125,11 +125,11 @@ class FileLogState:
             del self.absent[name]
 
     def snapshot(self, logs: int, later: set[str]) -> Snapshot:
-        """Return the snapshot of the logs up to `logs`; `later`: the names of the logs after it."""
+        """Return the snapshot of the logs up to `logs`, given the names in `later` logs."""
         return Snapshot(logs, self.names - later, self.absent)
 
     def cover(self, logs: int) -> None:
-        """The snapshot of the logs up to `logs` was written."""
+        """Record that the snapshot of the logs up to `logs` was written."""
         self.covered, self.left = logs, set()
 
     def mark(self, logs: int, left: Iterable[str]) -> CleanupMark:

@@ -1,4 +1,4 @@
-"""The files below a watched directory: how they are listed, and how one is known again."""
+"""Listing of the files below a watched directory, and recognition of changed files."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OnError = Callable[[str, OSError], None]
-"""Is told of a folder or file that is there and cannot be listed: its path relative to the directory, and why."""
+"""Receives an existing folder or file that cannot be listed: its path relative to the directory, and the error."""
 
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-"""A file that was removed after it was listed, or a link that leads to none."""
+"""Errors of a file that was removed after it was listed, or of a broken link."""
 
 
 def ignore(name: str, error: OSError) -> None:
-    """Say nothing."""
+    """Ignore the error."""
 
 
 @dataclass(frozen=True)
 class WatchedFile:
-    """A file as it was when it was listed: its path relative to the directory, bytes, time of change, inode."""
+    """A file as listed: path relative to the directory, size in bytes, modification time, inode."""
 
     name: str
     size: int
@@ -29,20 +29,20 @@ class WatchedFile:
     inode: int = 0
 
     def is_same(self, status: os.stat_result) -> bool:
-        """Whether what lies there at present is the file that was listed.
+        """Whether the file with this status is the one that was listed.
 
-        A program that copies a file with its times sets them last, to the past. That is told from another file that
-        took the place of this one by the inode; only then, since not every file system keeps inodes.
+        A program that copies a file with its times sets the times last, to the past. The inode tells this from another
+        file in the same place. Inodes are compared in that case only, because not every file system keeps them.
         """
         back = status.st_mtime_ns < self.modified_ns and status.st_ino == self.inode
         return status.st_size == self.size and (status.st_mtime_ns == self.modified_ns or back)
 
 
 def scan(directory: Path, on_error: OnError = ignore) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield every entry below `directory` that is not a folder, with its path relative to it; only names are read.
+    """Yield every entry below `directory` that is not a folder, with its relative path; reads names only.
 
-    Names that begin with a dot, and folders of such names, are left out. A folder that cannot be listed is passed over
-    and reported to `on_error`, unless it was removed in the meantime.
+    Files and folders whose names begin with a dot are left out. A folder that cannot be listed is skipped and reported
+    to `on_error`, unless it was removed in the meantime.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def scan(directory: Path, on_error: OnError = ignore) -> Iterator[tuple[str, os.
 
 
 def stat_file(name: str, entry: os.DirEntry[str], on_error: OnError = ignore) -> WatchedFile | None:
-    """Return the regular file that `scan` gave, or that its link leads to; None if there is none.
+    """Return the regular file at an entry of `scan`, or at the target of its link; None if there is none.
 
     A file whose status cannot be read is reported to `on_error`, unless it was removed in the meantime.
     """
@@ -93,11 +93,11 @@ def stat_file(name: str, entry: os.DirEntry[str], on_error: OnError = ignore) ->
 
 
 def list_files(directory: Path) -> Iterator[WatchedFile]:
-    """The regular files below `directory`."""
+    """Return the regular files below `directory`."""
     return (file for name, entry in scan(directory) if (file := stat_file(name, entry)))
 
 
 def parent_of(name: str) -> str | None:
-    """The folder that the file `name` lies in directly; None for a file that lies in the watched directory itself."""
+    """Return the name of the folder that contains the file `name`; None directly in the watched directory."""
     parts = name.split("/")
     return parts[-2] if len(parts) > 1 else None

@@ -1,10 +1,10 @@
-"""The Spark data source behind a watched directory: it plans micro-batches of files, and reads them in tasks.
+"""The Spark data source of a watched directory: plans micro-batches of files, and reads them in tasks.
 
-Spark's own file source never reads empty files, fails on a file that is larger than a byte array can be, and forgets
-files that are much older than the newest. This stream owes a result for every file, so it has a Python data source of
-its own.
+Spark's file source never reads empty files, fails on files that are larger than the maximum byte array, and ignores
+files that are much older than the newest. A stream must return a result for every file, so this module defines a Python
+data source.
 
-Progress: the offset is the number of a log, which `streaming.sources.directory.file_log` keeps in the checkpoint.
+The offset is the number of a log, which `streaming.sources.directory.file_log` keeps in the checkpoint.
 """
 
 from __future__ import annotations
@@ -33,25 +33,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NAME = "sparkdl-directory"
-_BATCH_BYTES = 2 << 20  # encoded bytes an Arrow batch, unless one image has more
+_BATCH_BYTES = 2 << 20  # encoded bytes per Arrow batch, unless one image has more
 _BATCH_ROWS = 256
-_TRIGGER_BYTES = 128 << 20  # encoded bytes a micro-batch, unless one image has more: the driver's memory holds them
-_SMALL_BYTES = 256 << 10  # encoded bytes of a file that is not counted where workers read: dead letters, 256 at a time
-_LISTED_FOR = 50  # times the duration of a listing for which it may be used again, if it has enough files
-_REPORTED = 10  # folders and files that cannot be listed and are logged
-_POLL = 0.2  # seconds between two listings while files may still be written
+_TRIGGER_BYTES = 128 << 20  # encoded bytes per micro-batch, unless one image has more: the driver holds them in memory
+_SMALL_BYTES = 256 << 10  # smaller files are not counted if workers read: only dead letters keep bytes, 256 at a time
+_LISTED_FOR = 50  # a listing with enough files may be reused for this many times its duration
+_REPORTED = 10  # maximum number of logged folders and files that cannot be listed
+_POLL = 0.2  # seconds between two listings while files may still be growing
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Microseconds since then that Python, which rows are shown in, has a time for.
+# Microseconds since then that Python's datetime can represent; the readers use it.
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 class DirectoryDataSource(DataSource):
-    """Options: `path`, the directory; `checkpoint`, the stream's; `maxFilesPerTrigger`; `maxBytes`, encoded bytes of an
-    image at most, of a longer file only one byte more is read; `parallelism`, tasks per micro-batch; `stableAfter`,
-    seconds without a change after which a file is read that does not end as its format ends; `afterRead`, keep (the
-    default), archive or delete; `archive`, the directory to archive in; `includePayload`, true (the default), or false
-    for rows whose `payload` and `size` are null, because workers read the files by their `origin`."""
+    """The Spark data source of a watched directory.
+
+    Options: `path`, the directory; `checkpoint`, the checkpoint of the stream; `maxFilesPerTrigger`; `maxBytes`, the
+    maximum encoded bytes of an image (of a longer file only one byte more is read); `parallelism`, tasks per
+    micro-batch; `stableAfter`, seconds without a change before a file without the end marker of its format is read;
+    `afterRead`, keep (the default), archive or delete; `archive`, the directory to archive in; `includePayload`, true
+    (the default), or false for rows whose `payload` and `size` are null, because workers read the files at `origin`.
+    """
 
     @classmethod
     def name(cls) -> str:
@@ -82,7 +85,7 @@ class _FilePartition(InputPartition):
 
 
 class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
-    """Plans micro-batches in a process of its own, where `_log` lives, and reads them in tasks."""
+    """Plans micro-batches in a separate process, which holds `_log`, and reads them in tasks."""
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._cleanup = cleanup
         self._include_payload = include_payload
         self._log: FileLog | None = None
-        self._listed: list[WatchedFile] = []  # listed and not chosen yet, the oldest last
+        self._listed: list[WatchedFile] = []  # listed but not chosen yet, oldest last
         self._listed_until = 0.0
         self._until: set[str] | None = None
         self._stable_at = 0.0
@@ -130,14 +133,14 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             return {"logs": start["logs"] + 1}
         if log.last < start["logs"]:
             raise damaged(log.directory, f"log {start['logs']} is missing")
-        # Micro-batches keep to a size that fits in memory, also where the trigger asks for all there is.
+        # Micro-batches must fit in memory, even if the trigger asks for all files.
         max_files = limit.max_files if isinstance(limit, ReadMaxFiles) else self._max_files
         while not (chosen := self._choose(log, max_files)) and (pause := self._pause()) > 0:
             time.sleep(pause)
         return {"logs": log.append(chosen)} if chosen else start
 
     def _file_log(self) -> FileLog:
-        """The log, read from the checkpoint at the first call."""
+        """Return the log; the first call reads it from the checkpoint."""
         if self._log is None:
             self._log = FileLog(self._checkpoint / FILES)
             if self._cleanup:
@@ -147,7 +150,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return self._log
 
     def _list(self, log: FileLog) -> tuple[set[str], list[WatchedFile]]:
-        """Return all names in the directory, and the files that are not in the log; only their status is read."""
+        """Return all names in the directory, and the files that are not in the log; reads the status of those only."""
         names, fresh = set[str](), list[WatchedFile]()
         for name, entry in scan(self._directory, self._report_unlisted):
             names.add(name)
@@ -158,15 +161,15 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return names, fresh
 
     def _report_unlisted(self, name: str, error: OSError) -> None:
-        """Log a folder or file that cannot be listed: once, and only the first few."""
+        """Log a folder or file that cannot be listed; each once, and only the first `_REPORTED`."""
         if name not in self._unlisted and len(self._unlisted) < _REPORTED:
             self._unlisted.add(name)
-            from streaming.monitoring.log import BatchLog  # tasks, which import this module, need none of it
+            from streaming.monitoring.log import BatchLog  # tasks import this module and do not need the log
 
             BatchLog().not_listed(_printable(name), error.strerror or str(error))
 
     def _choose(self, log: FileLog, max_files: int) -> list[WatchedFile]:
-        """Return the oldest stable files that are not in the log, no more than fit in a micro-batch."""
+        """Return the oldest stable files that are not in the log, at most as many as fit in a micro-batch."""
         again = len(self._listed) >= max_files and time.monotonic() < self._listed_until and not log.needs_compaction
         if again and (chosen := self._take(max_files, again=True)):
             return chosen
@@ -179,7 +182,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return self._take(max_files)
 
     def _take(self, max_files: int, *, again: bool = False) -> list[WatchedFile]:
-        """Return the next of the listed files; `again`: they were listed a while ago and may have changed since."""
+        """Return the next listed files; with `again`, check that they have not changed since they were listed."""
         chosen, weight = list[WatchedFile](), 0
         while self._listed and len(chosen) < max_files:
             file = self._listed.pop()
@@ -199,7 +202,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             return False
 
     def _pause(self) -> float:
-        """Return the seconds until the next listing, 0 if files that may still be written are not waited for."""
+        """Return the seconds until the next listing; 0 to not wait for files that may still be growing."""
         if self._until is None or not self._stability.has_files:
             return 0.0
         return min(_POLL, self._stable_at - time.monotonic())
@@ -219,7 +222,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             payload, size = read_beginning(path, self._max_bytes) if self._include_payload else (None, None)
             name = _printable(file.name)
             rows.append((name, origin_of(path), payload, size, parent_of(name), _moment(file.modified_ns)))
-            weight += len(payload or b"")  # not what was listed: the file may have grown since
+            weight += len(payload or b"")  # not the listed size: the file may have grown
             if len(rows) >= _BATCH_ROWS or weight >= _BATCH_BYTES:
                 yield _to_arrow(rows)
                 rows, weight = [], 0
@@ -228,29 +231,29 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
 
 def balance_partitions(files: Sequence[WatchedFile], count: int) -> list[list[WatchedFile]]:
-    """Return `files` in at most `count` parts of similar weight: the largest first, each to the lightest part."""
+    """Return `files` in at most `count` parts of similar size: largest first, each into the smallest part."""
     parts: list[list[WatchedFile]] = [[] for _ in range(min(count, len(files)))]
     weights = [0] * len(parts)
     for file in sorted(files, key=lambda file: -file.size):
         lightest = weights.index(min(weights))
         parts[lightest].append(file)
-        weights[lightest] += file.size + 4096  # opening a file costs as much as reading some of it
+        weights[lightest] += file.size + 4096  # opening a file costs as much as reading about 4 KiB
     return parts
 
 
 def _printable(name: str) -> str:
-    """`name` as valid Unicode: bytes of a file name that are not UTF-8 are written as \\xNN."""
+    """Return `name` as valid Unicode: bytes that are not UTF-8 become \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _moment(nanoseconds: int) -> int | None:
-    """Nanoseconds since 1970 in microseconds; None outside the years 1 to 9999, as a file's time may be."""
+    """Convert nanoseconds since 1970 to microseconds; None outside the years 1 to 9999."""
     microseconds = nanoseconds // 1000
     return microseconds if _FIRST <= microseconds <= _LAST else None
 
 
 def _to_arrow(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
-    # Here, because one of Spark's processes loads this module only to make a source, and keeps what it has loaded.
+    # Imported here because one of Spark's processes loads this module only to create the source, and would keep them.
     import pyarrow as pa
 
     from sparkdl.spark import arrow

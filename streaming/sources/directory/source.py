@@ -1,4 +1,4 @@
-"""A watched directory: every file below it once, whatever its size."""
+"""The directory source: each file below a watched directory once, whatever its size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 STABLE_AFTER = 10.0
-"""Seconds."""
+"""The default of `stable_after`, in seconds."""
 
 _SOURCE_WORKERS = "SPARKDL_SOURCE"  # in the environment of the workers that read files
 
@@ -30,15 +30,15 @@ class DirectorySource(Source):
     directory
         The watched directory.
     label_from
-        Whether the name of the folder that a file lies in is its label.
+        Whether the name of a file's folder is its label.
     stable_after
-        Seconds without a change after which a file is read that does not end as its format ends.
+        Seconds without a change before a file without the end marker of its format is read.
     after_read
-        What happens to files that were read.
+        What to do with files that were read.
     archive_dir
-        Where they are moved to.
+        The directory to archive files in.
     max_bytes
-        Encoded bytes of an image, at most; of a longer file only one byte more is read.
+        Maximum encoded bytes of an image; of a longer file only one byte more is read.
     """
 
     repeats_batches = True
@@ -85,7 +85,7 @@ class DirectorySource(Source):
 
     def check(self) -> None:
         if not self._directory.is_dir():
-            raise RequestError(f"no such directory to watch: {self._directory}")
+            raise RequestError(f"no such directory to watch: {self._directory}; create it first")
         if self._after_read is AfterRead.ARCHIVE:
             if self._archive_dir is None:
                 raise RequestError("--after-read archive: name the directory to move files to with --archive-dir")
@@ -122,7 +122,7 @@ class DirectorySource(Source):
         return records
 
     def close(self, checkpoint: Path) -> None:
-        """Archive or delete what the last micro-batch read, if that is asked for."""
+        """Archive or delete the files of the last micro-batch, as `after_read` says."""
         if self._after_read is AfterRead.KEEP:
             return
         archive = self._archive_dir.absolute() if self._archive_dir else None
@@ -135,10 +135,10 @@ class DirectorySource(Source):
 
 @contextmanager
 def _separate_workers(spark: SparkSession) -> Iterator[None]:
-    """Have what is registered in the block run in Python workers that nothing else runs in.
+    """Give data sources that are registered in the block their own Python workers.
 
-    Spark gives the next task to any idle worker. A worker that reads files first and classifies images later would hold
-    a network and a decoder, and there would be twice as many of these.
+    Spark gives the next task to any idle worker. A worker that first reads files and later classifies images would hold
+    a network and a decoder, so there would be twice as many of these.
     """
     environment: dict[str, str] = spark.sparkContext.environment
     environment[_SOURCE_WORKERS] = "1"

@@ -1,7 +1,7 @@
-"""Stability of files: which are complete, and which may still be written.
+"""Stability of files: which are complete, and which may still be growing.
 
-A file that ends as its format ends is complete. Any other file (of a format without an end of its own, empty, or cut
-off) counts as complete once it has not changed for a while.
+A file that ends with the end marker of its format is complete. Any other file (of a format without an end marker,
+empty, or truncated) counts as complete once it has not changed for a while.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from streaming.sources.directory.listing import WatchedFile
 
 
 class Stability:
-    """Which files are stable: complete by their end, or unchanged for a time.
+    """Decides which files are stable: complete, or unchanged for a while.
 
     Parameters
     ----------
     directory
-        That the names of files are relative to.
+        The directory that file names are relative to.
     seconds
-        How long a file that does not end as its format ends must be unchanged; 0 to read every file at once.
+        How long a file without the end marker of its format must be unchanged; 0 to read every file at once.
     """
 
     def __init__(self, directory: Path, seconds: float) -> None:
@@ -32,7 +32,7 @@ class Stability:
         self._since: dict[str, tuple[WatchedFile, float]] = {}
 
     def observe(self, files: Iterable[WatchedFile], at: float) -> None:
-        """Record all files that were not read yet, as listed at the time `at` of the monotonic clock."""
+        """Record all files that were not read yet, listed at the time `at` of the monotonic clock."""
         before, self._since = self._since, {}
         for file in files:
             known, since = before.get(file.name, (file, at))
@@ -44,7 +44,7 @@ class Stability:
         return bool(self._since)
 
     def is_stable(self, file: WatchedFile) -> bool:
-        """Whether a file, as it was observed last, may be read."""
+        """Whether a file, as last observed, may be read."""
         _, since = self._since[file.name]
         return (
             self.seconds == 0
@@ -57,7 +57,7 @@ class Stability:
         try:
             descriptor = os.open(self._directory / file.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            return False  # perhaps only for the moment; if not, it becomes a dead letter once it is stable
+            return False  # perhaps temporarily; otherwise it becomes a dead letter once it is stable
         try:
             status = os.fstat(descriptor)
             if (status.st_size, status.st_mtime_ns) != (file.size, file.modified_ns):

@@ -199,7 +199,7 @@ def test_a_target_that_stops_taking_files_is_told_with_the_image(tmp_path: Path)
 @pytest.mark.parametrize("label", ["../out", "/tmp/out", "a/b", "..", ".hidden", "a\0b", "a\\b"])
 def test_a_label_never_becomes_a_path(tmp_path: Path, label: str) -> None:
     images = (*dataset(1), LabelledImage("x.png", label, payload=b"x"))
-    with pytest.raises(SparkdlError, match=r"x\.png cannot be sent .its label .* is no name for a folder.; 1 images"):
+    with pytest.raises(SparkdlError, match=r"x\.png cannot be sent .its label .* is not a folder name.; 1 images"):
         replay_to_directory(sequence(Dataset("", images)), tmp_path / "target", label_folders=True)
     assert [path.name for path in tmp_path.rglob("*")] == ["target", "0", "0000.png"]
 

@@ -128,7 +128,7 @@ def test_a_mark_whose_id_is_a_path_overwrites_nothing(place: Path, victim: Path)
     identity = "../../../outside/victim.png"
     theirs = {"format": 1, "id": identity}
     (place / "checkpoint" / "sparkdl.json").write_text(json.dumps(theirs))
-    with pytest.raises(RequestError, match="no id of a checkpoint"):
+    with pytest.raises(RequestError, match="is not a valid id"):
         claim_checkpoint(place / "checkpoint", stream)
     assert victim.read_bytes() == b"precious"
 

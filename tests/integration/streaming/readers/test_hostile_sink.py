@@ -119,7 +119,7 @@ def test_a_file_of_a_table_that_leads_elsewhere_is_refused(kind: str, delta: Pat
         place.mkdir()
         (place / "x.parquet").symlink_to(outside) if kind == "link" else os.mkfifo(place / "x.parquet")
     entry.write_text(json.dumps({"add": add}) + "\n")
-    assert "which is no file of its own" in refused(lambda: DeltaReader(str(delta)))
+    assert "which is not a file of the table" in refused(lambda: DeltaReader(str(delta)))
 
 
 @pytest.mark.parametrize(

@@ -315,7 +315,7 @@ def test_a_checkpoint_that_is_away_is_the_owner_s_when_it_is_back(checkpoint: Pa
     lock = acquire(checkpoint)
     aside = checkpoint.rename(checkpoint.with_name("aside"))
     for _ in range(2):
-        with pytest.raises(SparkdlError, match=r"checkpoint is gone: bring .* back") as caught:
+        with pytest.raises(SparkdlError, match=r"checkpoint is gone: restore \S+") as caught:
             lock.check()
         assert not isinstance(caught.value, LostCheckpointError)
     wait_until(lambda: not checkpoint.exists())  # and nothing is made in its place

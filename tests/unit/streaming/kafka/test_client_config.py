@@ -127,7 +127,7 @@ def test_a_store_of_another_type_is_refused_as_java_would(tmp_path: Path, author
     with refused("is PEM", "set ssl.truststore.type"):
         _ = config(tmp_path, text).ssl_context
     text = f"security.protocol=SSL\nssl.keystore.type=PEM\nssl.keystore.location={authority.pkcs12('store', 'a')}\n"
-    with refused("is no PEM", "set ssl.keystore.type"):
+    with refused("is not PEM", "set ssl.keystore.type"):
         _ = config(tmp_path, text).ssl_context
 
 

@@ -205,7 +205,7 @@ def test_nothing_is_archived_through_a_link_in_the_archive(
     Cleanup(watched, watched / ".archive", MAX_BYTES).run(log, 1)
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert (watched / "7" / "a.png").read_bytes() == b"x"
-    assert ".archive/7 is no directory, or a link is on the way to it" in capsys.readouterr().err
+    assert ".archive/7 is not a directory, or its path contains a link" in capsys.readouterr().err
 
 
 # --- what is complete --------------------------------------------------------------------------------------------
@@ -253,8 +253,8 @@ def test_an_archive_may_be_beside_the_directory_or_hidden_in_it(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("watched", "holds the watched directory"),
-        (".", "holds the watched directory"),
+        ("watched", "contains the watched directory"),
+        (".", "contains the watched directory"),
         ("watched/done", r"lies in the watched directory.* such as .*watched/\.archive"),
         ("link/done", "lies in the watched directory"),
         ("file", "expected a directory, received the file .*file"),

@@ -192,7 +192,7 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, name: str, cont
     log.begin_cleanup(0)
     log.append(listed("a.png"))
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(SparkdlError, match=f"damaged at {tmp_path / name} .*put it back from a copy, or start again"):
+    with pytest.raises(SparkdlError, match=f"damaged at {tmp_path / name} .*restore it from a copy, or start again"):
         FileLog(tmp_path)
 
 
