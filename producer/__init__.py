@@ -1,1 +1,1 @@
-"""Replays labelled images at a set rate."""
+"""Replay of labelled images at a set rate."""

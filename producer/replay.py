@@ -110,7 +110,7 @@ def replay_to_directory(
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RequestError(f"{directory} cannot be a directory to write to: {error.strerror}") from error
+        raise RequestError(f"{directory} cannot be created: {error.strerror}; name another directory") from error
     sent = 0
     for image, number in images:
         try:

@@ -1,4 +1,4 @@
-"""One stream, as a program runs it: start, stop, wait, health."""
+"""Control of a running stream: start, stop, wait, health."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results: what a classifier returns for input records, as prediction rows and dead-letter rows."""
+"""The results of input records: prediction rows and dead-letter rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparkdl.images.rejection import Limits
 from sparkdl.inference.classifier import Classifier
 from streaming.schemas import DEAD_LETTER, PREDICTION
 
-UNREADABLE = "it was gone or could not be read when its turn came"
+UNREADABLE = "the image was gone or could not be read"
 """The detail of a dead letter of unknown bytes and size."""
 
 

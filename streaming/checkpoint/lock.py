@@ -32,7 +32,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class LostCheckpointError(SparkdlError):
-    """The checkpoint was lost to another stream for good."""
+    """The checkpoint no longer belongs to this stream, and cannot be regained."""
 
 
 class CheckpointLock:
@@ -78,8 +78,8 @@ class CheckpointLock:
     ) -> CheckpointLock:
         """Return the lock of `checkpoint`, a directory that is created if it is missing.
 
-        Returns at once, unless the last stream ran on another machine (or without `flock`) and was killed. Then its
-        lease is watched for `seconds`.
+        Returns at once, unless the last stream ran on another machine (or without `flock`) and did not release the
+        checkpoint. Then its lease is watched for `seconds`.
 
         Parameters
         ----------

@@ -55,7 +55,7 @@ class Header(StrEnum):
     SHA256 = "sha256"
     PRODUCED_AT = "produced-at"
     SCHEMA = "schema"
-    # Of dead letters:
+    # For dead letters only:
     ORIGIN = "origin"
     REASON = "reason"
     DETAIL = "detail"

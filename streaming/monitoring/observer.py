@@ -33,7 +33,7 @@ class Observer:
     """
 
     def repaired(self, path: Path) -> None:
-        """A file of the checkpoint was truncated by a power failure, and was removed."""
+        """A file of the checkpoint was truncated by a power failure, and was removed or replaced."""
 
     def started(self, source: str, sink: str, checkpoint: Path, model: str) -> None:
         """The first query was started; `source` and `sink` are their names, `model` is the version."""

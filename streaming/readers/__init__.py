@@ -1,1 +1,1 @@
-"""Readers of what a sink holds; none starts Spark."""
+"""Readers of sinks; none needs Spark."""

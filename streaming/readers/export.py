@@ -43,7 +43,9 @@ def export_directory(directory: Path) -> Iterator[int]:
     except OSError as error:
         if directory.is_symlink():
             raise RequestError(f"{directory} is a link, which is not followed: name a new directory") from error
-        raise RequestError(f"{directory} cannot be a directory to write to: {error.strerror}") from error
+        raise RequestError(
+            f"{directory} cannot be created or opened: {error.strerror}; name another directory"
+        ) from error
     try:
         if fault := writable_by_others(os.fstat(opened)):
             raise RequestError(f"{directory} {fault}: name a new directory")

@@ -65,7 +65,7 @@ class KafkaSink(Sink):
         max_bytes: int = DEFAULT_LIMITS.max_bytes,
         **others: Any,
     ) -> KafkaSink:
-        """Return the sink that `kafka://HOST:PORT/TOPIC` and the settings of a stream name."""
+        """Return the sink for `kafka://HOST:PORT/TOPIC` and the settings of a stream."""
         return cls(KafkaAddress.parse(address), ClientConfig.read(kafka_config), max_bytes)
 
     def identity(self) -> str:

@@ -62,11 +62,11 @@ class StagedSink(Sink):
     def __str__(self) -> str:
         return f"{self.scheme}:{self.directory}"
 
-    # --- what each kind of sink defines ------------------------------------------------------------------------------
+    # --- defined by each kind of sink --------------------------------------------------------------------------------
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Create what must exist before the first batch; can be interrupted and repeated at any point."""
+        """Prepare the sink for its first batch; can be interrupted and repeated at any point."""
 
     @abstractmethod
     def is_complete(self, batch_id: int) -> bool:
@@ -80,7 +80,7 @@ class StagedSink(Sink):
     def _clear(self, committed: str, batch_id: int) -> None:
         """Remove the staged files of a published batch."""
 
-    # --- what they have in common ------------------------------------------------------------------------------------
+    # --- common to all kinds -----------------------------------------------------------------------------------------
 
     def open(self, spark: SparkSession, checkpoint_id: str, still_ours: Callable[[], None] = always) -> None:
         from py4j.protocol import Py4JJavaError

@@ -71,7 +71,7 @@ class KafkaSource(Source):
         fail_on_data_loss: bool = True,
         **others: Any,
     ) -> KafkaSource:
-        """Return the source that `kafka://HOST:PORT/TOPIC` and the settings of a stream name."""
+        """Return the source for `kafka://HOST:PORT/TOPIC` and the settings of a stream."""
         if label_from is LabelFrom.PARENT:
             raise RequestError("--label-from parent is for directories: omit it, messages have a label header")
         if after_read is not AfterRead.KEEP:

@@ -82,13 +82,13 @@ class FileLog:
         return _read(self._path(number), _files)
 
     def begin_cleanup(self, complete: int) -> None:
-        """Start to record cleanups; the files of the logs up to `complete` stay in place."""
+        """Switch cleanup on: from now on files are cleaned up after they were read, except logs up to `complete`."""
         if self._state.done is None:
             self._write_snapshot(complete)
             self.record_cleanup(complete, (), ())
 
     def end_cleanup(self) -> None:
-        """Stop recording cleanups: files are kept from now on."""
+        """Switch cleanup off: files are kept from now on."""
         if self._state.done is not None:
             self._write_snapshot(self._state.last)
             self._mark.unlink()
@@ -110,7 +110,8 @@ class FileLog:
         Parameters
         ----------
         listed
-            The names in the directory. Call this after each listing, and list it when `needs_compaction`.
+            The names in the directory. Call `compact` after each listing, and list the directory again if
+            `needs_compaction`.
         now
             Seconds since 1970.
         """

@@ -23,7 +23,7 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def of(cls, value: Any) -> Snapshot:
-        """Return what the JSON of `to_json` says."""
+        """Return the snapshot in a JSON value of `to_json`."""
         return cls(int(value["logs"]), set(value["names"]), dict(value["absent"]))
 
     def to_json(self) -> dict[str, Any]:
@@ -31,7 +31,7 @@ class Snapshot(NamedTuple):
 
 
 class CleanupMark(NamedTuple):
-    """The last log whose files were archived or deleted, and the names `left` in place since the snapshot `after`."""
+    """The last log with cleaned-up files, and the names `left` in place since the snapshot of `after`."""
 
     logs: int
     after: int
@@ -39,7 +39,7 @@ class CleanupMark(NamedTuple):
 
     @classmethod
     def of(cls, value: Any) -> CleanupMark:
-        """Return what the JSON of `to_json` says."""
+        """Return the mark in a JSON value of `to_json`."""
         return cls(int(value["logs"]), int(value["after"]), set(value["left"]))
 
     def to_json(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class DirectorySource(Source):
         max_bytes: int = DEFAULT_LIMITS.max_bytes,
         **others: Any,
     ) -> DirectorySource:
-        """Return the source that a path and the settings of a stream name."""
+        """Return the source for a path and the settings of a stream."""
         return cls(
             Path(address),
             label_from=label_from,

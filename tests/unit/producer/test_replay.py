@@ -179,7 +179,7 @@ def test_a_rate_that_is_not_positive_is_refused(tmp_path: Path, rate: float) -> 
 @pytest.mark.parametrize("target", ["file", "file/below"])
 def test_a_target_that_cannot_be_a_directory_is_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match=f"{target} cannot be a directory to write to: "):
+    with pytest.raises(RequestError, match=f"{target} cannot be created: "):
         replay_to_directory(sequence(dataset(1)), tmp_path / target)
 
 

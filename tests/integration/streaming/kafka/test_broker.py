@@ -137,7 +137,10 @@ def test_started_again_it_is_the_same_broker(broker: Broker) -> None:
 
 
 def test_it_is_not_a_second_owners_to_stop(broker: Broker) -> None:
-    with pytest.raises(RequestError, match=r"already running in .*: stop it first$"), Broker(broker.directory).running():
+    with (
+        pytest.raises(RequestError, match=r"already running in .*: stop it first$"),
+        Broker(broker.directory).running(),
+    ):
         pass
     assert broker.status().running
 

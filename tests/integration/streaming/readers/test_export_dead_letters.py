@@ -134,7 +134,7 @@ def test_a_list_cannot_name_links_nor_nonsense(tmp_path: Path) -> None:
 def test_a_directory_that_holds_something_is_refused(sink: Path, tmp_path: Path) -> None:
     with refused("is not empty: name a new directory"):
         exported(sink, sink)
-    with refused("cannot be a directory to write to"):
+    with refused("cannot be created or opened"):
         exported(sink, sink / "dead_letters" / "batch=0" / "part.parquet")
 
 
