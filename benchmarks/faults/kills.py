@@ -82,14 +82,14 @@ def _opened(source: str, title: str, models, kind: SinkKind) -> Iterator[tuple[T
         return
     from producer.topic import replay_to_topic
     from streaming.kafka.address import KafkaAddress
-    from streaming.kafka.admin import admin, make_topic
+    from streaming.kafka.admin import AdminSession
     from streaming.kafka.client_config import ClientConfig
     from streaming.kafka.local.broker import Broker
 
     with Broker(WORK / f"{title}-broker").running(port=0) as servers:
         address, config = KafkaAddress(servers, f"images-{time.time_ns()}"), ClientConfig()
-        with admin(address, config) as client:
-            make_topic(client, address.topic, {})
+        with AdminSession(address, config) as session:
+            session.ensure_topic(address.topic, {})
         places = count()  # one partition: messages are numbered in the order in which they are sent
 
         def feed(images: Sequence[LabelledImage]) -> Expected:
