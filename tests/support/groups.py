@@ -11,7 +11,7 @@ SHARED = "secured_broker"
 """A fixture that takes long to make, and that few files need."""
 
 
-class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc] - without types
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Gives whole groups to processes, in the order of their first tests."""
 
     def _split_scope(self, nodeid: str) -> str:
