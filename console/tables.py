@@ -24,11 +24,11 @@ def print_figures(evaluation: Evaluation) -> None:
     summary.add_row("roc auc", "-" if m["roc_auc"] is None else f"{m['roc_auc']:.4f}")
     summary.add_row("calibration error", f"{m['calibration']['ece']:.4f}")
     if m["review"]:
-        kept, errors = m["review"]["kept"], m["review"]["errors"]
-        wrong = "" if errors is None else f", {errors:.1%} of them mistakes"
-        summary.add_row(f"surer than {m['review']['below']:.2f}", f"{kept:.1%}{wrong}")
+        error = "" if m["review"]["error"] is None else f", error {m['review']['error']:.1%}"
+        accepted = f"auto-accepted (confidence at least {m['review']['threshold']:.2f})"
+        summary.add_row(accepted, f"coverage {m['review']['coverage']:.1%}{error}")
     if m["throughput"]:
-        summary.add_row("images a second", f"{m['throughput']['images_per_second']:.1f}")
+        summary.add_row("images per second", f"{m['throughput']['images_per_second']:.1f}")
     out.print(summary)
 
 

@@ -149,7 +149,7 @@ def registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     def make(path: Path) -> None:
         # Only the process that trains needs Spark and the images for this.
         spark, drawn = request.getfixturevalue("spark"), request.getfixturevalue("drawn")
-        train(spark, drawn, recipe("digits", ["max_iter=20", "copies=0"]), Registry(path))
+        train(spark, drawn, recipe("digits", ["max_iter=20", "augmentations=0"]), Registry(path))
 
     return Registry(make_once(run_directory(tmp_path_factory) / "registry", make))
 

@@ -1,4 +1,4 @@
-"""One training run, from a data set to a saved and promoted version with its report."""
+"""One training run, from a dataset to a saved and promoted version with its report."""
 
 from __future__ import annotations
 
@@ -7,28 +7,44 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING
 
-from pyspark.sql import SparkSession
-
-from sparkdl.models.registry import ModelVersion, Registry
-from training.data.loading import Dataset
+from training.data.dataset import Dataset, UnreadableImage
 from training.evaluation.evaluate import Evaluation, evaluate
-from training.fitting.fit import Unreadable, fit, silent
-from training.fitting.inknet.trainer import Progress
+from training.fitting.progress import Progress, no_progress
 from training.fitting.recipes import Recipe
-from training.reporting.provenance import About
+from training.reporting.provenance import Provenance
 from training.reporting.report import write_report
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from sparkdl.models.registry import ModelVersion, Registry
 
 _LIBRARIES = ("sparkdl-streaming", "pyspark", "numpy", "pillow", "onnx", "onnxruntime", "scikit-learn")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run made, and how long its parts took (seconds)."""
+    """The result of a training run.
+
+    Attributes
+    ----------
+    version
+        The saved version.
+    evaluation
+        On the test set.
+    unreadable
+        Training images that could not be decoded.
+    images
+        The number of images trained on.
+    fit_seconds, test_seconds
+        Durations of fitting and of the evaluation.
+    """
 
     version: ModelVersion
     evaluation: Evaluation
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[UnreadableImage, ...]
     images: int
     fit_seconds: float
     test_seconds: float
@@ -43,35 +59,45 @@ def train(
     seed: int = 0,
     test_fraction: float = 0.2,
     promote: bool = True,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Trained:
-    """Splits `dataset`, fits `recipe` on one part, measures on the other, saves a version and promotes it.
+    """Split `dataset`, fit `recipe` on the training set, evaluate it on the test set, save a version and promote it.
+
+    Parameters
+    ----------
+    seed
+        Seed of the split and of fitting, 0 to 4294967295.
+    test_fraction
+        The share of each class to test on, 0 to 1, both excluded.
 
     Raises
     ------
     RequestError
-        If the data set cannot be split, or a class has no image that can be decoded.
+        If the dataset cannot be split, a class has no image that can be decoded, or the recipe cannot be fitted.
+    SparkdlError
+        If training the network or saving the version fails.
     """
-    part, test = dataset.split(test_fraction, seed)
+    from training.fitting.fit import fit_recipe  # imports Spark's machine learning library
+
+    training_set, test_set = dataset.split(test_fraction, seed)
     start = time.monotonic()
-    fitted = fit(spark, part, recipe, seed=seed, progress=progress)
-    recipe = fitted.recipe or recipe
+    fitted = fit_recipe(spark, training_set, recipe, seed=seed, progress=progress)
     middle = time.monotonic()
     progress("testing", 0, 0)
     review_below = None if fitted.threshold is None else fitted.threshold.confidence
-    evaluation = evaluate(spark, fitted.classifier, test, review_below)
+    evaluation = evaluate(spark, fitted.classifier, test_set, review_below)
     end = time.monotonic()
-    images = len(part) - len(fitted.unreadable)
+    images = len(training_set) - len(fitted.unreadable)
     description = {
-        "recipe": recipe.model_dump(mode="json"),
-        "input": {"size": recipe.input_size, "normalize_ink": recipe.normalize_ink},
+        "recipe": fitted.recipe.model_dump(mode="json"),
+        "input": {"size": fitted.recipe.input_size, "normalize_ink": fitted.recipe.normalize_ink},
         "data": {
             "address": dataset.address,
-            "digest": part.digest(),
+            "digest": training_set.digest(),
             "images": images,
-            "test_images": len(test),
-            "test_digest": test.digest(),
-            "copies": dataset.copies.count,
+            "test_images": len(test_set),
+            "test_digest": test_set.digest(),
+            "duplicates": dataset.duplicates.count,
             "test_fraction": test_fraction,
             "seed": seed,
         },
@@ -81,16 +107,16 @@ def train(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
     }
-    about = About(
-        f"{len(test)} of the {len(dataset)} images of {dataset.address}, about {test_fraction:g} of each class, "
-        f"kept aside before training with seed {seed}, no picture on both sides",
+    provenance = Provenance(
+        f"{len(test_set)} of the {len(dataset)} images of {dataset.address}, about {test_fraction:g} of each class, "
+        f"set aside before training with seed {seed}; no picture is in both sets",
         description,
     )
     version = registry.save(
         fitted.classifier,
         recipe.name,
         description,
-        lambda directory: write_report(directory, evaluation, test, about),
+        lambda directory: write_report(directory, evaluation, test_set, provenance),
     )
     if promote:
         registry.promote(version.name)

@@ -1,6 +1,6 @@
-"""How well the recipes do: `python benchmarks/accuracy --home NUMTADB_HOME`, all protocols or some.
+"""Measures the accuracy of the recipes: `python benchmarks/accuracy --home NUMTADB_HOME [PROTOCOL ...]`.
 
-Keeps the figures in benchmarks/results/accuracy.json, and writes the tables of docs/results.md from them.
+Saves the figures in benchmarks/results/accuracy.json and renders the tables of docs/results.md from them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from protocols import PROTOCOLS, Bench
 from sparkdl.spark.session import spark_session
 
 ROOT = Path(__file__).parents[2]
-KEPT = ROOT / "benchmarks" / "results" / "accuracy.json"
+RESULTS = ROOT / "benchmarks" / "results" / "accuracy.json"
 PAGE = ROOT / "docs" / "results.md"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python benchmarks/accuracy", description=__doc__)
-    parser.add_argument("protocols", nargs="*", help=f"of {', '.join(PROTOCOLS)}; default: all")
-    parser.add_argument("--home", type=Path, default=os.environ.get("NUMTADB_HOME"), help="where the images are")
+    parser.add_argument("protocols", nargs="*", help=f"some of {', '.join(PROTOCOLS)}; default: all")
+    parser.add_argument("--home", type=Path, default=os.environ.get("NUMTADB_HOME"), help="the directory of the images")
     parser.add_argument("--conf", action="append", default=[], metavar="KEY=VALUE", help="a Spark setting")
     arguments = parser.parse_args()
     if arguments.home is None:
@@ -34,7 +34,7 @@ def main() -> None:
     for name in arguments.protocols:
         if name not in PROTOCOLS:
             parser.error(f"no protocol {name!r}: expected some of {', '.join(PROTOCOLS)}")
-    figures = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    figures = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     spark = spark_session("accuracy", dict(setting.split("=", 1) for setting in arguments.conf))
     with TemporaryDirectory() as scratch:
         bench = Bench(spark, Path(arguments.home), Path(scratch), lambda line: print(line, flush=True))
@@ -48,5 +48,5 @@ def main() -> None:
                     "python": platform.python_version(),
                 },
             }
-            KEPT.write_text(json.dumps(figures, indent=1) + "\n")
+            RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
     PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Renders the figures that are kept as the tables of docs/results.md."""
+"""Renders the saved figures as the tables of docs/results.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Figures = Mapping[str, Any]
 
 
 def rendered(page: str, figures: Figures) -> str:
-    """`page` with what stands between `<!-- NAME -->` and `<!-- end -->` replaced by the table of that name."""
+    """Return `page` with the text between each `<!-- NAME -->` and `<!-- end -->` replaced by the table NAME."""
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
@@ -53,16 +53,16 @@ def _few(measured: Figures) -> list[str]:
     rows += [
         ("seconds to fit", *(_spread(found["fit_seconds"], 1) for found in figures.values())),
         ("calibration error", *(f"{found['ece']:.4f}" for found in figures.values())),
-        ("the same, by chance alone", *(f"{found['ece_if_calibrated']:.4f}" for found in figures.values())),
-        ("kept without review", *(_percent(found["kept"], 1) for found in figures.values())),
-        ("mistakes among those", *(_percent(found["errors"], 2) for found in figures.values())),
+        ("calibration error by chance", *(f"{found['ece_if_calibrated']:.4f}" for found in figures.values())),
+        ("coverage (auto-accepted)", *(_percent(found["coverage"], 1) for found in figures.values())),
+        ("error rate of auto-accepted", *(_percent(found["error"], 2) for found in figures.values())),
     ]
     return _table(("", *(f"`{name}`" for name in figures)), rows)
 
 
 def _many(measured: Figures) -> list[str]:
     figures = measured["many"]
-    tests = {"held out": "`numta28.npz`, the tenth kept aside", "isi500": "`isi500`", "numtadb": "`numtadb`"}
+    tests = {"held out": "`numta28.npz`, held-out tenth", "isi500": "`isi500`", "numtadb": "`numtadb`"}
     rows = []
     for name, found in figures.items():
         for key, shown in tests.items():
@@ -74,11 +74,11 @@ def _many(measured: Figures) -> list[str]:
                     str(of["n"]),
                     _share(of["accuracy"], of["accuracy_interval"]),
                     f"{of['ece']:.4f}",
-                    f"{of['review']['kept']:.1%}",
-                    f"{of['review']['errors']:.2%}",
+                    f"{of['review']['coverage']:.1%}",
+                    f"{of['review']['error']:.2%}",
                 )
             )
-    return _table(("recipe", "tested on", "images", "accuracy", "calibration error", "kept", "mistakes in those"), rows)
+    return _table(("recipe", "test images", "n", "accuracy", "calibration error", "coverage", "error rate"), rows)
 
 
 def _cost(measured: Figures) -> list[str]:
@@ -97,38 +97,38 @@ def _cost(measured: Figures) -> list[str]:
                 f"{median:.0f} ({min(speeds):.0f} to {max(speeds):.0f})",
             )
         )
-    return _table(("recipe", "images", "minutes to fit", "speed, as a ratio", "images a second"), rows)
+    return _table(("recipe", "images", "minutes to fit", "relative speed", "images per second"), rows)
 
 
-def _strangers(measured: Figures) -> list[str]:
+def _out_of_distribution(measured: Figures) -> list[str]:
     figures = measured["many"]
     names = list(figures)
     rows = [
         (
             kind,
             str(of["n"]),
-            *(f"{figures[name]['strangers'][kind]['sure']:.1%}" for name in names),
-            *(f"{figures[name]['strangers'][kind]['mean_confidence']:.2f}" for name in names),
+            *(f"{figures[name]['out_of_distribution'][kind]['coverage']:.1%}" for name in names),
+            *(f"{figures[name]['out_of_distribution'][kind]['mean_confidence']:.2f}" for name in names),
         )
-        for kind, of in figures[names[0]]["strangers"].items()
+        for kind, of in figures[names[0]]["out_of_distribution"].items()
     ]
-    header = ("shown", "images", *(f"kept by `{name}`" for name in names), *(f"confidence, `{n}`" for n in names))
+    header = ("content", "images", *(f"accepted by `{n}`" for n in names), *(f"confidence, `{n}`" for n in names))
     return _table(header, rows)
 
 
 def _curve(measured: Figures) -> list[str]:
     figures = measured["curve"]
-    sizes = sorted({of["images_a_class"] for of in figures.values()})
+    sizes = sorted({of["images_per_class"] for of in figures.values()})
     recipes = list(dict.fromkeys(of["recipe"] for of in figures.values()))
-    cells = {(of["recipe"], of["images_a_class"]): f"{_spread(of['accuracy'], 4)}" for of in figures.values()}
+    cells = {(of["recipe"], of["images_per_class"]): f"{_spread(of['accuracy'], 4)}" for of in figures.values()}
     rows = [(str(size), *(cells.get((name, size), "") for name in recipes)) for size in sizes]
     everything = measured["many"]
     rows.append(("all, about 2,655", *(f"{everything[name]['held out']['accuracy']:.4f}" for name in recipes)))
-    return _table(("images a class", *(f"`{name}`" for name in recipes)), rows)
+    return _table(("images per class", *(f"`{name}`" for name in recipes)), rows)
 
 
-def _drawn(measured: Figures) -> list[str]:
-    figures = measured["drawn"]
+def _synthetic(measured: Figures) -> list[str]:
+    figures = measured["synthetic"]
     rows = [
         (
             f"`{name}`",
@@ -137,11 +137,11 @@ def _drawn(measured: Figures) -> list[str]:
         )
         for name, of in figures.items()
     ]
-    return _table(("recipe", "drawn images", *(f"`{test}`" for test in TESTS)), rows)
+    return _table(("recipe", "synthetic images", *(f"`{test}`" for test in TESTS)), rows)
 
 
-def _integers(measured: Figures) -> list[str]:
-    of = measured["integers"]
+def _quantization(measured: Figures) -> list[str]:
+    of = measured["quantization"]
     low, high = of["difference_interval"]
     row = (
         *(f"{of[name]:.4f}" for name in ("float32", "int8")),
@@ -156,9 +156,9 @@ TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Figures], list[str]]]] = {
     "few": (("few-digits", "few-original"), _few),
     "many": (("many",), _many),
     "cost": (("many",), _cost),
-    "strangers": (("many",), _strangers),
+    "out-of-distribution": (("many",), _out_of_distribution),
     "curve": (("curve", "many"), _curve),
-    "drawn": (("drawn",), _drawn),
-    "integers": (("integers",), _integers),
+    "synthetic": (("synthetic",), _synthetic),
+    "quantization": (("quantization",), _quantization),
 }
-"""Of each table the protocols that it needs, and what makes its lines of them."""
+"""The protocols that each table needs, and the function that renders its lines."""

@@ -76,7 +76,7 @@ def trained_models(work: Path = WORK) -> Path:
             "--set",
             "max_iter=20",
             "--set",
-            "copies=0",
+            "augmentations=0",
             "--models",
             str(models),
         ]

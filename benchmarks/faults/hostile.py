@@ -185,7 +185,7 @@ def main() -> None:
         sent = chain(attacks([*QUICK, *SLOW]), mutations(arguments.seed, arguments.mutations))
     with TemporaryDirectory() as models:
         registry = Registry(Path(models))
-        train(spark, open_dataset("samples:10"), recipe("digits", ["max_iter=10", "copies=0"]), registry)
+        train(spark, open_dataset("samples:10"), recipe("digits", ["max_iter=10", "augmentations=0"]), registry)
         model = registry.current()
         assert model is not None
         said, broken = run(spark, model, sent, Limits(timeout=TIMEOUT))

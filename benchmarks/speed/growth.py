@@ -93,7 +93,7 @@ def _model_of(bench: Bench, classes: int) -> Path:
             path = data / f"{number % classes:04d}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(payload)
-        settings = ["copies=0", "max_iter=2", "calibrate=false"]
+        settings = ["augmentations=0", "max_iter=2", "calibrate=false"]
         run([*sparkdl("train", "--data", str(data), "--models", str(registry), "--test-fraction", "0.5"),
              *[word for setting in settings for word in ("--set", setting)]])  # fmt: skip
     return registry

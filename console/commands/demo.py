@@ -61,7 +61,7 @@ def demo(
     _step(f"1. Training on {len(known)} of {len(dataset)} images of {len(dataset.classes)} classes from {address}")
     spark = start_spark(conf or (), [KAFKA] if kafka else ())
     with working("training"):
-        trained = train(spark, known, recipe("digits", ["copies=0"]), Registry(directory / "models"), seed=seed)
+        trained = train(spark, known, recipe("digits", ["augmentations=0"]), Registry(directory / "models"), seed=seed)
     print_figures(trained.evaluation)
 
     if kafka:

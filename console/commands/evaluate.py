@@ -32,7 +32,7 @@ def evaluate(
     from sparkdl.models.registry import resolve_model
     from training.data.loading import open_dataset
     from training.evaluation.comparison import compare
-    from training.reporting.provenance import about_evaluation, has_learnt_from
+    from training.reporting.provenance import evaluation_provenance, was_trained_on
     from training.reporting.report import write_report
 
     version = resolve_model(model)
@@ -42,8 +42,8 @@ def evaluate(
     if out_directory is not None:
         make_directory(out_directory, "--out")
     for each in (version, *([other] if other else [])):
-        if has_learnt_from(each, dataset, seed):
-            err.print(f"{each.name} was trained on images of {data} too: its figures will be too good")
+        if was_trained_on(each, dataset, seed):
+            err.print(f"{each.name} was trained on images of {data} too: its metrics will be too optimistic")
     spark = start_spark(conf or ())
     evaluation = _measure(spark, version, dataset)
     comparison = None
@@ -53,7 +53,7 @@ def evaluate(
         names = (version.name, other.name) if named else (model, str(against))
         comparison = compare(names[0], evaluation, names[1], _measure(spark, other, dataset))
     if out_directory is not None:
-        write_report(out_directory, evaluation, dataset, about_evaluation(version, dataset, seed), comparison)
+        write_report(out_directory, evaluation, dataset, evaluation_provenance(version, dataset, seed), comparison)
         err.print(f"report in {out_directory}")
     if comparison is not None:
         print_json(comparison.figures) if as_json else print_comparison(comparison)

@@ -40,7 +40,7 @@ def produce(
         raise RequestError(f"expected --to as a directory or kafka://HOST:PORT/TOPIC, received {to!r}")
     if is_kafka(to) and label_folders:
         raise RequestError("--label-folders is for directories: a message has its label as a header")
-    dataset = open_dataset(data, seed, labelled=False)
+    dataset = open_dataset(data, seed, require_labels=False)
     print_problems(dataset.problems)
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
     total = limit if loop else min(len(dataset), limit or len(dataset))

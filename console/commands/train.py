@@ -36,7 +36,7 @@ def train(
     """Train on labelled images, evaluate on a part kept aside, save and promote."""
     from sparkdl.models.registry import Registry
     from training.data.loading import open_dataset
-    from training.fitting.fit import prepare
+    from training.fitting.features import prepare_network
     from training.fitting.recipes import recipe as find_recipe
     from training.train import train as run
 
@@ -47,11 +47,11 @@ def train(
     registry.make()
     err.print(f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}")
     print_problems(dataset.problems)
-    if (copies := dataset.copies).count:
-        err.print(f"{copies.count} of {len(dataset)} images are copies of others: each kept on one side of the split")
-        print_problems(copies.conflicts, "problem")
+    if (duplicates := dataset.duplicates).count:
+        err.print(f"{duplicates.count} of {len(dataset)} images are duplicates; the split keeps duplicates together")
+        print_problems(duplicates.conflicts, "problem")
     with working(f"preparing {chosen.model_name}"):
-        prepare(chosen)  # made or refused before Spark is started
+        prepare_network(chosen)  # built or refused before Spark starts
     spark = start_spark(conf or ())
     with progressing() as progress:
         trained = run(

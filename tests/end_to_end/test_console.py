@@ -38,7 +38,7 @@ METRICS = {
 
 
 # A small network and few iterations, where it does not matter how well a model reads.
-QUICK = ["max_iter=3", "input_size=48", "tap_layers=block5", "pooling=average", "copies=0"]
+QUICK = ["max_iter=3", "input_size=48", "tap_layers=block5", "pooling=average", "augmentations=0"]
 QUICKLY = [word for setting in QUICK for word in ("--set", setting)]
 
 
@@ -161,7 +161,7 @@ def test_train_stream_and_read_with_the_command_alone(
     models, watched, sink = tmp_path / "models", tmp_path / "watched", tmp_path / "sink"
 
     train = ["train", "--data", str(folders), "--models", str(models), "--test-fraction", "0.25", "--json"]
-    assert run([*train, "--set", "max_iter=3", "--set", "copies=1"]) == 0
+    assert run([*train, "--set", "max_iter=3", "--set", "augmentations=1"]) == 0
     metrics = json.loads(capsys.readouterr().out)
     assert set(metrics) >= METRICS
     assert metrics["n"] == 10
@@ -207,7 +207,7 @@ def test_train_stream_and_read_with_the_command_alone(
     assert duckdb.sql(f"SELECT count(*), count(DISTINCT id) FROM read_parquet('{files}')").fetchall() == [(40, 40)]
 
 
-def test_train_counts_copies_and_names_contradictions_and_a_few_of_many_problems(
+def test_train_counts_duplicates_and_names_contradictions_and_a_few_of_many_problems(
     spark: SparkSession, folders: Path, drawn: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folders / "4" / "again.png").write_bytes((folders / "4" / "4-00001.png").read_bytes())
@@ -217,7 +217,7 @@ def test_train_counts_copies_and_names_contradictions_and_a_few_of_many_problems
     train = ["train", "--data", str(folders), "--models", str(tmp_path / "models"), "--test-fraction", "0.25"]
     assert run([*train, *QUICKLY]) == 0
     said = capsys.readouterr().err.splitlines()
-    assert "2 of 50 images are copies of others: each kept on one side of the split" in said
+    assert "2 of 50 images are duplicates; the split keeps duplicates together" in said
     assert "problem: 4/4-00002.png (4), 7/wrong.png (7): the same picture with different labels" in said
     left_out = [line for line in said if line.startswith("left out: ")]
     assert len(left_out) == 6
@@ -235,14 +235,14 @@ def test_evaluate_prints_the_same_keys_as_train_and_writes_the_report(
     assert json.loads((tmp_path / "r" / "metrics.json").read_text()) == metrics
 
 
-def test_evaluate_warns_where_the_model_has_learnt_from_the_images(
+def test_evaluate_warns_if_the_model_was_trained_on_the_images(
     spark: SparkSession, model: ModelVersion, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["evaluate", "--model", str(model.path), "--data", "samples:2"]) == 0
     printed = capsys.readouterr()
     assert "was trained on images of samples:2 too" in printed.err
     assert "calibration error" in printed.out
-    assert "images a second" in printed.out
+    assert "images per second" in printed.out
     assert run(["evaluate", "--model", str(model.path), "--data", "samples:2", "--seed", "5"]) == 0
     assert "was trained on" not in capsys.readouterr().err
 
@@ -266,7 +266,7 @@ def test_evaluate_compares_two_models_on_the_same_images(
     assert figures["difference"] == pytest.approx(figures["model"]["accuracy"] - figures["against"]["accuracy"])
     assert figures["different_predictions"] > 0
     assert (tmp_path / "r" / "differences.png").is_file()
-    assert f"## Against {weak.name}" in (tmp_path / "r" / "report.md").read_text()
+    assert f"## Comparison with {weak.name}" in (tmp_path / "r" / "report.md").read_text()
 
     assert run(arguments) == 0
     printed = capsys.readouterr().out

@@ -1,1 +1,1 @@
-"""Labelled images: where they lie, duplicates, splits, DataFrames."""
+"""Labelled images: addresses, duplicates, splits, DataFrames."""

@@ -1,4 +1,4 @@
-"""Labelled images as rows of a DataFrame: encoded, and decoded with the index of their class."""
+"""Labelled images as DataFrame rows: encoded, or decoded with their class index."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from training.data.loading import Dataset
 
 
 def encoded_rows(spark: SparkSession, dataset: Dataset) -> DataFrame:
-    """`dataset` as rows `id string, origin string, payload binary, label string`, files read by the workers."""
+    """Return `dataset` as rows `id string, origin string, payload binary, label string`; the workers read the files."""
     table = pa.table(
         {
             "id": [image.name for image in dataset],
             "path": pa.array([None if image.path is None else str(image.path.resolve()) for image in dataset]),
-            "drawn": pa.array([image.payload for image in dataset], pa.binary()),
+            "payload": pa.array([image.payload for image in dataset], pa.binary()),
             "label": [image.label for image in dataset],
         }
     )
     rows = spark.createDataFrame(table).repartition(spark.sparkContext.defaultParallelism)
     origin = F.coalesce(F.concat(F.lit("file:"), "path"), F.concat(F.lit(f"{dataset.address}#"), "id"))
-    return rows.select("id", origin.alias("origin"), _payload(F.col("path"), F.col("drawn")).alias("payload"), "label")
+    return rows.select(
+        "id", origin.alias("origin"), _payload(F.col("path"), F.col("payload")).alias("payload"), "label"
+    )
 
 
-def _payload(paths: Column, drawn: Column) -> Column:
+def _payload(paths: Column, payloads: Column) -> Column:
     def read(path: pa.Array, payload: pa.Array) -> pa.Array:
         return pa.array(
             [Path(p.as_py()).read_bytes() if p.is_valid else b.as_py() for p, b in zip(path, payload, strict=True)],
             pa.binary(),
         )
 
-    return arrow_udf(read, "binary")(paths, drawn)
+    return arrow_udf(read, "binary")(paths, payloads)
 
 
 def image_rows(spark: SparkSession, dataset: Dataset, classes: Sequence[str]) -> DataFrame:
-    """`id string, label double (class index), reason string, detail string, image`."""
+    """Return decoded rows `id string, label double (class index), reason string, detail string, image`."""
     return decode_rows(encoded_rows(spark, dataset), "image").select(
         F.col(f"{INPUT_RECORD}.id").alias("id"),
         _index(F.col(f"{INPUT_RECORD}.label"), classes).alias("label"),

@@ -1,4 +1,4 @@
-"""Labelled images as values: one image, and a data set with its counts, its digest, its copies and its split."""
+"""Labelled images as values: one image, and a dataset with its counts, digest, duplicates and split."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 
 from sparkdl.errors import RequestError
-from training.data.duplicates import Copies, find_copies, picture_key
+from training.data.duplicates import Duplicates, find_duplicates, picture_key
 from training.data.splitting import split
 
-LONGEST_LABEL = 256  # characters, as the stream reads of a message
-NO_LABEL = f"its label is no text of at most {LONGEST_LABEL} characters"
+MAX_LABEL_LENGTH = 256  # characters; the Kafka source has the same limit
+BAD_LABEL = f"its label is not text of at most {MAX_LABEL_LENGTH} characters"
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One image and its class: a file, or bytes that were drawn."""
+    """One image and its class: a file, or encoded bytes in memory."""
 
     name: str
     label: str
@@ -27,7 +27,7 @@ class LabelledImage:
     payload: bytes | None = None
 
     def read(self) -> bytes:
-        """The encoded image."""
+        """Return the encoded image."""
         if self.payload is not None:
             return self.payload
         assert self.path is not None  # an image is either a file or bytes
@@ -35,13 +35,12 @@ class LabelledImage:
 
     @cached_property
     def hashes(self) -> tuple[str, bytes | None]:
-        """SHA-256 of the encoded image, hexadecimal, and `training.data.duplicates.picture_key`, of one reading that is
-        kept.
+        """SHA-256 of the encoded image, hexadecimal, and `training.data.duplicates.picture_key`; read once and cached.
 
         Raises
         ------
         RequestError
-            If its file cannot be read.
+            If the file cannot be read.
         """
         try:
             payload = self.read()
@@ -51,17 +50,26 @@ class LabelledImage:
 
 
 @dataclass(frozen=True)
+class UnreadableImage:
+    """A labelled image that could not be decoded, with the reason and detail of its dead letter."""
+
+    name: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Labelled images in a fixed order.
 
     Attributes
     ----------
     address
-        Where they come from, as the user named it.
+        The address as the user gave it.
     images
         At least one.
     problems
-        A line for each image that is named but cannot be used, such as a file missing beside its CSV, or for all
+        A line for each image that is listed but cannot be used, such as a file missing beside its CSV, or for all
         images of a set.
     """
 
@@ -77,36 +85,47 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels that occur, numbers in the order of their values."""
+        """The labels that occur; whole numbers in numeric order."""
         return tuple(sorted({image.label for image in self.images}, key=natural_order))
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images a class, in the order of `classes`."""
+        """Images per class, in the order of `classes`."""
         counted = Counter(image.label for image in self.images)
         return {label: counted[label] for label in self.classes}
 
     def digest(self) -> str:
-        """SHA-256, hexadecimal, over names, labels and contents; each image is read once, for the copies too."""
+        """Return the SHA-256, hexadecimal, over names, labels and contents.
+
+        Each image is read once; `duplicates` uses the same read.
+        """
         total = hashlib.sha256()
         for image in self.images:
             total.update(f"{image.name}\0{image.label}\0{image.hashes[0]}\n".encode())
         return total.hexdigest()
 
     @cached_property
-    def copies(self) -> Copies:
-        """Which images are the same picture; reads them all, once."""
-        return find_copies([(image.name, image.label, image.hashes[1]) for image in self.images])
+    def duplicates(self) -> Duplicates:
+        """Which images show the same picture; reads every image once."""
+        return find_duplicates([(image.name, image.label, image.hashes[1]) for image in self.images])
 
     def split(self, test_fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-        """A stratified split into a part to train on and a part to test on; the same seed gives the same split.
+        """Split into a training set and a test set, stratified by class; the same seed gives the same split.
 
-        No picture is in both: all its copies, whatever their names and labels, are in one part.
+        No picture is in both sets: all its duplicates, whatever their names and labels, are in one set.
+
+        Parameters
+        ----------
+        test_fraction
+            0 to 1, both excluded.
+        seed
+            0 to 4294967295.
 
         Raises
         ------
         RequestError
-            If a class has fewer than two pictures, or too few for both parts to have one; if a file cannot be read.
+            If an argument is out of range; if a class has fewer than two pictures, or too few for both sets to have
+            one; if a file cannot be read.
         """
         check_seed(seed)
         if not 0 < test_fraction < 1:
@@ -114,7 +133,7 @@ class Dataset:
         if len(self.classes) < 2:
             raise RequestError(f"{self.address}: expected at least two classes, found only {self.classes[0]!r}")
         try:
-            parts = split([image.label for image in self.images], self.copies.first, test_fraction, seed)
+            parts = split([image.label for image in self.images], self.duplicates.first, test_fraction, seed)
         except RequestError as error:
             raise RequestError(f"{self.address}: {error}") from error
         train, test = (replace(self, images=tuple(self.images[index] for index in part)) for part in parts)
@@ -122,11 +141,11 @@ class Dataset:
 
 
 def natural_order(label: str) -> tuple[int, int, str]:
-    """A sort key: whole numbers by value, before all other names."""
+    """Return a sort key: whole numbers by value, before all other names."""
     return (0, int(label), label) if label.isdecimal() else (1, 0, label)
 
 
 def check_seed(seed: int) -> None:
-    """Raises `RequestError` for a seed that NumPy and scikit-learn do not take."""
+    """Raise `RequestError` for a seed that NumPy and scikit-learn do not accept."""
     if not 0 <= seed < 2**32:
         raise RequestError(f"expected a seed from 0 to 4294967295, received {seed}")

@@ -1,9 +1,9 @@
-"""Finds images that are the same picture, by their bytes: nothing is decoded.
+"""Finds duplicate images by their bytes, without decoding them.
 
-Two files are copies if they are equal, or if both are PNG and what their pixels are made of is: header, palette,
-transparency and compressed pixels. So a comment, a time or a resolution makes no other picture, but another compression
-does. To see through that, every image would have to be decoded, which takes far longer and, as the bytes come from
-anywhere, would have to be done in a process of its own.
+Two files are duplicates if they are equal, or if both are PNG files whose picture data are equal: header, palette,
+transparency and compressed pixels. A different comment, timestamp or resolution does not make a different picture; a
+different compression does. Comparing pixels would mean decoding every image, which takes far longer and, because the
+bytes are untrusted, needs the decoder process.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PICTURE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
-_SHOWN = 4  # names in a line
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
+_MAX_NAMES = 4  # names in a conflict's line
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Which images of a data set are the same picture.
+class Duplicates:
+    """Which images of a dataset show the same picture.
 
     Attributes
     ----------
     first
-        For each image, the index of the first that is the same picture: its own if there is none before it.
+        For each image, the index of the first image with the same picture; its own index if it is the first.
     conflicts
-        A line for each picture whose copies have different labels.
+        A line for each picture whose duplicates have different labels.
     """
 
     first: tuple[int, ...]
@@ -35,47 +35,47 @@ class Copies:
 
     @property
     def count(self) -> int:
-        """How many images are copies of one before them."""
+        """How many images are duplicates of an earlier one."""
         return sum(index != first for index, first in enumerate(self.first))
 
 
 def picture_key(payload: bytes) -> bytes | None:
-    """The same for files that hold the same picture; None for an empty file, which holds none."""
+    """Return a digest that files with the same picture share; None for an empty file."""
     if not payload:
         return None
     return _png_key(payload) or hashlib.sha256(payload).digest()
 
 
 def _png_key(payload: bytes) -> bytes | None:
-    """SHA-256 over the chunks that make the picture; None if this is no PNG or one whose structure is broken."""
-    if not payload.startswith(_PNG):
+    """Return the SHA-256 over a PNG file's picture chunks; None for other formats and broken structures."""
+    if not payload.startswith(_PNG_SIGNATURE):
         return None
     total = hashlib.sha256()
-    view, position = memoryview(payload), len(_PNG)
+    view, position = memoryview(payload), len(_PNG_SIGNATURE)
     while position + 12 <= len(payload):
         length, kind = struct.unpack_from(">I4s", payload, position)
         if kind == b"IEND":
             return total.digest()
         start, position = position + 8, position + 12 + length
-        if kind in _PICTURE:
-            if kind != b"IDAT":  # pixels may be cut into chunks anywhere
+        if kind in _PICTURE_CHUNKS:
+            if kind != b"IDAT":  # pixel data may be split into chunks anywhere
                 total.update(payload[start - 8 : start])
             total.update(view[start : position - 4])
     return None
 
 
-def find_copies(images: Sequence[tuple[str, str, bytes | None]]) -> Copies:
-    """The copies among images, each given as its name, its label and its `picture_key`."""
+def find_duplicates(images: Sequence[tuple[str, str, bytes | None]]) -> Duplicates:
+    """Find the duplicates among images, each given as its name, its label and its `picture_key`."""
     seen: dict[bytes, int] = {}
     first = tuple(index if key is None else seen.setdefault(key, index) for index, (_, _, key) in enumerate(images))
-    labels: dict[int, dict[str, str]] = {}  # of each picture: label, and the first image that has it
+    labels: dict[int, dict[str, str]] = {}  # per picture: each label, and the first image with that label
     for index, of in enumerate(first):
         name, label, _ = images[index]
         labels.setdefault(of, {}).setdefault(label, name)
-    return Copies(first, tuple(_conflict(names) for names in labels.values() if len(names) > 1))
+    return Duplicates(first, tuple(_conflict(names) for names in labels.values() if len(names) > 1))
 
 
 def _conflict(names: dict[str, str]) -> str:
-    shown = ", ".join(f"{name} ({label})" for label, name in list(names.items())[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    shown = ", ".join(f"{name} ({label})" for label, name in list(names.items())[:_MAX_NAMES])
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     return f"{shown}{more}: the same picture with different labels"

@@ -1,4 +1,4 @@
-"""Image files below a directory, found by their suffix."""
+"""Image files in a directory tree, found by their suffix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", 
 
 
 def list_images(directory: Path) -> list[Path]:
-    """The image files below `directory`, by their suffix, in a fixed order; hidden files and folders are left out."""
+    """List the image files below `directory`, sorted; hidden files and folders are skipped."""
     return sorted(
         path
         for path in directory.rglob("*")
@@ -19,15 +19,15 @@ def list_images(directory: Path) -> list[Path]:
 
 
 def list_folders(directory: Path) -> list[Path]:
-    """The folders in `directory` that are not hidden, in a fixed order."""
+    """List the folders in `directory`, sorted; hidden ones are skipped."""
     return sorted(path for path in directory.iterdir() if path.is_dir() and not is_hidden(path.name))
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is none of a data set's."""
+    """Whether a file or folder of this name is not part of a dataset."""
     return name.startswith((".", "_"))
 
 
 def valid(name: str) -> str:
-    """`name` as valid Unicode: of a file's name, bytes that are not UTF-8 as their escapes."""
+    """Return `name` as valid Unicode: bytes of a file name that are not UTF-8 become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Data sets of Kaggle's, downloaded by its own client `kagglehub`, which is an extra of this package."""
+"""Kaggle datasets, downloaded with Kaggle's own client `kagglehub`, an optional extra of this package."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from sparkdl.errors import RequestError, SparkdlError
 
 SCHEME = "kaggle:"
 _HANDLE = re.compile(r"[\w-]+/[\w-]+(/versions/[1-9]\d*)?", re.ASCII)
-_LOGIN = "a data set that is not public needs a login: set KAGGLE_API_TOKEN, or see kaggle.com/settings"
-_ANSWERS = {
-    401: f"Kaggle knows no such login ({_LOGIN})",
-    403: f"Kaggle does not give it out: it may be private, or its terms have to be accepted first ({_LOGIN})",
-    404: f"Kaggle has no such data set ({_LOGIN})",
+_LOGIN = "a dataset that is not public needs a login: set KAGGLE_API_TOKEN, or see kaggle.com/settings"
+_ERRORS = {
+    401: f"Kaggle does not accept the login ({_LOGIN})",
+    403: f"Kaggle refuses access: the dataset may be private, or its terms must be accepted first ({_LOGIN})",
+    404: f"Kaggle has no such dataset ({_LOGIN})",
 }
-_LONGEST = 300  # characters of somebody else's message
+_MAX_MESSAGE_LENGTH = 300  # characters of a third-party message
 
 
 def download(address: str) -> Path:
-    """The directory of `kaggle:OWNER/NAME`, or of one version of it, `kaggle:OWNER/NAME/versions/N`.
+    """Download `kaggle:OWNER/NAME`, or one version of it, `kaggle:OWNER/NAME/versions/N`; return its directory.
 
-    It is downloaded once and then lies where kagglehub keeps it (`KAGGLEHUB_CACHE`, else a folder in the home).
+    kagglehub downloads a dataset once and keeps it in its cache (`KAGGLEHUB_CACHE`, by default a folder in the user's
+    home).
 
     Raises
     ------
     RequestError
-        If the address is no such name, kagglehub is not installed, or Kaggle does not give the data set out.
+        If the address is malformed, kagglehub is not installed, or Kaggle refuses access to the dataset.
     SparkdlError
         If Kaggle cannot be reached, or the download fails.
     """
     handle = address.removeprefix(SCHEME)
     if not _HANDLE.fullmatch(handle):
         raise RequestError(f"expected {SCHEME}OWNER/NAME, such as {SCHEME}BengaliAI/numta, received {address!r}")
-    with redirect_stdout(sys.stderr):  # it tells of its progress there, where data goes
+    with redirect_stdout(sys.stderr):  # kagglehub prints its progress on stdout, which is reserved for data
         try:
             kagglehub = importlib.import_module("kagglehub")
         except ModuleNotFoundError as error:
@@ -46,15 +47,15 @@ def download(address: str) -> Path:
         try:
             return Path(kagglehub.dataset_download(handle))
         except Exception as error:
-            raise _explained(address, error) from error
+            raise _describe_error(address, error) from error
 
 
-def _explained(address: str, error: Exception) -> SparkdlError:
-    """What `error` of kagglehub's, or of the libraries that it uses, means; they have no base of their own."""
+def _describe_error(address: str, error: Exception) -> SparkdlError:
+    """Convert an exception of kagglehub or of its libraries, which share no base class."""
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in _ANSWERS:
-        return RequestError(f"{address}: {_ANSWERS[status]}")
-    said = " ".join(str(error).split())[:_LONGEST]
+    if status in _ERRORS:
+        return RequestError(f"{address}: {_ERRORS[status]}")
+    message = " ".join(str(error).split())[:_MAX_MESSAGE_LENGTH]
     if type(error).__name__ in {"ConnectionError", "ConnectTimeout", "ReadTimeout", "SSLError", "ProxyError"}:
-        return SparkdlError(f"{address}: Kaggle cannot be reached: {said}")
-    return SparkdlError(f"{address}: the download failed: {type(error).__name__}: {said}")
+        return SparkdlError(f"{address}: Kaggle cannot be reached: {message}")
+    return SparkdlError(f"{address}: the download failed: {type(error).__name__}: {message}")

@@ -1,7 +1,7 @@
 """NumtaDB's official layout: folders `training-a` to `-e` and `testing-a` to `-f`, and a CSV of labels beside each.
 
-The testing sets are given out without labels, `testing-auga` and `-augc` are made of others. The CSVs have different
-columns in different orders: `filename` and `digit` are found by name.
+The testing sets are published without labels; `testing-auga` and `-augc` are augmented versions of others. The CSVs
+have different columns in different orders: `filename` and `digit` are found by name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.data.dataset import LONGEST_LABEL, NO_LABEL, Dataset, LabelledImage
+from training.data.dataset import BAD_LABEL, MAX_LABEL_LENGTH, Dataset, LabelledImage
 from training.data.image_files import SUFFIXES, is_hidden, list_folders
 
 _SET = re.compile(r"(training|testing)-(aug)?[a-f]\d?", re.IGNORECASE)
@@ -19,21 +19,21 @@ _FILENAME, _DIGIT = "filename", "digit"
 
 
 def is_numtadb(root: Path) -> bool:
-    """Whether a directory has a CSV of NumtaDB's, or no folders but NumtaDB's."""
+    """Whether a directory has a NumtaDB CSV, or only NumtaDB folders."""
     folders = list_folders(root)
     return bool(_tables(root)) or (bool(folders) and all(_SET.fullmatch(folder.name) for folder in folders))
 
 
-def read_numtadb(address: str, root: Path, *, labelled: bool) -> Dataset:
-    """Whatever there is of the sets in `root`; what is missing, broken or not labelled is named among the problems.
+def read_numtadb(address: str, root: Path, *, require_labels: bool) -> Dataset:
+    """Read the sets that are in `root`; missing, broken and unlabelled ones are listed as problems.
 
-    Not `labelled`: images without a label have the label "".
+    Without `require_labels`, images without a label get the label "".
     """
-    reading = _Reading(labelled)
+    reading = _Reading(require_labels)
     folders = {folder.name.lower(): folder for folder in list_folders(root) if _SET.fullmatch(folder.name)}
     for table in _tables(root):
         name = table.stem.lower()
-        if reading.table(table, name, folders.get(name)) or labelled:
+        if reading.table(table, name, folders.get(name)) or require_labels:
             folders.pop(name, None)
     reading.rest(folders)
     return Dataset(address, tuple(reading.images), tuple(reading.problems))
@@ -49,14 +49,14 @@ def _tables(root: Path) -> list[Path]:
 
 @dataclass
 class _Reading:
-    """What was read so far."""
+    """The images and problems found so far."""
 
-    labelled: bool
+    require_labels: bool
     images: list[LabelledImage] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def table(self, table: Path, name: str, folder: Path | None) -> bool:
-        """Reads one set; whether its table says anything of its images."""
+        """Read one set; return whether its table describes its images."""
         rows = _Rows(self, table, name, {} if folder is None else _files(folder))
         try:
             with table.open(newline="", encoding="utf-8-sig") as file:
@@ -67,20 +67,20 @@ class _Reading:
         if rows.absent:
             self.problems.append(f"{table.name}: no images in {name} beside it, {_images(rows.absent)} missing")
         if known:
-            rows.unnamed()
+            rows.add_unlisted()
         return known
 
     def rest(self, folders: dict[str, Path]) -> None:
-        """The sets that have no table."""
+        """Read the sets without a table."""
         testing = []
         for name, folder in sorted(folders.items()):
             files = _files(folder)
-            if not self.labelled:
+            if not self.require_labels:
                 self.images += (LabelledImage(f"{name}/{file}", "", path) for file, path in sorted(files.items()))
             elif name.startswith("testing"):
                 testing.append((name, len(files)))
             else:
-                self.problems.append(f"{name}: {_images(len(files))} without labels, for want of {name}.csv")
+                self.problems.append(f"{name}: {_images(len(files))} without labels, because {name}.csv is missing")
         if testing:
             names = ", ".join(name for name, _ in testing)
             self.problems.append(f"{names}: {_images(sum(count for _, count in testing))} without labels")
@@ -98,11 +98,11 @@ class _Rows:
     taken: set[str] = field(default_factory=set)
 
     def read(self, rows: csv.DictReader[str]) -> bool:
-        """Whether there are the columns that are needed."""
+        """Read all rows; return whether the required columns are present."""
         columns = [(column or "").strip().lower() for column in rows.fieldnames or ()]
         missing = {_FILENAME, _DIGIT} - set(columns)
         if missing:
-            self._problem(f"{self.table.name}: no column {' or '.join(sorted(missing))}, the set is left out")
+            self._problem(f"{self.table.name}: no column {' or '.join(sorted(missing))}, the set is skipped")
             return False
         rows.fieldnames = columns
         folded = {file.lower(): file for file in sorted(self.files, reverse=True)}
@@ -119,26 +119,26 @@ class _Rows:
         first = file not in self.taken
         if known:
             self.taken.add(file)
-        if not file or (not label and self.reading.labelled):
+        if not file or (not label and self.reading.require_labels):
             self._problem(f"{where}: no filename or no digit")
-        elif len(label) > LONGEST_LABEL:
-            self._problem(f"{where}: {NO_LABEL}")
+        elif len(label) > MAX_LABEL_LENGTH:
+            self._problem(f"{where}: {BAD_LABEL}")
         elif not self.files:
             self.absent += 1
         elif not known:
-            self._problem(f"{name}: named in {self.table.name}, but there is no such file")
+            self._problem(f"{name}: listed in {self.table.name}, but there is no such file")
         elif not first:
-            self._problem(f"{name}: named more than once in {self.table.name}, the first is used")
+            self._problem(f"{name}: listed more than once in {self.table.name}, the first row is used")
         else:
             self.reading.images.append(LabelledImage(name, label, self.files[file]))
 
-    def unnamed(self) -> None:
-        """The images of the folder that the table has not named."""
+    def add_unlisted(self) -> None:
+        """Add the images of the folder that the table does not list, or report them."""
         rest = sorted(file for file in self.files if file not in self.taken)
-        if not self.reading.labelled:
+        if not self.reading.require_labels:
             self.reading.images += (LabelledImage(f"{self.name}/{file}", "", self.files[file]) for file in rest)
         elif rest:
-            self._problem(f"{self.name}: {_images(len(rest))} that {self.table.name} does not name, such as {rest[0]}")
+            self._problem(f"{self.name}: {_images(len(rest))} not listed in {self.table.name}, such as {rest[0]}")
 
     def _problem(self, words: str) -> None:
         self.reading.problems.append(words)

@@ -1,4 +1,4 @@
-"""A stratified, seeded split that keeps all images of a group on one side."""
+"""A stratified, seeded split that keeps all images of a group in one part."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from sparkdl.errors import RequestError
 
@@ -15,17 +14,17 @@ Group = list[int]  # indices of images
 
 
 def split(labels: Sequence[str], groups: Sequence[int], test_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """The indices to train on and those to test on, each class shared out in the same proportion.
+    """Return the indices of the training set and of the test set, with every class in the same proportion.
 
-    Where each image is a group of its own, this is scikit-learn's `train_test_split`. Elsewhere the groups of a class
-    are taken in a random order as long as they fit into its share of the test; what is then missing from that share is
-    less than the smallest group that was left, and at most half of it where one group more comes nearer.
+    If each image is its own group, this is scikit-learn's `train_test_split`. Otherwise the groups of a class are
+    assigned to the test set in random order while they fit into the class's share. The rest of the share stays smaller
+    than the smallest remaining group; that group is added if it brings the class nearer to its share.
 
     Parameters
     ----------
     labels, groups
-        Of each image its class, and a number that the images of its group have in common. A group of several classes
-        counts as of the one that most of its images have.
+        For each image its class, and a number that the images of its group share. A group with several classes counts
+        towards its most frequent class.
     test_fraction, seed
         Between 0 and 1; 0 to 4294967295.
 
@@ -43,6 +42,8 @@ def split(labels: Sequence[str], groups: Sequence[int], test_fraction: float, se
             f"all {len(counts)} classes in both parts"
         )
     if len(set(groups)) == len(groups):
+        from sklearn.model_selection import train_test_split  # takes a second to import
+
         train, test = train_test_split(range(len(labels)), test_size=tested, stratify=labels, random_state=seed)
     else:
         train, test = _split_groups(labels, groups, tested, seed)
@@ -60,7 +61,7 @@ def _check_classes(labels: Sequence[str], groups: Sequence[int], counts: Mapping
     pictures = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
     for label, count in counts.items():
         if pictures[label] < 2:
-            has = "one image" if count == 1 else f"one picture, in {count} copies"
+            has = "one image" if count == 1 else f"one picture, {count} times"
             raise RequestError(
                 f"class {label!r} has {has}; at least two are needed, one to train on and one to test on"
             )
@@ -89,7 +90,7 @@ def _split_groups(labels: Sequence[str], groups: Sequence[int], tested: int, see
 
 
 def _shares(counts: Mapping[str, int], tested: int) -> dict[str, int]:
-    """`tested` shared out in proportion to `counts`, by largest remainders."""
+    """Distribute `tested` images in proportion to `counts`, by largest remainder."""
     total = sum(counts.values())
     shares = {label: tested * count // total for label, count in counts.items()}
     by_remainder = sorted(counts, key=lambda label: -(tested * counts[label] % total))
@@ -99,7 +100,7 @@ def _shares(counts: Mapping[str, int], tested: int) -> dict[str, int]:
 
 
 def _take(groups: Sequence[Group], share: int) -> tuple[list[Group], list[Group]]:
-    """As many of `groups`, in their order, as come nearest to `share` images; and those that are left."""
+    """Return as many of `groups`, in order, as come nearest to `share` images, and the remaining groups."""
     taken: list[Group] = []
     left: list[Group] = []
     room = share

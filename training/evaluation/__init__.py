@@ -1,1 +1,1 @@
-"""Metrics, intervals, calibration and comparison."""
+"""Evaluating a classifier: metrics, intervals, calibration, comparison."""

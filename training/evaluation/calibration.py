@@ -1,4 +1,4 @@
-"""Whether a classifier is right as often as it says: calibration error, reliability bins, Brier score, log loss."""
+"""Calibration: expected calibration error, reliability bins, Brier score, log loss."""
 
 from __future__ import annotations
 
@@ -9,42 +9,50 @@ from numpy.typing import NDArray
 
 BINS = 15
 _SIMULATED = 1000
-_AT_ONCE = 4_000_000  # numbers drawn at once, to bound the memory
+_MAX_DRAWS = 4_000_000  # random numbers drawn at once, to bound memory
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 
-def calibration(truth: Indices, said: Indices, probabilities: Floats, seed: int = 0) -> dict[str, Any]:
-    """Figures on the probabilities of N images of K classes.
+def calibration(truth: Indices, predicted: Indices, probabilities: Floats, seed: int = 0) -> dict[str, Any]:
+    """Return calibration metrics of N images and K classes.
 
     Parameters
     ----------
-    truth, said
-        int64 [N], true and predicted classes, as columns of `probabilities`.
+    truth, predicted
+        int64 [N]: true and predicted classes, as columns of `probabilities`.
     probabilities
         float64 [N, K], rows sum to 1. The confidence of an image is its highest probability.
     seed
-        Of the simulation behind `ece_if_calibrated`.
+        Seed of the simulation behind `ece_if_calibrated`.
 
     Returns
     -------
-    `ece`: the expected calibration error, the mean over images of the distance between the accuracy and the mean
-    confidence of their bin, in 15 bins of confidence of equal width, each with its upper edge (Naeini et al. 2015, Guo
-    et al. 2017). `ece_equal_mass`: the same in 15 bins of equally many images. `ece_if_calibrated`: what `ece` a
-    classifier with these confidences would show if it were right exactly as often as it says, by simulation: its mean
-    and 95th percentile; few images give a high `ece` by chance alone.
-    `mean_confidence`, also of the right and of the wrong predictions (None where there are none). `brier`: the mean
-    over images of the squared distance between the probabilities and the truth, 0 to 2. `log_loss`: the mean of the
-    negative natural logarithm of the true class's probability, taken as at least 2.2e-16. `bins`: of each bin of equal
-    width its edges, images, mean confidence and accuracy (None where it is empty).
+    `ece`
+        The expected calibration error: the mean over images of the distance between the accuracy and the mean
+        confidence of their bin, in 15 bins of equal width, upper edges included (Naeini et al. 2015, Guo et al. 2017).
+    `ece_equal_mass`
+        The same in 15 bins of equally many images.
+    `ece_if_calibrated`
+        The mean and the 95th percentile of `ece` for a perfectly calibrated classifier with these confidences, by
+        simulation. With few images it is far above 0 by chance alone.
+    `mean_confidence`, `mean_confidence_right`, `mean_confidence_wrong`
+        Of all, right and wrong predictions; None if there are none.
+    `brier`
+        The mean squared distance between probabilities and truth, summed over classes, 0 to 2.
+    `log_loss`
+        The mean negative natural logarithm of the true class's probability, which is taken as at least 2.2e-16.
+    `bins`
+        The edges, images, mean confidence and accuracy of each bin of equal width; the last two are None if it is
+        empty.
     """
-    confidence, right = probabilities.max(axis=1), truth == said
+    confidence, right = probabilities.max(axis=1), truth == predicted
     edges = np.linspace(0, 1, BINS + 1)
     equal_width = np.minimum(np.searchsorted(edges[1:], confidence), BINS - 1)
-    likely = probabilities[np.arange(len(truth)), truth]
-    squares = (probabilities**2).sum(axis=1) - 2 * likely + 1
+    true_probability = probabilities[np.arange(len(truth)), truth]
+    squares = (probabilities**2).sum(axis=1) - 2 * true_probability + 1
     return {
         "ece": _error(confidence, right, equal_width),
         "ece_equal_mass": _error(confidence, right, _equal_mass(confidence)),
@@ -53,7 +61,7 @@ def calibration(truth: Indices, said: Indices, probabilities: Floats, seed: int 
         "mean_confidence_right": _mean(confidence[right]),
         "mean_confidence_wrong": _mean(confidence[~right]),
         "brier": float(squares.mean()),
-        "log_loss": float(-np.log(np.clip(likely, np.finfo(np.float64).eps, None)).mean()),
+        "log_loss": float(-np.log(np.clip(true_probability, np.finfo(np.float64).eps, None)).mean()),
         "bins": [
             {
                 "from": float(edges[b]),
@@ -76,7 +84,7 @@ def _error(confidence: Floats, right: Booleans, bins: Indices) -> float:
 
 
 def _equal_mass(confidence: Floats) -> Indices:
-    """The bin of each image, by the rank of its confidence; equal confidences share a bin."""
+    """Return the bin of each image, by the rank of its confidence; equal confidences share a bin."""
     above = np.searchsorted(np.sort(confidence), confidence, side="right")
     return np.asarray(-(-above * BINS // len(confidence)) - 1)
 
@@ -87,7 +95,7 @@ def _simulate(confidence: Floats, bins: Indices, seed: int) -> dict[str, float]:
     starts = np.flatnonzero(np.diff(bins[order], prepend=-1))
     expected = np.add.reduceat(confidence, starts)
     random = np.random.default_rng(seed)
-    step = max(_AT_ONCE // n, 1)
+    step = max(_MAX_DRAWS // n, 1)
     errors = []
     for start in range(0, _SIMULATED, step):
         right = random.random((min(step, _SIMULATED - start), n)) < confidence

@@ -1,4 +1,4 @@
-"""Compares two models on the same images: who is right where, and whether that can be chance."""
+"""Compares two models on the same images, with an interval and a test of the difference."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Comparison:
     Attributes
     ----------
     model, against
-        What the two models are called.
+        The names of the two models.
     first, second
-        What they said, in this order.
+        Their evaluations, in this order.
     pairs
-        For each image that both have measured its place in `first` and in `second`.
+        For each image that both classified, its index in `first` and in `second`.
     """
 
     model: str
@@ -33,26 +33,26 @@ class Comparison:
 
     @cached_property
     def only_first(self) -> tuple[tuple[int, int], ...]:
-        """The pairs of which the first alone is right, its most confident first."""
+        """The pairs that only the first model has right, its most confident predictions first."""
         right = [(i, j) for i, j in self.pairs if self._right(i, j) == (True, False)]
         return tuple(sorted(right, key=lambda pair: -self.first.confidences[pair[0]]))
 
     @cached_property
     def only_second(self) -> tuple[tuple[int, int], ...]:
-        """The pairs of which the second alone is right, its most confident first."""
+        """The pairs that only the second model has right, its most confident predictions first."""
         right = [(i, j) for i, j in self.pairs if self._right(i, j) == (False, True)]
         return tuple(sorted(right, key=lambda pair: -self.second.confidences[pair[1]]))
 
     @cached_property
     def both_wrong(self) -> tuple[tuple[int, int], ...]:
-        """The pairs of which neither is right."""
+        """The pairs that neither model has right."""
         return tuple((i, j) for i, j in self.pairs if self._right(i, j) == (False, False))
 
     @cached_property
     def neither(self) -> tuple[tuple[int, int], ...]:
-        """The pairs with different predictions of which neither is right."""
-        said, other = self.first.predictions, self.second.predictions
-        return tuple((i, j) for i, j in self.both_wrong if said[i] != other[j])
+        """The pairs with different predictions that neither model has right."""
+        first, second = self.first.predictions, self.second.predictions
+        return tuple((i, j) for i, j in self.both_wrong if first[i] != second[j])
 
     @property
     def differing(self) -> tuple[tuple[int, int], ...]:
@@ -65,11 +65,11 @@ class Comparison:
 
     @cached_property
     def figures(self) -> dict[str, Any]:
-        """What is written to `comparison.json`.
+        """The figures that are written to `comparison.json`.
 
-        `n` are the images that both could classify, `left_out` those that one of them could not. `difference` is the
-        accuracy of `model` less that of `against`, with Tango's interval at 95%. `p_value` is of McNemar's exact test,
-        two-sided.
+        `n` counts the images that both models could classify, `left_out` those that only one could. `difference` is
+        the accuracy of `model` minus that of `against`, with Tango's interval at 95%. `p_value` is two-sided, from
+        McNemar's exact test.
         """
         n, first, second = len(self.pairs), len(self.only_first), len(self.only_second)
         both = n - first - second - len(self.both_wrong)
@@ -94,15 +94,15 @@ def _accuracy(name: str, right: int, n: int) -> dict[str, Any]:
 
 
 def compare(model: str, first: Evaluation, against: str, second: Evaluation) -> Comparison:
-    """Pairs two evaluations of one data set by the names of its images.
+    """Pair two evaluations of one dataset by the names of the images.
 
     Raises
     ------
     RequestError
         If they have no image in common.
     """
-    place = {name: j for j, name in enumerate(second.names)}
-    pairs = tuple((i, place[name]) for i, name in enumerate(first.names) if name in place)
+    index = {name: j for j, name in enumerate(second.names)}
+    pairs = tuple((i, index[name]) for i, name in enumerate(first.names) if name in index)
     if not pairs:
         raise RequestError(f"{model} and {against} have no image in common that both can classify")
     return Comparison(model, against, first, second, pairs)

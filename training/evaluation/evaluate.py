@@ -1,4 +1,4 @@
-"""Measures a classifier on labelled images that it has not seen."""
+"""Evaluates a classifier on labelled images."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError
-from sparkdl.inference.classifier import Classifier
-from training.data.dataframes import encoded_rows
-from training.data.loading import Dataset
+from training.data.dataset import Dataset, UnreadableImage
 from training.evaluation.calibration import calibration
 from training.evaluation.intervals import wilson
 from training.evaluation.metrics import AVERAGES, Counts, bootstrap_intervals, roc_areas
-from training.fitting.fit import Unreadable
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkdl.inference.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -32,23 +30,23 @@ class Throughput:
     Attributes
     ----------
     images
-        All that were read, those that did not decode among them.
+        All images that were read, including those that could not be decoded.
     seconds
         From the first file read to the last prediction on the driver: reading, decoding, the network and the
-        classifier, and for the first job of a session also the start of its Python workers and the loading of the
-        network; not the start of Spark or the loading of the pipeline.
-    slots
+        classifier; for the first job of a session also the start of its Python workers and loading the network. The
+        start of Spark and loading the pipeline are excluded.
+    parallelism
         Tasks that Spark ran at once.
     """
 
     images: int
     seconds: float
-    slots: int
+    parallelism: int
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a classifier said of N labelled images of K classes.
+    """A classifier's predictions for N labelled images of K classes.
 
     Attributes
     ----------
@@ -59,11 +57,11 @@ class Evaluation:
     probabilities
         float64 [N, K], rows sum to 1.
     unreadable
-        Images of the data set that did not decode; they are not among the N.
+        Images of the dataset that could not be decoded; they are not among the N.
     throughput
-        How fast it went; None if that was not measured.
+        None if it was not measured.
     review_below
-        The confidence below which a prediction is to be looked at; None if there is none.
+        The review threshold, 0 to 1: predictions with a lower confidence need review. None if the model has none.
     """
 
     classes: tuple[str, ...]
@@ -71,7 +69,7 @@ class Evaluation:
     labels: tuple[str, ...]
     predictions: tuple[str, ...]
     probabilities: NDArray[np.float64]
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadableImage, ...] = ()
     throughput: Throughput | None = None
     review_below: float | None = None
 
@@ -86,7 +84,7 @@ class Evaluation:
         return self._indices(self.labels)
 
     @cached_property
-    def said(self) -> NDArray[np.int64]:
+    def predicted(self) -> NDArray[np.int64]:
         """int64 [N]: the predicted classes, as columns of `probabilities`."""
         return self._indices(self.predictions)
 
@@ -96,29 +94,29 @@ class Evaluation:
 
     @cached_property
     def mistakes(self) -> tuple[int, ...]:
-        """The images that were classified wrongly, the most confident first."""
-        wrong = np.flatnonzero(self.truth != self.said)
+        """The indices of misclassified images, the most confident first."""
+        wrong = np.flatnonzero(self.truth != self.predicted)
         return tuple(wrong[np.argsort(-self.confidences[wrong], kind="stable")].tolist())
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The figures, as they are written to `metrics.json` and into `model.json`.
+        """The metrics, as they are written to `metrics.json` and `model.json`; docs/evaluation.md describes the keys.
 
-        Each `*_interval` is [low, high] at 95%: Wilson's of shares (`accuracy`, `recall_weighted`, which is the same
-        figure, and the `recall` of a class), a bootstrap's of the others, None where there is nothing to tell it from.
-        `*_macro` are means over the classes that occur, as a label or as a prediction; `*_weighted` over images;
-        `roc_auc` is the mean over classes of one against the rest, None where a class has no image; `calibration` is
-        told by `training.evaluation.calibration`; `review` is None without a threshold, else says how many predictions
-        need none; `confusion_matrix` has a row a true class.
+        Each `*_interval` is [low, high] at 95%: Wilson's interval for shares (`accuracy`, `recall_weighted`, which
+        equals it, and a class's `recall`), a bootstrap interval for the others, None if there are no mistakes.
+        `*_macro` is the mean over the classes that occur as a label or a prediction; `*_weighted` is weighted by
+        images. `roc_auc` is the mean over classes of one class against the rest, None if a class has no image.
+        `calibration` comes from `training.evaluation.calibration`. `review` is None without a threshold.
+        `confusion_matrix` has a row per true class.
         """
         n, k = len(self.labels), len(self.classes)
-        counts = Counts.of(self.truth, self.said, k)
+        counts = Counts.of(self.truth, self.predicted, k)
         correct = int(counts.hits.sum())
         accuracy_interval = wilson(correct, n)
         averages = counts.averages()
-        intervals = {**bootstrap_intervals(self.truth, self.said), "recall_weighted": accuracy_interval}
+        intervals = {**bootstrap_intervals(self.truth, self.predicted), "recall_weighted": accuracy_interval}
         areas = roc_areas(self.truth, self.probabilities)
-        matrix = np.bincount(self.truth * k + self.said, minlength=k * k).reshape(k, k)
+        matrix = np.bincount(self.truth * k + self.predicted, minlength=k * k).reshape(k, k)
         return {
             "n": n,
             "accuracy": correct / n,
@@ -129,14 +127,14 @@ class Evaluation:
                 for key, value in ((name, float(averages[name])), (f"{name}_interval", intervals[name]))
             },
             "roc_auc": _mean_area(areas),
-            "calibration": calibration(self.truth, self.said, self.probabilities),
+            "calibration": calibration(self.truth, self.predicted, self.probabilities),
             "review": None if self.review_below is None else self._review(self.review_below),
             "throughput": self.throughput
             and {
                 "images": self.throughput.images,
                 "seconds": self.throughput.seconds,
                 "images_per_second": self.throughput.images / self.throughput.seconds,
-                "slots": self.throughput.slots,
+                "parallelism": self.throughput.parallelism,
             },
             "per_class": {
                 name: {
@@ -147,29 +145,31 @@ class Evaluation:
                     "roc_auc": areas[i],
                     "support": support,
                 }
-                for i, (name, support) in enumerate(zip(self.classes, counts.labelled.tolist(), strict=True))
+                for i, (name, support) in enumerate(zip(self.classes, counts.support.tolist(), strict=True))
             },
             "confusion_matrix": matrix.tolist(),
             "classes": list(self.classes),
             "unreadable": len(self.unreadable),
         }
 
-    def _review(self, below: float) -> dict[str, Any]:
-        """`kept`: the share of predictions with that confidence or more; `errors`: the share of mistakes in those."""
-        kept = self.confidences >= below
-        n, wrong = int(kept.sum()), int((self.truth != self.said)[kept].sum())
+    def _review(self, threshold: float) -> dict[str, Any]:
+        """Return the coverage, the share of auto-accepted predictions, and the error rate among them."""
+        accepted = self.confidences >= threshold
+        n, wrong = int(accepted.sum()), int((self.truth != self.predicted)[accepted].sum())
         return {
-            "below": below,
-            "kept": n / len(kept),
-            "kept_interval": wilson(n, len(kept)),
-            "errors": wrong / n if n else None,
-            "errors_interval": wilson(wrong, n) if n else None,
+            "threshold": threshold,
+            "coverage": n / len(accepted),
+            "coverage_interval": wilson(n, len(accepted)),
+            "error": wrong / n if n else None,
+            "error_interval": wilson(wrong, n) if n else None,
         }
 
     def rows(self, spark: SparkSession) -> DataFrame:
-        """The images as rows `id string, label string, prediction string, confidence double, probabilities
+        """Return the images as rows `id string, label string, prediction string, confidence double, probabilities
         map<string,double>`.
         """
+        import pyarrow as pa
+
         n, k = self.probabilities.shape
         probabilities = pa.MapArray.from_arrays(
             pa.array(np.arange(n + 1) * k, pa.int32()),
@@ -197,18 +197,23 @@ def _mean_area(areas: Sequence[float | None]) -> float | None:
 def evaluate(
     spark: SparkSession, classifier: Classifier, dataset: Dataset, review_below: float | None = None
 ) -> Evaluation:
-    """Applies `classifier` to `dataset`, as a stream would.
+    """Apply `classifier` to `dataset`, as a stream does.
 
     Parameters
     ----------
     review_below
-        The confidence below which a prediction is to be looked at, 0..1; to tell how many that are.
+        The review threshold, 0 to 1, for the coverage and the error rate of the auto-accepted predictions.
 
     Raises
     ------
     RequestError
-        If the data set has classes that the classifier does not know, or no image of it can be decoded.
+        If the dataset has classes that the classifier does not have, or none of its images can be decoded.
     """
+    import pyarrow.compute as pc  # Spark and Arrow are imported here so that a wrong request is answered without them
+    from pyspark.sql import functions as F
+
+    from training.data.dataframes import encoded_rows
+
     if classifier.classes is not None:
         _check_classes(dataset, classifier.classes)
     rows = classifier.classify(encoded_rows(spark, dataset)).select(
@@ -226,7 +231,7 @@ def evaluate(
     table = table.sort_by("id")
     readable = table["reason"].is_null()
     bad = table.filter(pc.invert(readable)).select(["id", "reason", "detail"]).to_pylist()
-    unreadable = tuple(Unreadable(row["id"], row["reason"], row["detail"]) for row in bad)
+    unreadable = tuple(UnreadableImage(row["id"], row["reason"], row["detail"]) for row in bad)
     table = table.filter(readable).combine_chunks()
     if not len(table):
         first = unreadable[0]
@@ -250,8 +255,8 @@ def evaluate(
 
 
 def _check_classes(dataset: Dataset, known: Sequence[str]) -> None:
-    strange = [label for label in dataset.classes if label not in known]
-    if strange:
+    unknown_labels = [label for label in dataset.classes if label not in known]
+    if unknown_labels:
         raise RequestError(
-            f"{dataset.address}: the model knows the classes {', '.join(known)}, but not {', '.join(strange)}"
+            f"{dataset.address}: the model knows the classes {', '.join(known)}, but not {', '.join(unknown_labels)}"
         )

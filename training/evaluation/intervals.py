@@ -1,4 +1,4 @@
-"""How far a share can be trusted: 95% intervals of one share and of the difference of two on the same images."""
+"""95% intervals of a share, and of the difference of two shares of the same images."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ import math
 from collections.abc import Callable
 from statistics import NormalDist
 
-from scipy.optimize import brentq
-from scipy.stats import binomtest
-
 LEVEL = 0.95
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-_EDGE = 1e-12  # how near to -1 and 1 limits are looked for
+_EDGE = 1e-12  # distance from -1 and 1 where the search for limits starts
 
 
 def wilson(hits: int, n: int) -> list[float]:
-    """Wilson's interval [low, high] of a share, at 95%.
+    """Return Wilson's interval [low, high] of a share, at 95%.
 
     Parameters
     ----------
     hits, n
         `hits` of `n`, 0 <= hits <= n, n >= 1.
     """
+    from scipy.stats import binomtest  # slow to import
+
     interval = binomtest(hits, n).proportion_ci(LEVEL, method="wilson")
     return [float(interval.low), float(interval.high)]
 
 
 def paired_difference(only_first: int, only_second: int, n: int) -> list[float]:
-    """Tango's score interval [low, high] of the difference of two shares of the same `n` images, at 95%.
+    """Return Tango's score interval [low, high] of the difference of two shares of the same `n` images, at 95%.
 
-    It excludes 0 exactly where McNemar's test without correction rejects at 5%, and keeps its level where few images
-    or none tell the two apart (T. Tango, Statistics in Medicine 17, 1998, 891-908).
+    It excludes 0 exactly if McNemar's test without correction rejects at 5%, and keeps its level with few or no
+    discordant images (T. Tango, Statistics in Medicine 17, 1998, 891-908).
 
     Parameters
     ----------
     only_first, only_second
-        Images that the first alone has right, and the second alone.
+        Images that only the first classifier has right, and only the second.
     n
-        All images, at least 1.
+        The number of all images, at least 1.
 
     Examples
     --------
@@ -62,13 +61,22 @@ def paired_difference(only_first: int, only_second: int, n: int) -> list[float]:
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    from scipy.optimize import brentq  # slow to import
+
     return float(brentq(function, low, high, xtol=1e-12))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The p value of McNemar's exact test: whether two classifiers are equally often right alone.
+    """Return the p value of McNemar's exact test that two classifiers are equally accurate.
 
-    The test is the binomial one on the images that exactly one of the two has right; it needs no large numbers.
+    It is the binomial test on the images that exactly one of the two has right; it is valid for small numbers.
+
+    Parameters
+    ----------
+    only_first, only_second
+        Images that only the first classifier has right, and only the second.
     """
-    apart = only_first + only_second
-    return float(binomtest(only_first, apart).pvalue) if apart else 1.0
+    from scipy.stats import binomtest  # slow to import
+
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0

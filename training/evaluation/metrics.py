@@ -1,4 +1,4 @@
-"""Precision, recall, F1 and the area under the ROC curve, and how they vary with the images one happens to have."""
+"""Precision, recall, F1 and ROC-AUC, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -15,49 +15,51 @@ Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
 AVERAGES = tuple(f"{score}_{average}" for average in ("macro", "weighted") for score in ("precision", "recall", "f1"))
-_AT_ONCE = 4_000_000  # numbers drawn at once, to bound the memory
+_MAX_DRAWS = 4_000_000  # random numbers drawn at once, to bound memory
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What scores are made of, int64 [..., K]; the leading axes are resamples.
+    """Counts per class, int64 [..., K]; leading axes are resamples.
 
     Attributes
     ----------
     hits
-        Images of each class that were found.
-    labelled, predicted
-        Images of each class, and images that it was predicted for.
+        Images of each class that were predicted correctly.
+    support, predicted
+        Images of each class, and predictions of each class.
     """
 
     hits: Indices
-    labelled: Indices
+    support: Indices
     predicted: Indices
 
     @classmethod
-    def of(cls, truth: Indices, said: Indices, classes: int) -> Counts:
-        """The counts of N true and N predicted classes, as indices from 0 to `classes`."""
-        return cls(*(np.bincount(chosen, minlength=classes) for chosen in (truth[truth == said], truth, said)))
+    def of(cls, truth: Indices, predicted: Indices, classes: int) -> Counts:
+        """Count N true and N predicted classes, given as indices from 0 to `classes` - 1."""
+        return cls(
+            *(np.bincount(chosen, minlength=classes) for chosen in (truth[truth == predicted], truth, predicted))
+        )
 
     @property
     def precision(self) -> Floats:
-        """Of the images that each class was predicted for, the share that are of it; 0 where there are none."""
+        """The share of each class's predictions that are right; 0 if there are none."""
         return _share(self.hits, self.predicted)
 
     @property
     def recall(self) -> Floats:
-        """Of the images of each class, the share that was found; 0 where there are none."""
-        return _share(self.hits, self.labelled)
+        """The share of each class's images that were predicted correctly; 0 if there are none."""
+        return _share(self.hits, self.support)
 
     @property
     def f1(self) -> Floats:
-        """The harmonic mean of precision and recall, 0 where both are."""
-        return _share(2 * self.hits, self.labelled + self.predicted)
+        """The harmonic mean of precision and recall; 0 if both are 0."""
+        return _share(2 * self.hits, self.support + self.predicted)
 
     def averages(self) -> dict[str, Floats]:
-        """`AVERAGES`: over the classes that occur as a label or as a prediction, and weighted by images."""
-        occurs = (self.labelled + self.predicted) > 0
-        weights = {"macro": occurs, "weighted": self.labelled}
+        """Return `AVERAGES`: macro over the classes that occur as a label or a prediction, and weighted by images."""
+        occurs = (self.support + self.predicted) > 0
+        weights = {"macro": occurs, "weighted": self.support}
         return {
             f"{score}_{average}": np.asarray((getattr(self, score) * weight).sum(axis=-1) / weight.sum(axis=-1))
             for average, weight in weights.items()
@@ -69,28 +71,27 @@ def _share(part: Indices, whole: Indices) -> Floats:
     return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
 
 
-def bootstrap_intervals(truth: Indices, said: Indices, seed: int = 0) -> dict[str, list[float] | None]:
-    """95% intervals [low, high] of `AVERAGES`, by drawing the images again, with replacement, `RESAMPLES` times.
+def bootstrap_intervals(truth: Indices, predicted: Indices, seed: int = 0) -> dict[str, list[float] | None]:
+    """Return 95% bootstrap intervals [low, high] of `AVERAGES`, from `RESAMPLES` resamples of the images.
 
-    The limits are bias-corrected percentiles of the resamples (B. Efron, Canadian Journal of Statistics 9, 1981,
-    139-158): of few images a class, plain ones are too high for precision. An image matters by its cell of the
-    confusion matrix alone, so the right ones are drawn as multinomial counts a class, and only the mistakes one by one.
+    The limits are bias-corrected percentiles (B. Efron, Canadian Journal of Statistics 9, 1981, 139-158); with few
+    images per class, plain percentiles are too high for precision. An image counts only by its cell of the confusion
+    matrix, so right predictions are drawn as multinomial counts per class, and only mistakes one by one.
 
-    Without a mistake among the images each resample is perfect too, and says nothing about what others would show:
-    then all are None.
+    Without mistakes, every resample is perfect too, which says nothing about other images; then all intervals are None.
     """
-    wrong = truth != said
+    wrong = truth != predicted
     if not wrong.any():
         return dict.fromkeys(AVERAGES)
-    kept, indices = np.unique(np.concatenate([truth, said]), return_inverse=True)
-    classes, n = len(kept), len(truth)
-    truth, said = indices[:n], indices[n:]
+    occurring, indices = np.unique(np.concatenate([truth, predicted]), return_inverse=True)
+    classes, n = len(occurring), len(truth)
+    truth, predicted = indices[:n], indices[n:]
     cells = np.append(np.bincount(truth[~wrong], minlength=classes), wrong.sum())
-    labels, predictions = truth[wrong], said[wrong]
+    labels, predictions = truth[wrong], predicted[wrong]
 
     random = np.random.default_rng(seed)
     drawn: list[dict[str, Floats]] = []
-    step = max(_AT_ONCE // (classes + len(labels)), 1)
+    step = max(_MAX_DRAWS // (classes + len(labels)), 1)
     for start in range(0, RESAMPLES, step):
         resamples = min(step, RESAMPLES - start)
         counts = random.multinomial(n, cells / n, size=resamples)
@@ -102,7 +103,7 @@ def bootstrap_intervals(truth: Indices, said: Indices, seed: int = 0) -> dict[st
             return np.bincount(row + of, minlength=resamples * classes).reshape(resamples, classes)
 
         drawn.append(Counts(hits, hits + tally(labels[chosen]), hits + tally(predictions[chosen])).averages())
-    found = Counts.of(truth, said, classes).averages()
+    found = Counts.of(truth, predicted, classes).averages()
     return {name: _limits(float(found[name]), np.concatenate([part[name] for part in drawn])) for name in AVERAGES}
 
 
@@ -116,10 +117,10 @@ def _limits(found: float, resampled: Floats) -> list[float]:
 
 
 def roc_areas(truth: Indices, probabilities: Floats) -> list[float | None]:
-    """The area under the ROC curve of each class against the rest; None where either has no image.
+    """Return the area under the ROC curve of each class against the rest; None if either has no image.
 
-    It is the share of pairs of an image of the class and another one in which the first has the higher probability,
-    ties counted half (Mann-Whitney).
+    The area is the share of pairs, of an image of the class and another image, in which the first has the higher
+    probability; ties count half (Mann-Whitney).
     """
     n = len(truth)
     areas: list[float | None] = []
@@ -132,5 +133,5 @@ def roc_areas(truth: Indices, probabilities: Floats) -> list[float | None]:
         column = np.sort(probabilities[:, k])
         scores = probabilities[of_class, k]
         below = (np.searchsorted(column, scores) + np.searchsorted(column, scores, side="right")).sum() / 2
-        areas.append(float((below - count * count / 2) / (count * (n - count))))  # less the pairs within the class
+        areas.append(float((below - count * count / 2) / (count * (n - count))))  # minus the pairs within the class
     return areas

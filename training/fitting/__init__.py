@@ -1,1 +1,1 @@
-"""Recipes and how each is fitted."""
+"""Recipes, and fitting them."""

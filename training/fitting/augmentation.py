@@ -1,4 +1,4 @@
-"""Alters handwriting as other hands, pens, papers and scanners would: for images to train on, never for others."""
+"""Data augmentation of handwriting: other writers, pens, paper and scanners. For training images only."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from scipy import ndimage
 from sparkdl.images.ink import normalize_ink
 
 SIDE = 64
-"""Pixels a side of what `alter` gives."""
-_MARGIN = 0.3  # room around the ink for it to be turned in
-_CELLS = 4  # of the grid whose corners bend the sheet
+"""Side of an augmented image, pixels."""
+_MARGIN = 0.3  # around the ink, so that it can be rotated
+_CELLS = 4  # of the grid of displacements that bends the sheet
 
 Floats = NDArray[np.floating[Any]]
 Gray = NDArray[np.uint8]
 
 
-def alter(gray: Gray, rng: Generator, *, scans: bool = True) -> Gray:
-    """Another picture of the same character.
+def augment(gray: Gray, rng: Generator, *, scan: bool = True) -> Gray:
+    """Return another picture of the same character.
 
-    Turned, leant, stretched and bent; by a thinner or thicker pen. With `scans`, some have a part missing or are from a
-    coarse, blurred or hard scan, and half are on paper of any tone, with noise and shade, dark on light or light on
-    dark.
+    The character is rotated, slanted, stretched and bent, and its strokes get thinner or thicker. With `scan`, some
+    pictures also have a part missing or come from a coarse, blurred or high-contrast scan, and half are put on paper of
+    any tone, with noise and shade, dark on light or light on dark.
 
     Parameters
     ----------
     gray
         uint8 [H, W], handwriting of any polarity, position and size.
     rng
-        All variation comes from it.
-    scans
-        Whether to alter paper and scan too, or only hand and pen.
+        The source of all variation.
+    scan
+        Whether to vary paper and scan too, or only handwriting and pen.
 
     Returns
     -------
-    uint8 [64, 64], to be normalised like any other picture.
+    uint8 [64, 64], to be normalized like any other picture.
     """
     square = Image.fromarray(normalize_ink(gray, _MARGIN)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    ink = _write_anew(np.asarray(square, np.float32), rng)
+    ink = _rewrite(np.asarray(square, np.float32), rng)
     ink = _change_pen(ink, rng)
-    if not scans:
+    if not scan:
         return ink.astype(np.uint8)
     if rng.random() < 0.1:
         ink = _cover(ink, rng)
@@ -52,18 +52,18 @@ def alter(gray: Gray, rng: Generator, *, scans: bool = True) -> Gray:
     return _put_on_paper(ink, rng) if rng.random() < 0.5 else ink.astype(np.uint8)
 
 
-def _write_anew(ink: Floats, rng: Generator) -> Floats:
-    """By another hand: an affine map of the square, and a smooth bend."""
-    angle, lean, stretch = np.deg2rad(rng.normal(0, 8)), rng.normal(0, 0.13), np.exp(rng.normal(0, 0.1))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    (a, b), (c, d) = turn @ np.array([[stretch, lean], [0, 1 / stretch]])
+def _rewrite(ink: Floats, rng: Generator) -> Floats:
+    """Imitate another writer: an affine map of the square, and a smooth bend."""
+    angle, slant, stretch = np.deg2rad(rng.normal(0, 8)), rng.normal(0, 0.13), np.exp(rng.normal(0, 0.1))
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    (a, b), (c, d) = rotation @ np.array([[stretch, slant], [0, 1 / stretch]])
     middle = (SIDE - 1) / 2
     axis = np.arange(SIDE, dtype=np.float32) - middle
     x, y = np.meshgrid(axis, axis)
     bends = rng.normal(0, 0.025 * SIDE, (2, _CELLS, _CELLS)).astype(np.float32)
     right, down = (_smooth(bend) for bend in bends)
-    places = [c * x + d * y + down + middle, a * x + b * y + right + middle]
-    return np.asarray(np.clip(ndimage.map_coordinates(ink, places, order=1, mode="constant"), 0, 255))
+    coordinates = [c * x + d * y + down + middle, a * x + b * y + right + middle]
+    return np.asarray(np.clip(ndimage.map_coordinates(ink, coordinates, order=1, mode="constant"), 0, 255))
 
 
 def _smooth(bend: Floats) -> Floats:
@@ -71,7 +71,7 @@ def _smooth(bend: Floats) -> Floats:
 
 
 def _change_pen(ink: Floats, rng: Generator) -> Floats:
-    """Strokes up to 1.6 pixels wider or narrower on either side."""
+    """Make strokes up to 1.6 pixels wider or narrower on either side."""
     change = rng.uniform(-1.6, 1.6)
     picture = Image.fromarray(ink.astype(np.uint8))
     wider = ImageFilter.MaxFilter(3) if change > 0 else ImageFilter.MinFilter(3)
@@ -91,13 +91,13 @@ def _cover(ink: Floats, rng: Generator) -> Floats:
 
 def _scan(ink: Floats, rng: Generator) -> Floats:
     picture = Image.fromarray(ink.astype(np.uint8))
-    if rng.random() < 0.35:  # coarsely
+    if rng.random() < 0.35:  # coarse
         side = int(rng.integers(20, 48))
         picture = picture.resize((side, side), Image.Resampling.BOX).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     elif rng.random() < 0.3:  # out of focus
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.5)))
     ink = np.asarray(picture, np.float32)
-    if rng.random() < 0.3:  # in black and white, nearly
+    if rng.random() < 0.3:  # high contrast
         ink = np.clip((ink - 128) * rng.uniform(1.2, 4) + 128, 0, 255)
     return ink
 

@@ -1,4 +1,4 @@
-"""The classifier of a recipe: any of Spark ML's that gives probabilities; what it says of unseen images."""
+"""Spark ML's classifiers: made from a recipe, fitted, and cross-validated."""
 
 from __future__ import annotations
 
@@ -16,45 +16,24 @@ from pyspark.ml import Estimator, classification
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from sklearn.model_selection import StratifiedKFold
 
 from sparkdl.errors import RequestError, unknown
+from training.fitting.augmented_rows import originals
 from training.fitting.recipes import Recipe
-from training.fitting.thresholds import OutOfSample
-
-CLASSIFIERS: dict[str, type[Estimator[Any]]] = {
-    name: getattr(classification, name)
-    for name in (
-        "DecisionTreeClassifier",
-        "FMClassifier",
-        "GBTClassifier",
-        "LogisticRegression",
-        "MultilayerPerceptronClassifier",
-        "NaiveBayes",
-        "RandomForestClassifier",
-    )
-}
-"""The classifiers of Spark ML that give probabilities. FMClassifier and GBTClassifier take two classes only."""
+from training.fitting.thresholds import HoldoutPredictions
 
 FOLDS = 3
 
 
-def check_classifier(recipe: Recipe) -> None:
-    """Raises a RequestError unless there is a classifier of the recipe's name; needs no Spark."""
-    if recipe.classifier not in CLASSIFIERS:
-        raise unknown("classifier", recipe.classifier, CLASSIFIERS)
-
-
-def classifier_of(recipe: Recipe, seed: int) -> Estimator[Any]:
-    """The recipe's classifier, from the columns `features` and `label`.
+def make_classifier(recipe: Recipe, seed: int) -> Estimator[Any]:
+    """Make the recipe's classifier, from the columns `features` and `label`.
 
     Raises
     ------
     RequestError
-        If there is no such classifier, or it has no such Param, or it takes no such value.
+        If the classifier has no such Param, or the Param does not accept the value.
     """
-    check_classifier(recipe)
-    made: Any = CLASSIFIERS[recipe.classifier]()
+    classifier: Any = getattr(classification, recipe.classifier)()
     shared = {
         "maxIter": recipe.max_iter,
         "regParam": recipe.reg_param[0],
@@ -62,20 +41,29 @@ def classifier_of(recipe: Recipe, seed: int) -> Estimator[Any]:
         "seed": seed,
     }
     for name, value in shared.items():
-        if made.hasParam(name):
-            made.set(made.getParam(name), value)
-    for name, words in recipe.classifier_params.items():
-        if not made.hasParam(name):
-            raise unknown(f"Param of {recipe.classifier}", name, [param.name for param in made.params])
+        if classifier.hasParam(name):
+            classifier.set(classifier.getParam(name), value)
+    for name, text in recipe.classifier_params.items():
+        if not classifier.hasParam(name):
+            names = [param.name for param in classifier.params]
+            raise unknown(f"Param of {recipe.classifier}", name, names)
         try:
-            made.set(made.getParam(name), _value(words))
+            classifier.set(classifier.getParam(name), _parse(text))
         except (TypeError, ValueError) as error:
             raise RequestError(f"--set classifier.{name}: {error}") from error
-    return made  # type: ignore[no-any-return]
+    return classifier  # type: ignore[no-any-return]
+
+
+def _parse(text: str) -> Any:
+    """Return the value of JSON; other text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def fit_classifier(classifier: Estimator[Any], rows: DataFrame) -> Any:
-    """The fitted classifier; a RequestError with Spark's own reason if it cannot learn from these rows."""
+    """Fit a classifier; raise a `RequestError` with Spark's reason if it cannot be fitted on these rows."""
     try:
         return classifier.fit(rows)
     except (CapturedException, Py4JJavaError) as error:
@@ -83,82 +71,75 @@ def fit_classifier(classifier: Estimator[Any], rows: DataFrame) -> Any:
         raise RequestError(f"{type(classifier).__name__} cannot be fitted: {shorten(cause, 200)}") from error
 
 
-def _value(words: str) -> Any:
-    """JSON as what it stands for; other words as they are."""
-    try:
-        return json.loads(words)
-    except ValueError:
-        return words
+def cross_validate(
+    features: DataFrame, recipe: Recipe, seed: int, holdout_ids: Collection[str] | None = None
+) -> tuple[Recipe, HoldoutPredictions | None]:
+    """Choose the recipe's `reg_param`, and predict images that the classifier was not fitted on.
 
-
-def validate(
-    features: DataFrame, recipe: Recipe, seed: int, held_out: Collection[str] | None = None
-) -> tuple[Recipe, OutOfSample | None]:
-    """The recipe with one value of `reg_param`, and what its classifier says of images that it was not fitted on.
-
-    Of several values, the one of the least log loss is taken, at the temperature that is best for it. An image and its
-    altered copies are on one side always; what is predicted are the images as they are.
+    Of several values of `reg_param`, the one with the least log loss, at its own best temperature, is chosen. An image
+    and its augmented versions are always in one fold; only original images are predicted.
 
     Parameters
     ----------
     features
-        Cached rows `id, label, features`, and `copy` where there are altered ones, numbered from 1.
-    held_out
-        The ids of the images to predict, by a classifier of all others; None for all of them, in stratified folds. It
-        is for features that the other images have shaped.
+        Cached rows `id, label, features`, and `augmentation` if there are augmented versions, numbered from 1.
+    seed
+        Seed of the folds and of the classifier.
+    holdout_ids
+        The ids of the images to predict, with a classifier fitted on all others; None to predict all images, in
+        stratified folds. Needed if the other images have trained the network that computed the features.
 
     Returns
     -------
-    None in place of the predictions if a class has too few images to leave any of them out; then the first of several
-    values is taken.
+    The recipe with one value of `reg_param`, and the predictions. If a class has too few images to hold any out, the
+    first value and None.
     """
-    plain = features.where("copy = 0") if "copy" in features.columns else features
-    rows = plain.select("id", "label").orderBy("id").collect()
-    folds = _folds([row.id for row in rows], [row.label for row in rows], seed, held_out)
+    rows = originals(features).select("id", "label").orderBy("id").collect()
+    folds = _assign_folds([row.id for row in rows], [row.label for row in rows], seed, holdout_ids)
     if folds is None:
-        return _with(recipe, recipe.reg_param[0]), None
+        return _with_reg_param(recipe, recipe.reg_param[0]), None
     table = features.sparkSession.createDataFrame(list(folds.items()), "id string, fold int")
     parts = features.join(F.broadcast(table), "id")
     found = {
-        value: _out_of_sample(classifier_of(_with(recipe, value), seed), parts, max(folds.values()))
+        value: _predict_folds(make_classifier(_with_reg_param(recipe, value), seed), parts, max(folds.values()))
         for value in recipe.reg_param
     }
     best = min(found, key=lambda value: found[value].log_loss(found[value].temperature()))
-    return _with(recipe, best), found[best]
+    return _with_reg_param(recipe, best), found[best]
 
 
-def _with(recipe: Recipe, reg_param: float) -> Recipe:
-    return recipe.model_copy(update={"reg_param": (reg_param,)})
+def _with_reg_param(recipe: Recipe, value: float) -> Recipe:
+    return recipe.model_copy(update={"reg_param": (value,)})
 
 
-def _folds(
-    ids: Sequence[str], labels: Sequence[float], seed: int, held_out: Collection[str] | None
+def _assign_folds(
+    ids: Sequence[str], labels: Sequence[float], seed: int, holdout_ids: Collection[str] | None
 ) -> dict[str, int] | None:
-    """The number of each image's fold, from 1; 0 for one that is never predicted."""
+    """Return each image's fold, from 1; 0 for images that are only fitted on. None if no image can be held out."""
     images = Counter(labels)
-    if held_out is not None:
-        held = set(held_out)
+    if holdout_ids is not None:
+        held = set(holdout_ids)
         left = {label for name, label in zip(ids, labels, strict=True) if name not in held}
         return {name: int(name in held) for name in ids} if held and left == set(images) else None
     folds = min(FOLDS, *images.values())
     if folds < 2:
         return None
+    from sklearn.model_selection import StratifiedKFold  # slow to import
+
     fold_of: dict[str, int] = {}
     splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(ids, labels)
-    for number, (_, held_places) in enumerate(splits, 1):
-        fold_of |= {ids[place]: number for place in held_places}
+    for number, (_, held_indices) in enumerate(splits, 1):
+        fold_of |= {ids[index]: number for index in held_indices}
     return fold_of
 
 
-def _out_of_sample(classifier: Estimator[Any], parts: DataFrame, folds: int) -> OutOfSample:
+def _predict_folds(classifier: Estimator[Any], parts: DataFrame, folds: int) -> HoldoutPredictions:
+    """Predict each fold from 1 to `folds` with a classifier fitted on all other rows."""
     tables = []
     for fold in range(1, folds + 1):
         model = fit_classifier(classifier, parts.where(F.col("fold") != fold))
-        held = parts.where(F.col("fold") == fold)
-        plain = held.where("copy = 0") if "copy" in held.columns else held
-        tables.append(
-            model.transform(plain).select("label", vector_to_array(F.col("probability")).alias("probability")).toArrow()
-        )
+        predicted = model.transform(originals(parts.where(F.col("fold") == fold)))
+        tables.append(predicted.select("label", vector_to_array(F.col("probability")).alias("probability")).toArrow())
     table = pa.concat_tables(tables)
     values = table["probability"].combine_chunks().flatten().to_numpy()
-    return OutOfSample(table["label"].to_numpy().astype(np.int64), values.reshape(len(table), -1))
+    return HoldoutPredictions(table["label"].to_numpy().astype(np.int64), values.reshape(len(table), -1))

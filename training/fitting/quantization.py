@@ -1,4 +1,4 @@
-"""Has a recipe's network compute with 8-bit integers, in the ranges that some of the training images give."""
+"""Quantizes a recipe's network to 8-bit integers, calibrated on some of the training images."""
 
 from __future__ import annotations
 
@@ -13,26 +13,35 @@ from sparkdl.errors import RequestError
 from sparkdl.images.schema import struct_to_arrays
 from sparkdl.transformers.featurizer import DeepImageFeaturizer
 from training.data.dataframes import image_rows
-from training.data.loading import Dataset
+from training.data.dataset import Dataset
 
-_IMAGES = 256  # that the ranges are taken from
+_CALIBRATION_IMAGES = 256
 
 
-def compute_with_integers(spark: SparkSession, stages: Sequence[Transformer], dataset: Dataset, seed: int) -> None:
-    """Quantises the featurizer that `stages` end with, on some of the images, by chance.
+def quantize_network(spark: SparkSession, stages: Sequence[Transformer], dataset: Dataset, seed: int) -> None:
+    """Quantize the featurizer, the last of `stages`, in place.
+
+    Parameters
+    ----------
+    stages
+        Feature stages of a recipe, see `training.fitting.features.feature_stages`.
+    dataset
+        The training images; up to 256 random ones give the ranges of the activations.
+    seed
+        Chooses the images.
 
     Raises
     ------
     RequestError
-        If none of them decodes.
+        If none of the chosen images can be decoded.
     """
     featurizer = stages[-1]
-    assert isinstance(featurizer, DeepImageFeaturizer)  # what makes recipes' stages ends with it
-    places = sorted(np.random.default_rng(seed).permutation(len(dataset))[:_IMAGES])
-    some = replace(dataset, images=tuple(dataset.images[place] for place in places))
-    rows = image_rows(spark, some, dataset.classes).where("reason is null")
-    seen = PipelineModel(list(stages[:-1])).transform(rows).select(featurizer.getInputCol()).toArrow()
-    arrays = [array for array in struct_to_arrays(seen.column(0).combine_chunks()) if array is not None]
+    assert isinstance(featurizer, DeepImageFeaturizer)  # a recipe's feature stages end with it
+    indices = sorted(np.random.default_rng(seed).permutation(len(dataset))[:_CALIBRATION_IMAGES])
+    chosen = replace(dataset, images=tuple(dataset.images[index] for index in indices))
+    rows = image_rows(spark, chosen, dataset.classes).where("reason is null")
+    inputs = PipelineModel(list(stages[:-1])).transform(rows).select(featurizer.getInputCol()).toArrow()
+    arrays = [array for array in struct_to_arrays(inputs.column(0).combine_chunks()) if array is not None]
     if not arrays:
-        raise RequestError(f"{dataset.address}: none of {len(places)} images can be decoded")
+        raise RequestError(f"{dataset.address}: none of {len(indices)} images can be decoded")
     featurizer.quantize(arrays)

@@ -1,4 +1,4 @@
-"""The recipes: which network looks at an image, at what size, and which classifier learns from what it sees."""
+"""Recipes: the network, input size and classifier of a model, and their settings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,20 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sparkdl.errors import RequestError, unknown
+from sparkdl.networks.backbones import backbone
+from sparkdl.networks.pooling import grid_of
+from sparkdl.networks.spec import SCALE_HINTS
+
+CLASSIFIERS = (
+    "DecisionTreeClassifier",
+    "FMClassifier",
+    "GBTClassifier",
+    "LogisticRegression",
+    "MultilayerPerceptronClassifier",
+    "NaiveBayes",
+    "RandomForestClassifier",
+)
+"""Spark ML's classifiers with a probability column. FMClassifier and GBTClassifier accept two classes only."""
 
 
 def _split_names(value: object) -> object:
@@ -21,7 +35,15 @@ def _split_numbers(value: object) -> object:
 
 
 class Recipe(BaseModel):
-    """How a model is made from labelled images. Every field can be set with `--set KEY=VALUE`."""
+    """How to train a model on labelled images.
+
+    Every field except `name` and `summary` can be set with `--set KEY=VALUE`.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a value has the wrong type or range, is an unknown name, or contradicts another setting.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
@@ -29,54 +51,62 @@ class Recipe(BaseModel):
     summary: str
     normalize_ink: bool = Field(description="crop handwriting to its ink, bright on black, before the network")
     ink_margin: float = Field(
-        default=0.1, ge=0, le=2, description="space around the ink, a fraction of its longer side"
+        default=0.1, ge=0, le=2, description="margin around the ink, as a fraction of its longer side"
     )
     model_name: str = Field(description="the network, as DeepImageFeaturizer's modelName")
     input_size: int = Field(ge=1, description="side of the square that images are resized to, pixels")
     scale_hint: str = Field(default="SCALE_DEFAULT", description="how images are resized")
     tap_layers: Annotated[tuple[str, ...], BeforeValidator(_split_names)] = Field(
-        description="layers of the network that give the features, separated by commas"
+        description="layers of the network whose outputs are the features, separated by commas"
     )
     pooling: str = Field(description="none, average or a grid such as 3x3")
     weights: str | None = Field(default=None, description="a file of weights; default: the published ones")
     precision: Literal["float32", "int8"] = Field(
-        default="float32", description="what the network computes with; int8: 8-bit integers, a little less exact"
+        default="float32", description="number type of the network; int8 is faster and slightly less accurate"
     )
-    copies: int = Field(default=0, ge=0, description="altered copies of each image to train on, as of other hands")
-    copies_of: Literal["hands", "scans"] = Field(
-        default="scans", description="what copies differ in: hand and pen (hands), or paper and scanner too (scans)"
+    augmentations: int = Field(default=0, ge=0, description="augmented versions of each image to train on")
+    augmentation_kind: Literal["handwriting", "scan"] = Field(
+        default="scan", description="what augmentation varies: handwriting and pen, or paper and scanner too (scan)"
     )
-    epochs: int = Field(default=0, ge=0, description="how often InkNet looks at each image while it is trained")
-    classifier: str = Field(default="LogisticRegression", description="a classifier out of pyspark.ml.classification")
+    epochs: int = Field(default=0, ge=0, description="training epochs of InkNet; 0 trains no network")
+    classifier: str = Field(default="LogisticRegression", description="a classifier of pyspark.ml.classification")
     classifier_params: dict[str, str] = Field(
-        default_factory=dict, description="its Params, each set by classifier.PARAM=VALUE"
+        default_factory=dict, description="the classifier's Params, each set by classifier.PARAM=VALUE"
     )
     max_iter: int = Field(default=100, ge=1, description="the classifier's maxIter, if it has one")
     reg_param: Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_split_numbers)] = Field(
         min_length=1,
-        description="its regParam, if it has one; of several values the best in cross-validation is taken",
+        description="the classifier's regParam, if it has one; of several values cross-validation chooses the best",
     )
-    elastic_net_param: float = Field(default=0.0, ge=0, le=1, description="its elasticNetParam, if it has one")
+    elastic_net_param: float = Field(
+        default=0.0, ge=0, le=1, description="the classifier's elasticNetParam, if it has one"
+    )
     calibrate: bool = Field(
-        default=True, description="scale the confidence, and choose a threshold for review, on images not fitted on"
+        default=True, description="calibrate the confidence and choose a review threshold, on holdout predictions"
     )
     review_error: float = Field(
-        default=0.01, ge=0, lt=1, description="share of mistakes to allow among predictions that need no review"
+        default=0.01, ge=0, lt=1, description="error rate to allow among auto-accepted predictions"
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.copies and not self.normalize_ink:
-            raise ValueError("altered copies are of handwriting: they need normalize_ink=true")
+        backbone(self.model_name)
+        grid_of(self.pooling)
+        if self.scale_hint not in SCALE_HINTS:
+            raise unknown("scale hint", self.scale_hint, SCALE_HINTS)
+        if self.classifier not in CLASSIFIERS:
+            raise unknown("classifier", self.classifier, CLASSIFIERS)
+        if self.augmentations and not self.normalize_ink:
+            raise ValueError("augmentations are of handwriting: they need normalize_ink=true")
         if self.epochs and self.model_name != "InkNet":
-            raise ValueError("only InkNet is trained: epochs needs model_name=InkNet")
+            raise ValueError("only InkNet can be trained: epochs needs model_name=InkNet")
         if self.epochs and not self.normalize_ink:
-            raise ValueError("InkNet looks at ink: it needs normalize_ink=true")
+            raise ValueError("InkNet takes cropped ink: it needs normalize_ink=true")
         return self
 
     @property
     def trains_network(self) -> bool:
-        """Whether the network itself is trained, by Keras, and not only the classifier."""
+        """Whether Keras trains the network itself, not only Spark ML the classifier."""
         return self.epochs > 0
 
 
@@ -91,21 +121,21 @@ RECIPES: dict[str, Recipe] = {
             input_size=96,
             tap_layers=("block7", "block14"),
             pooling="3x3",
-            copies=3,
-            copies_of="hands",
+            augmentations=3,
+            augmentation_kind="handwriting",
             max_iter=40,
             reg_param=(0.1,),
         ),
         Recipe(
             name="digits-large",
-            summary="handwritten characters, thousands of images: InkNet, trained on them with Keras; needs TensorFlow",
+            summary="handwritten characters, thousands of images: InkNet, trained with Keras; needs TensorFlow",
             normalize_ink=True,
             model_name="InkNet",
             input_size=32,
             scale_hint="SCALE_DEFAULT",
             tap_layers=("embedding",),
             pooling="none",
-            copies=6,
+            augmentations=6,
             epochs=18,
             reg_param=(0.01,),
         ),
@@ -140,12 +170,19 @@ _SETTABLE = set(Recipe.model_fields) - {"name", "summary", "classifier_params"}
 
 
 def recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
-    """The recipe called `name` with `settings` ("key=value" each) applied.
+    """Return the recipe called `name` with `settings` applied.
+
+    Parameters
+    ----------
+    name
+        A key of `RECIPES`.
+    settings
+        "key=value" each; `classifier.PARAM=VALUE` sets a Param of the classifier. Of equal keys the last one counts.
 
     Raises
     ------
     RequestError
-        For an unknown recipe or key (the nearest are offered), or a value that does not fit its key.
+        If the recipe or a key is unknown (the message offers the nearest names), or a value does not fit its key.
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)

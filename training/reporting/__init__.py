@@ -1,1 +1,1 @@
-"""The report of a model version: model card, plots, contact sheets."""
+"""The report of a model version: metrics, plots, contact sheets, model card."""

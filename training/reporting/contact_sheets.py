@@ -1,4 +1,4 @@
-"""Sheets of pictures: images above what was predicted for them."""
+"""Contact sheets: images with their predictions as captions."""
 
 from __future__ import annotations
 
@@ -13,107 +13,107 @@ from sparkdl.images.rejection import Rejected
 from sparkdl.system.terminal import printable
 from training.data.loading import LabelledImage
 from training.evaluation.evaluate import Evaluation
-from training.reporting.fonts import Lettering, has_letter
+from training.reporting.fonts import FontSet, has_letter
 
-LARGEST = 40
+MAX_TILES = 40
 """Pictures on a sheet."""
-_TILE = 96  # pixels a side
-_GAP, _LINE = 8, 16  # pixels between tiles, and a line of words
+_TILE = 96  # side, pixels
+_GAP, _LINE = 8, 16  # pixels between tiles, and height of a text line
 _COLUMNS = 8
 _POINTS = 11
-_WIDEST = 200  # characters of a line, before it is measured
+_MAX_LINE_LENGTH = 200  # characters, before the width is measured
 
 
-class Writer:
-    """Writes a line of words on a picture, each letter in the first font that has it."""
+class TextWriter:
+    """Draws a line of text on a picture, each letter with the first font that has it."""
 
-    def __init__(self, pen: ImageDraw.ImageDraw, lettering: Lettering) -> None:
+    def __init__(self, pen: ImageDraw.ImageDraw, fonts: FontSet) -> None:
         self._pen = pen
-        self._fonts = [(FT2Font(str(p)), ImageFont.truetype(str(p), _POINTS)) for p in lettering.fonts]
+        self._fonts = [(FT2Font(str(p)), ImageFont.truetype(str(p), _POINTS)) for p in fonts.fonts]
 
-    def _runs(self, words: str) -> Iterator[tuple[str, ImageFont.FreeTypeFont]]:
-        """`words` in parts of one font each; what joins letters stays with them."""
+    def _runs(self, text: str) -> Iterator[tuple[str, ImageFont.FreeTypeFont]]:
+        """Split `text` into runs of one font each; combining letters stay with the letters that they join."""
         start, current = 0, 0
-        for place, letter in enumerate(words):
+        for place, letter in enumerate(text):
             able = [i for i, (font, _) in enumerate(self._fonts) if has_letter(font, letter)] or [0]
             best = current if place and current in able and not letter.isascii() else able[0]
             if best != current and place > start:
-                yield words[start:place], self._fonts[current][1]
+                yield text[start:place], self._fonts[current][1]
                 start = place
             current = best
-        yield words[start:], self._fonts[current][1]
+        yield text[start:], self._fonts[current][1]
 
-    def width(self, words: str) -> float:
-        """Pixels."""
-        return sum(self._pen.textlength(part, font=font) for part, font in self._runs(words))
+    def width(self, text: str) -> float:
+        """Return the width of `text`, pixels."""
+        return sum(self._pen.textlength(part, font=font) for part, font in self._runs(text))
 
-    def write(self, left: float, baseline: float, words: str, colour: str) -> None:
-        """Writes one line that begins at (`left`, `baseline`)."""
-        for part, font in self._runs(words):
+    def write(self, left: float, baseline: float, text: str, colour: str) -> None:
+        """Draw one line of text that begins at (`left`, `baseline`)."""
+        for part, font in self._runs(text):
             self._pen.text((left, baseline), part, fill=colour, font=font, anchor="ls")
             left += self._pen.textlength(part, font=font)
 
-    def shorten(self, words: str, width: float) -> str:
-        """`words`, cut to `width` pixels."""
-        words = printable(" ".join(words.split()))[:_WIDEST]
-        if self.width(words) <= width:
-            return words
-        while words and self.width(f"{words}…") > width:
-            words = words[:-1]
-        return f"{words}…"
+    def shorten(self, text: str, width: float) -> str:
+        """Return `text`, cut to `width` pixels."""
+        text = printable(" ".join(text.split()))[:_MAX_LINE_LENGTH]
+        if self.width(text) <= width:
+            return text
+        while text and self.width(f"{text}…") > width:
+            text = text[:-1]
+        return f"{text}…"
 
 
 Caption = Sequence[tuple[str, str, str]]
-"""The lines below a picture: words that may be cut, words after them that may not, and a colour."""
+"""The lines below a picture: text that may be cut, text after it that may not, and a colour."""
 
 
 def prediction_sheet(
-    evaluation: Evaluation, images: Iterable[LabelledImage], lettering: Lettering, chosen: Sequence[int]
+    evaluation: Evaluation, images: Iterable[LabelledImage], fonts: FontSet, chosen: Sequence[int]
 ) -> Image.Image:
-    """The first of the chosen images, each above its prediction; the true class is added where it differs."""
+    """Return a contact sheet of the first chosen images with their predictions, and true classes if they differ."""
 
     def caption(index: int) -> Caption:
-        said, label = evaluation.predictions[index], evaluation.labels[index]
-        share = f" {evaluation.confidences[index]:.0%}"
-        if said == label:
-            return [(lettering.shown[said], share, "black")]
-        return [(lettering.shown[said], share, "firebrick"), (f"is {lettering.shown[label]}", "", "firebrick")]
+        predicted, label = evaluation.predictions[index], evaluation.labels[index]
+        confidence = f" {evaluation.confidences[index]:.0%}"
+        if predicted == label:
+            return [(fonts.text[predicted], confidence, "black")]
+        return [(fonts.text[predicted], confidence, "firebrick"), (f"is {fonts.text[label]}", "", "firebrick")]
 
-    return sheet(evaluation, images, lettering, chosen, 2, caption)
+    return contact_sheet(evaluation, images, fonts, chosen, 2, caption)
 
 
-def sheet(
+def contact_sheet(
     evaluation: Evaluation,
     images: Iterable[LabelledImage],
-    lettering: Lettering,
+    fonts: FontSet,
     chosen: Sequence[int],
     lines: int,
     caption: Callable[[int], Caption],
 ) -> Image.Image:
-    """At most `LARGEST` of the chosen images, each above at most `lines` lines of words."""
-    chosen = chosen[:LARGEST]
+    """Return a contact sheet of up to `MAX_TILES` chosen images, each with up to `lines` lines of text below."""
+    chosen = chosen[:MAX_TILES]
     wanted = {evaluation.names[index] for index in chosen}
     by_name = {image.name: image for image in images if image.name in wanted}
     across, down = _TILE + _GAP, _TILE + lines * _LINE + _GAP
     drawn = Image.new("RGB", (_COLUMNS * across, max(-(-len(chosen) // _COLUMNS), 1) * down), "white")
-    writer = Writer(ImageDraw.Draw(drawn), lettering)
+    writer = TextWriter(ImageDraw.Draw(drawn), fonts)
     for place, index in enumerate(chosen):
         left, top = place % _COLUMNS * across + _GAP // 2, place // _COLUMNS * down + _GAP // 2
         tile = _tile(by_name[evaluation.names[index]].read())
         drawn.paste(tile, (left + (_TILE - tile.width) // 2, top + (_TILE - tile.height) // 2))
-        for number, (words, tail, colour) in enumerate(caption(index), 1):
+        for number, (text, tail, colour) in enumerate(caption(index), 1):
             baseline = top + _TILE + number * _LINE - 3
-            words = writer.shorten(words, _TILE - writer.width(tail))
-            writer.write(left, baseline, words, colour)
-            # Apart from the words: to the left of a name that runs from right to left it would be read as part of it.
-            writer.write(left + writer.width(words), baseline, tail, colour)
+            text = writer.shorten(text, _TILE - writer.width(tail))
+            writer.write(left, baseline, text, colour)
+            # Drawn separately: next to a right-to-left name it would be laid out as part of the name.
+            writer.write(left + writer.width(text), baseline, tail, colour)
     if not chosen:
         writer.write(_GAP, _LINE + _GAP, "none", "black")
     return drawn
 
 
 def _tile(payload: bytes) -> Image.Image:
-    """The picture, its longer side `_TILE` pixels; gray if it has ceased to be readable since it was measured."""
+    """Return the picture, its longer side `_TILE` pixels; gray if it can no longer be decoded."""
     pixels = decode(payload)
     if isinstance(pixels, Rejected):
         return Image.new("RGB", (_TILE, _TILE), "lightgray")

@@ -1,4 +1,4 @@
-"""Names of classes in the pictures: in a font that has their letters, or by number where no installed one has."""
+"""Fonts for class names in pictures; a name without a suitable installed font is shown as a number."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from matplotlib.ft2font import FT2Font
 
 from sparkdl.system.terminal import printable
 
-_PREFERRED = ("notosans", "noto", "lohit")  # how the names of files begin, lower case, without spaces
-_VARIATIONS = range(0xFE00, 0xFE10)  # selectors of a letter's form
+_PREFERRED = ("notosans", "noto", "lohit")  # prefixes of file names, lower case, without spaces
+_VARIATIONS = range(0xFE00, 0xFE10)  # variation selectors
 
 
 @dataclass(frozen=True)
-class Lettering:
-    """How classes are called in pictures.
+class FontSet:
+    """The fonts and texts that show class names in pictures.
 
     Attributes
     ----------
     fonts
-        Files of fonts, the first that has a letter is to draw it. DejaVu Sans is the first.
-    shown
-        What to draw, by class.
+        Font files, DejaVu Sans first. A letter is drawn with the first font that has it.
+    text
+        The text to draw for each class.
     numbered
         The classes that are drawn as `#` and their index, because no font has all their letters.
     """
 
     fonts: tuple[Path, ...]
-    shown: dict[str, str]
+    text: dict[str, str]
     numbered: tuple[str, ...]
 
     @classmethod
-    def of(cls, classes: Sequence[str], installed: Iterable[Path] | None = None) -> Lettering:
-        """The lettering of `classes`, whose order gives their indices.
+    def for_classes(cls, classes: Sequence[str], installed: Iterable[Path] | None = None) -> FontSet:
+        """Choose fonts for `classes`, whose order gives their indices.
 
         Parameters
         ----------
         installed
-            Files of fonts to choose from beside DejaVu Sans; default: those of the system and of the user.
+            Font files to choose from, besides DejaVu Sans; default: the fonts of the system and of the user.
         """
         names = {name: printable(" ".join(name.split())) for name in classes}
         first = Path(findfont("DejaVu Sans"))
@@ -52,24 +52,24 @@ class Lettering:
             fonts += _choose(missing, offered)
         for font in fonts[1:]:
             missing = _lacking(font, missing)
-        shown = {
+        text = {
             name: f"#{index}" if missing.intersection(names[name]) else names[name]
             for index, name in enumerate(classes)
         }
-        return cls(tuple(fonts), shown, tuple(name for name in classes if missing.intersection(names[name])))
+        return cls(tuple(fonts), text, tuple(name for name in classes if missing.intersection(names[name])))
 
     @property
     def families(self) -> list[str]:
-        """The names of the fonts' families."""
+        """The family names of the fonts."""
         return [FT2Font(str(path)).family_name for path in self.fonts]
 
 
 def _choose(missing: set[str], offered: Iterable[Path]) -> list[Path]:
-    """Of the fonts offered, those that together have the most of the missing letters, each time the best."""
+    """Choose fonts greedily: each time the one with most of the letters that are still missing."""
     chosen: list[Path] = []
     lacking = {path: _lacking(path, missing) for path in sorted(offered, key=_preference)}
     while missing and lacking:
-        best = min(lacking, key=lambda path: len(lacking[path] & missing))  # the preferred one of equals
+        best = min(lacking, key=lambda path: len(lacking[path] & missing))  # of equals, the preferred one
         if missing <= lacking[best]:
             break
         chosen.append(best)
@@ -84,7 +84,7 @@ def _preference(path: Path) -> tuple[int, str, str]:
 
 
 def _lacking(path: Path, letters: set[str]) -> set[str]:
-    """The letters that the font has not; all of them if it is not an upright one of outlines that can be read."""
+    """Return the letters that the font lacks; all of them unless it is a readable upright outline font."""
     try:
         font = FT2Font(str(path))
     except (OSError, RuntimeError):
@@ -95,6 +95,6 @@ def _lacking(path: Path, letters: set[str]) -> set[str]:
 
 
 def has_letter(font: FT2Font, letter: str) -> bool:
-    """Whether the font has the letter, or needs none to draw it."""
+    """Whether the font can draw the letter; invisible letters need no glyph."""
     invisible = unicodedata.category(letter) == "Cf" or ord(letter) in _VARIATIONS
     return invisible or bool(font.get_char_index(ord(letter)))

@@ -1,59 +1,71 @@
-"""What a report says beside its figures: which model, which images, and whether it may have learnt from them."""
+"""The origin of a model and of the images that it is evaluated on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sparkdl.models.registry import ModelVersion
 from training.data.loading import SAMPLES, Dataset
+
+if TYPE_CHECKING:
+    from sparkdl.models.registry import ModelVersion
 
 
 @dataclass(frozen=True)
-class About:
-    """The origin of a model and of the images that it was measured on.
+class Provenance:
+    """The origin of a model and of its evaluation images.
 
     Attributes
     ----------
     images
-        Which images were measured on, and how they were kept apart from those trained on; ends a sentence.
+        Which images the model was evaluated on, and how they relate to the training images; a phrase that ends a
+        sentence.
     description
-        What `model.json` says of the model, or will say; empty if nothing is known.
+        The content of `model.json`; empty if nothing is known about the model.
     model
-        Its name; None if it has none yet.
+        The model's name; None if it has none yet.
     """
 
     images: str
     description: Mapping[str, Any]
     model: str | None = None
 
-    def part(self, name: str) -> Mapping[str, Any]:
-        """A part of the description; empty if there is none, as in one from elsewhere."""
-        part = self.description.get(name)
-        return part if isinstance(part, Mapping) else {}
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a section of the description; empty if it is missing or has another type."""
+        section = self.description.get(name)
+        return section if isinstance(section, Mapping) else {}
 
 
-def about_evaluation(version: ModelVersion, dataset: Dataset, seed: int) -> About:
-    """What there is to say where a saved model is measured on a whole data set, drawn with `seed` if it was drawn."""
+def evaluation_provenance(version: ModelVersion, dataset: Dataset, seed: int) -> Provenance:
+    """Return the provenance of evaluating a saved model on all of `dataset`.
+
+    Parameters
+    ----------
+    seed
+        The seed of `dataset`, if it is synthetic.
+    """
     images = f"all images of {dataset.address}"
-    learnt = About(images, version.description).part("data").get("address")
-    if learnt is None:
-        images += "; whether the model has learnt from some of them is not known"
-    elif has_learnt_from(version, dataset, seed):
-        images += ", from which it was trained as well: the figures are too good"
+    trained_on = Provenance(images, version.description).section("data").get("address")
+    if trained_on is None:
+        images += "; whether the model was trained on some of them is not known"
+    elif was_trained_on(version, dataset, seed):
+        images += ", which the model was trained on too, so the metrics are too optimistic"
     else:
-        images += f"; the model was trained on images of {learnt}"
-    return About(images, version.description, version.name)
+        images += f"; the model was trained on images of {trained_on}"
+    return Provenance(images, version.description, version.name)
 
 
-def has_learnt_from(version: ModelVersion, dataset: Dataset, seed: int) -> bool:
-    """Whether the model's description names the same address, so that it has learnt from some of these images."""
-    data = About("", version.description).part("data")
-    learnt = data.get("address")
-    if not isinstance(learnt, str):
+def was_trained_on(version: ModelVersion, dataset: Dataset, seed: int) -> bool:
+    """Whether the model was trained on images of the same address, by its description.
+
+    Synthetic images are the same if their seed is.
+    """
+    data = Provenance("", version.description).section("data")
+    trained_on = data.get("address")
+    if not isinstance(trained_on, str):
         return False
-    if dataset.address.partition(":")[0] == learnt.partition(":")[0] == SAMPLES:
+    if dataset.address.partition(":")[0] == trained_on.partition(":")[0] == SAMPLES:
         return bool(seed == data.get("seed"))
-    return Path(dataset.address).resolve() == Path(learnt).resolve()
+    return Path(dataset.address).resolve() == Path(trained_on).resolve()

@@ -1,4 +1,4 @@
-"""The files of a report: figures as JSON and CSV, plots, sheets of pictures, and a page that puts them together."""
+"""Writes a report: metrics as JSON and CSV, plots, contact sheets and the model card."""
 
 from __future__ import annotations
 
@@ -6,47 +6,53 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.data.loading import Dataset
+from training.data.dataset import Dataset
 from training.evaluation.comparison import Comparison
 from training.evaluation.evaluate import Evaluation
-from training.reporting.contact_sheets import LARGEST, Caption, prediction_sheet, sheet
-from training.reporting.fonts import Lettering
-from training.reporting.model_card import card
-from training.reporting.plots import save_plots
-from training.reporting.provenance import About
+from training.reporting.model_card import render_model_card
+from training.reporting.provenance import Provenance
 
-_EACH = 16  # pictures of images of which one model alone is right
+if TYPE_CHECKING:
+    from training.reporting.contact_sheets import Caption
+    from training.reporting.fonts import FontSet
+
+_EACH = 16  # pictures of images that only one of two models has right
 
 
 def write_report(
     directory: Path,
     evaluation: Evaluation,
     dataset: Dataset,
-    about: About,
+    provenance: Provenance,
     comparison: Comparison | None = None,
-    fonts: Iterable[Path] | None = None,
+    installed_fonts: Iterable[Path] | None = None,
 ) -> None:
-    """Writes metrics.json, per_class.csv, predicted_samples.csv, the plots, the picture sheets and report.md.
+    """Write metrics.json, per_class.csv, predicted_samples.csv, the plots, the contact sheets and report.md.
 
     Parameters
     ----------
     directory
-        Exists already.
+        Must exist.
     evaluation, dataset
-        What was measured, and the images it was measured on.
-    about
-        What to say of the model and of the images.
+        The evaluation, and the images that were evaluated.
+    provenance
+        The origin of the model and of the images.
     comparison
         With another model; adds comparison.json, differences.csv and differences.png.
-    fonts
-        Files of fonts for names that DejaVu Sans has no letters for; default: those that are installed.
+    installed_fonts
+        Font files for names that DejaVu Sans has no letters for; default: the installed ones.
     """
+    # Plots and contact sheets import Matplotlib and scikit-learn, which takes a second.
+    from training.reporting.contact_sheets import prediction_sheet
+    from training.reporting.fonts import FontSet
+    from training.reporting.plots import save_plots
+
     metrics = evaluation.metrics
-    lettering = Lettering.of(_all_classes(evaluation, comparison), fonts)
+    fonts = FontSet.for_classes(_all_classes(evaluation, comparison), installed_fonts)
     _write_json(directory / "metrics.json", metrics)
     _write_csv(
         directory / "per_class.csv",
@@ -67,17 +73,17 @@ def write_report(
     _write_csv(
         directory / "predicted_samples.csv", ("id", "label", "prediction", "confidence"), sample_rows(evaluation)
     )
-    save_plots(directory, evaluation, lettering)
-    chosen = np.random.default_rng(0).permutation(len(evaluation.names))
-    prediction_sheet(evaluation, dataset, lettering, chosen.tolist()).save(directory / "samples.png")
-    prediction_sheet(evaluation, dataset, lettering, evaluation.mistakes).save(directory / "misclassified.png")
+    save_plots(directory, evaluation, fonts)
+    shuffled = np.random.default_rng(0).permutation(len(evaluation.names))
+    prediction_sheet(evaluation, dataset, fonts, shuffled.tolist()).save(directory / "samples.png")
+    prediction_sheet(evaluation, dataset, fonts, evaluation.mistakes).save(directory / "misclassified.png")
     if comparison is not None:
-        _write_comparison(directory, comparison, dataset, lettering)
-    _write_text(directory / "report.md", card(evaluation, about, lettering, comparison))
+        _write_comparison(directory, comparison, dataset, fonts)
+    _write_text(directory / "report.md", render_model_card(evaluation, provenance, fonts, comparison))
 
 
 def sample_rows(evaluation: Evaluation) -> list[tuple[str, str, str, float]]:
-    """Every image with its true class, its prediction and the confidence, in a fixed shuffled order."""
+    """Return each image's name, true class, prediction and confidence, in a fixed shuffled order."""
     order = np.random.default_rng(0).permutation(len(evaluation.names))
     return [
         (
@@ -95,7 +101,9 @@ def _all_classes(evaluation: Evaluation, comparison: Comparison | None) -> tuple
     return tuple(dict.fromkeys((*evaluation.classes, *others)))
 
 
-def _write_comparison(directory: Path, comparison: Comparison, dataset: Dataset, lettering: Lettering) -> None:
+def _write_comparison(directory: Path, comparison: Comparison, dataset: Dataset, fonts: FontSet) -> None:
+    from training.reporting.contact_sheets import MAX_TILES, contact_sheet
+
     first, second = comparison.first, comparison.second
     _write_json(directory / "comparison.json", comparison.figures)
     _write_csv(
@@ -113,23 +121,23 @@ def _write_comparison(directory: Path, comparison: Comparison, dataset: Dataset,
             for i, j in comparison.differing
         ],
     )
-    shown = {
+    groups = {
         "darkgreen": comparison.only_first[:_EACH],
         "firebrick": comparison.only_second[:_EACH],
-        "black": comparison.neither[: LARGEST - 2 * _EACH],
+        "black": comparison.neither[: MAX_TILES - 2 * _EACH],
     }
-    other = {i: j for pairs in shown.values() for i, j in pairs}
-    colours = {i: colour for colour, pairs in shown.items() for i, _ in pairs}
+    other = {i: j for pairs in groups.values() for i, j in pairs}
+    colours = {i: colour for colour, pairs in groups.items() for i, _ in pairs}
 
     def caption(i: int) -> Caption:
         colour = colours[i]
         return [
-            (f"this: {lettering.shown[first.predictions[i]]}", f" {first.confidences[i]:.0%}", colour),
-            (f"other: {lettering.shown[second.predictions[other[i]]]}", f" {second.confidences[other[i]]:.0%}", colour),
-            (f"is {lettering.shown[first.labels[i]]}", "", "black"),
+            (f"this: {fonts.text[first.predictions[i]]}", f" {first.confidences[i]:.0%}", colour),
+            (f"other: {fonts.text[second.predictions[other[i]]]}", f" {second.confidences[other[i]]:.0%}", colour),
+            (f"is {fonts.text[first.labels[i]]}", "", "black"),
         ]
 
-    sheet(first, dataset, lettering, list(other), 3, caption).save(directory / "differences.png")
+    contact_sheet(first, dataset, fonts, list(other), 3, caption).save(directory / "differences.png")
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def quick() -> Recipe:
-    return recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=5", "copies=0"])
+    return recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=5", "augmentations=0"])
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +53,17 @@ def test_a_run_may_leave_the_promotion_to_others(trained: Trained) -> None:
 
 
 def test_the_description_says_how_the_model_was_made(trained: Trained, quick: Recipe) -> None:
-    said = trained.version.description
-    assert Recipe.model_validate(said["recipe"]) == quick
-    assert said["input"] == {"size": 48, "normalize_ink": True}
-    assert said["classes"] == ["four", "seven"]
-    assert said["metrics"] == json.loads(json.dumps(trained.evaluation.metrics))
-    assert said["fit_seconds"] == round(trained.fit_seconds, 1)
-    assert {"python", "pyspark", "onnxruntime", "numpy"} <= set(said["versions"])
-    assert abs((datetime.now(UTC) - datetime.fromisoformat(said["created_at"])).total_seconds()) < 3600
+    description = trained.version.description
+    assert Recipe.model_validate(description["recipe"]) == quick
+    assert description["input"] == {"size": 48, "normalize_ink": True}
+    assert description["classes"] == ["four", "seven"]
+    assert description["metrics"] == json.loads(json.dumps(trained.evaluation.metrics))
+    assert description["fit_seconds"] == round(trained.fit_seconds, 1)
+    assert {"python", "pyspark", "onnxruntime", "numpy"} <= set(description["versions"])
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(description["created_at"])).total_seconds()) < 3600
 
 
-def test_the_description_says_what_the_model_was_made_of(trained: Trained, folder: Dataset) -> None:
+def test_the_description_states_the_training_data(trained: Trained, folder: Dataset) -> None:
     part, test = folder.split(0.5, seed=1)
     assert trained.version.description["data"] == {
         "address": folder.address,
@@ -71,7 +71,7 @@ def test_the_description_says_what_the_model_was_made_of(trained: Trained, folde
         "images": trained.images,
         "test_images": len(test),
         "test_digest": test.digest(),
-        "copies": 0,
+        "duplicates": 0,
         "test_fraction": 0.5,
         "seed": 1,
     }
@@ -87,9 +87,9 @@ def test_the_report_is_of_the_same_evaluation(trained: Trained) -> None:
     report = trained.version.path / "report"
     assert json.loads((report / "metrics.json").read_text()) == trained.version.description["metrics"]
     page = (report / "report.md").read_text()
-    assert f"| images trained on | {trained.images} |" in page
-    assert "It tells 2 classes apart: four, seven." in page
-    assert "kept aside before training with seed 1" in page
+    assert f"| training images | {trained.images} |" in page
+    assert "The model distinguishes 2 classes: four, seven." in page
+    assert "set aside before training with seed 1" in page
 
 
 def test_a_run_measures_how_long_it_took(trained: Trained) -> None:

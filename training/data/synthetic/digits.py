@@ -1,8 +1,8 @@
-"""Draws handwritten-looking Bengali digits, so that a machine without a data set can train, test and show everything.
+"""Draws synthetic handwritten Bengali digits, so that training, testing and the demo need no dataset.
 
-Every sample is drawn from the pen paths of `training.data.synthetic.strokes`: no font and no picture of anybody's
-writing is used. The pen (hand, slant, width, pressure), the paper (flat, shaded, noisy, ruled), ink, polarity, size and
-place vary by a seeded generator. A sample takes about 1 ms on one core.
+Every sample is drawn from the pen paths of `training.data.synthetic.strokes`; no fonts and no scans of handwriting are
+used. Pen (hand, slant, width, pressure), paper (flat, shaded, noisy, ruled), ink, polarity, size and position vary with
+a seeded generator. A sample takes about 1 ms on one core.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from training.data.synthetic.strokes import Path, paths
 CLASSES: tuple[str, ...] = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 """The labels, in the order of their indices."""
 
-SMALLEST, LARGEST = 28, 180
-"""The shortest and the longest side of a canvas in pixels: those of the 28-pixel and the original NumtaDB images."""
+MIN_SIDE, MAX_SIDE = 28, 180
+"""The shortest and the longest side of a canvas, pixels, as in NumtaDB's 28-pixel and original images."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -35,7 +35,7 @@ def draw(digit: int, rng: Generator) -> NDArray[np.uint8]:
     digit : int
         0 to 9.
     rng : numpy.random.Generator
-        All variation comes from it: a generator in the same state draws the same sample.
+        The source of all variation: a generator in the same state draws the same sample.
 
     Returns
     -------
@@ -61,9 +61,9 @@ def draw(digit: int, rng: Generator) -> NDArray[np.uint8]:
 
 
 def draw_png(digit: int, seed: int) -> bytes:
-    """The PNG file of ``draw(digit, default_rng([seed, digit]))``: the same bytes for the same arguments.
+    """Return the PNG file of ``draw(digit, default_rng([seed, digit]))``: the same bytes for the same arguments.
 
-    The seed is 0 or more. Raises `RequestError` for a digit that is not one of 0 to 9.
+    The seed is 0 or more. Raises `RequestError` for a digit outside 0 to 9.
     """
     _check(digit)
     file = io.BytesIO()
@@ -77,7 +77,7 @@ def _check(digit: int) -> None:
 
 
 def _write(forms: tuple[Path, ...], rng: Generator) -> list[Floats]:
-    """Somebody's hand: strokes as float64 [samples, 2], about 1 across, anywhere."""
+    """Return one handwriting of the digit: strokes as float64 [samples, 2], about 1 across, at any position."""
     shares = np.cumsum([form.share for form in forms])
     form = forms[int(np.searchsorted(shares, rng.random() * shares[-1]))]
     mixture = rng.dirichlet(np.full(len(form.poses), 0.5))
@@ -86,7 +86,7 @@ def _write(forms: tuple[Path, ...], rng: Generator) -> list[Floats]:
     rounding = rng.random()
     curve = (rounding * form.smooth + (1.0 - rounding) * form.sharp) @ points
 
-    # A gentle bend of the whole sheet: neighbouring strokes move together, as they do in one hand.
+    # A gentle bend of the whole sheet: neighbouring strokes move together, as in one person's handwriting.
     x, y = curve[:, 0], curve[:, 1]
     terms = np.stack([x * x, x * y, y * y], axis=1)
     curve = curve + terms @ rng.normal(0.0, 0.16, (3, 2))
@@ -105,28 +105,28 @@ def _write(forms: tuple[Path, ...], rng: Generator) -> list[Floats]:
 
 
 def _place(strokes: list[Floats], rng: Generator) -> tuple[tuple[int, int], list[Floats], float]:
-    """The canvas (width, height), the strokes in its pixels, and the digit's longer side in pixels."""
+    """Return the canvas (width, height), the strokes in its pixels, and the digit's longer side in pixels."""
     every = np.concatenate(strokes)
     low = every.min(axis=0)
     spread = every.max(axis=0) - low
     longest = float(spread.max())
-    # A third are cut out close, as scanned forms are; the others lie on a card much larger than they are.
+    # A third are cropped tightly, like scanned forms; the others are on a much larger card.
     close = rng.random() < 0.35
-    side = SMALLEST if rng.random() < 0.25 else int(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST + 1))))
+    side = MIN_SIDE if rng.random() < 0.25 else int(np.exp(rng.uniform(np.log(MIN_SIDE), np.log(MAX_SIDE + 1))))
     share = rng.uniform(0.78, 0.94) if close else rng.uniform(0.3, 0.75)
     extent = max(share * side, 10.0)
     scale = extent / longest
     box = np.array([side, side])
     if close and rng.random() < 0.6:
-        box = np.maximum(SMALLEST, np.ceil(spread * scale + side - extent)).astype(int)
+        box = np.maximum(MIN_SIDE, np.ceil(spread * scale + side - extent)).astype(int)
     room = box - spread * scale
-    # The middle of a card is likelier than its edge.
+    # The middle of a card is more likely than its edge.
     corner = room * np.clip(rng.normal(0.5, 0.17, 2), 0.08, 0.92)
     return (int(box[0]), int(box[1])), [(stroke - low) * scale + corner for stroke in strokes], extent
 
 
 def _trace(strokes: list[Floats], size: tuple[int, int], extent: float, rng: Generator) -> Floats:
-    """How much ink lies on each pixel: float32 [H, W], 0 to 1."""
+    """Return the amount of ink on each pixel: float32 [H, W], 0 to 1."""
     zoom = 4 if max(size) < 64 else 3 if max(size) < 110 else 2
     sheet = Image.new("L", (size[0] * zoom, size[1] * zoom))
     pen = ImageDraw.Draw(sheet)
@@ -158,7 +158,7 @@ def _trace(strokes: list[Floats], size: tuple[int, int], extent: float, rng: Gen
 
 
 def _develop(ink: Floats, rng: Generator) -> NDArray[np.uint8]:
-    """The picture of ink [H, W] on some paper: uint8 [H, W] or [H, W, 3]."""
+    """Return the picture of ink [H, W] on paper: uint8 [H, W] or [H, W, 3]."""
     height, width = ink.shape
     gray = rng.random() < 0.45
     light = rng.uniform(175.0, 255.0)

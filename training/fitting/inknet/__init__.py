@@ -1,1 +1,1 @@
-"""InkNet, trained from scratch by Keras in a process of its own."""
+"""Training InkNet from scratch with Keras, in a separate process."""

@@ -1,5 +1,6 @@
-"""The process that trains InkNet: the one module beside `sparkdl.networks.keras_export` that imports Keras, and only in
-functions.
+"""The process that trains InkNet with Keras.
+
+This module and `sparkdl.networks.keras_export` alone import Keras, and only inside functions.
 """
 
 from __future__ import annotations
@@ -14,51 +15,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparkdl.networks.inknet import SIDE, STRIDES, is_block
-from training.fitting.inknet.negatives import strangers
-from training.fitting.inknet.trainer import STATE, WEIGHTS
+from training.fitting.inknet.negatives import make_negatives
+from training.fitting.inknet.trainer import EPOCH, STATE, WEIGHTS
 
 WIDTHS = (16, 32, 64, 128)
 EMBEDDING = 128
 BATCH = 128
-PEAK_RATE = 2e-3  # of AdamW, after the warm-up
+PEAK_RATE = 2e-3  # learning rate of AdamW after the warm-up
 WARM_UP = 300  # batches
 DECAY = 0.02
 SMOOTHING = 0.05
-PATIENCE = 6  # epochs without a better validation loss
-STRANGERS = 12  # pictures of characters, to one that shows none
+PATIENCE = 6  # epochs without a better validation loss before training stops
+IMAGES_PER_NEGATIVE = 12
 
 
 def main() -> None:
-    """Takes the directory with the arrays, and the request as JSON; writes `epoch epochs accuracy` after each epoch."""
-    place, request = Path(sys.argv[1]), json.loads(sys.argv[2])
-    squares = np.load(place / "squares.npy", mmap_mode="r")
-    train(place, squares, np.load(place / "labels.npy"), np.load(place / "held_out.npy"), **request)
+    """Train on the arrays in a directory, given with the request as JSON; print `epoch epochs accuracy` per epoch."""
+    directory, request = Path(sys.argv[1]), json.loads(sys.argv[2])
+    squares = np.load(directory / "squares.npy", mmap_mode="r")
+    train(directory, squares, np.load(directory / "labels.npy"), np.load(directory / "holdout.npy"), **request)
 
 
 def train(
-    place: Path,
+    directory: Path,
     squares: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    held_out: NDArray[np.int64],
+    holdout: NDArray[np.int64],
     epochs: int,
     seed: int,
 ) -> None:
-    """See `training.fitting.inknet.trainer.train_inknet`; writes `WEIGHTS` into `place`."""
+    """Train the network; see `training.fitting.inknet.trainer.train_inknet`; writes `WEIGHTS` into `directory`."""
     import keras
     import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    images, variants = squares.shape[:2]
+    images, versions = squares.shape[:2]
     classes = int(labels.max()) + 1
-    learned = np.setdiff1d(np.arange(images), held_out)
-    batch = min(BATCH, max(len(learned) // 8, 1))
-    steps = math.ceil(len(learned) / batch)
+    trained = np.setdiff1d(np.arange(images), holdout)
+    batch = min(BATCH, max(len(trained) // 8, 1))
+    steps = math.ceil(len(trained) / batch)
 
-    state, notes = place / STATE, place / "epoch.json"
-    if notes.is_file():
+    state, history_file = directory / STATE, directory / EPOCH
+    if history_file.is_file():
         model = keras.models.load_model(state)
-        said = json.loads(notes.read_text())
+        history = json.loads(history_file.read_text())
     else:
         model = network(classes)
         rate = keras.optimizers.schedules.CosineDecay(
@@ -66,38 +67,39 @@ def train(
         )
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=SMOOTHING)
         model.compile(keras.optimizers.AdamW(rate, weight_decay=DECAY), loss)
-        said = {"epoch": 0, "best": math.inf, "waited": 0}
+        history = {"epoch": 0, "best": math.inf, "waited": 0}  # waited: epochs without a better validation loss
     truth = np.eye(classes, dtype=np.float32)[labels]
-    while said["epoch"] < epochs and said["waited"] < PATIENCE:
-        chance = np.random.default_rng([seed, said["epoch"]])
-        mixed = chance.permutation(learned)
-        chosen = chance.integers(variants, size=len(mixed))
-        for start in range(0, len(mixed), batch):
-            rows = mixed[start : start + batch]
-            pictures = squares[rows, chosen[start : start + batch]]
-            others = strangers(pictures, max(len(rows) // STRANGERS, 1), chance)
-            undecided = np.full((len(others), classes), 1 / classes, np.float32)
-            model.train_on_batch(_fed(np.concatenate([pictures, others])), np.concatenate([truth[rows], undecided]))
-        loss, accuracy = _validate(model, squares, truth, held_out if len(held_out) else learned)
-        said["epoch"] += 1
-        said["waited"] += 1
-        if loss < said["best"]:
-            said["best"], said["waited"] = loss, 0
-            _save_weights(model, place / WEIGHTS.replace(".", "-best."))
-        # The state first: were the epoch noted without it, one epoch would be left out.
-        partial = place / f"partial-{STATE}"
-        model.save(partial)
-        partial.replace(state)
-        noted = place / "partial-epoch.json"
-        noted.write_text(json.dumps(said))
-        noted.replace(notes)
-        sys.stdout.write(f"{said['epoch']} {epochs} {accuracy}\n")
+    while history["epoch"] < epochs and history["waited"] < PATIENCE:
+        rng = np.random.default_rng([seed, history["epoch"]])
+        shuffled = rng.permutation(trained)
+        version = rng.integers(versions, size=len(shuffled))
+        for start in range(0, len(shuffled), batch):
+            rows = shuffled[start : start + batch]
+            positives = squares[rows, version[start : start + batch]]
+            negatives = make_negatives(positives, max(len(rows) // IMAGES_PER_NEGATIVE, 1), rng)
+            uniform = np.full((len(negatives), classes), 1 / classes, np.float32)
+            inputs, targets = np.concatenate([positives, negatives]), np.concatenate([truth[rows], uniform])
+            model.train_on_batch(_to_float(inputs), targets)
+        loss, accuracy = _validate(model, squares, truth, holdout if len(holdout) else trained)
+        history["epoch"] += 1
+        history["waited"] += 1
+        if loss < history["best"]:
+            history["best"], history["waited"] = loss, 0
+            _save_weights(model, directory / WEIGHTS.replace(".", "-best."))
+        # Save the state before the epoch number: after a kill between the two, an epoch is repeated, never skipped.
+        partial_state = directory / f"partial-{STATE}"
+        model.save(partial_state)
+        partial_state.replace(state)
+        partial_history = directory / f"partial-{EPOCH}"
+        partial_history.write_text(json.dumps(history))
+        partial_history.replace(history_file)
+        sys.stdout.write(f"{history['epoch']} {epochs} {accuracy}\n")
         sys.stdout.flush()
-    (place / WEIGHTS.replace(".", "-best.")).replace(place / WEIGHTS)
+    (directory / WEIGHTS.replace(".", "-best.")).replace(directory / WEIGHTS)
 
 
 def network(classes: int) -> Any:
-    """InkNet as a Keras model: float32 [N, 32, 32, 1], 0 to 1, to logits [N, classes]."""
+    """Return InkNet as a Keras model, from float32 [N, 32, 32, 1], 0 to 1, to logits [N, classes]."""
     from keras import Input, Model, layers
 
     def convolve(x: Any, name: str, width: int, stride: int = 1) -> Any:
@@ -120,17 +122,17 @@ def network(classes: int) -> Any:
     return Model(pixels, layers.Dense(classes)(layers.Dropout(0.4)(x)))
 
 
-def _fed(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _to_float(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
     return squares[..., None].astype(np.float32) / np.float32(255)
 
 
 def _validate(
     model: Any, squares: NDArray[np.uint8], truth: NDArray[np.float32], rows: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """The cross-entropy and the accuracy on the images `rows`, as they are."""
+    """Return the cross-entropy and the accuracy on the original images `rows`."""
     logits = np.concatenate(
         [
-            np.asarray(model(_fed(squares[rows[start : start + 512], 0]), training=False))
+            np.asarray(model(_to_float(squares[rows[start : start + 512], 0]), training=False))
             for start in range(0, len(rows), 512)
         ]
     ).astype(np.float64)
@@ -143,18 +145,18 @@ def _validate(
 
 
 def _save_weights(model: Any, path: Path) -> None:
-    """The convolutions with their batch normalisation folded in, in the layout of `sparkdl.networks.inknet`."""
+    """Save the convolutions, with batch normalization folded in, in the layout of `sparkdl.networks.inknet`."""
     arrays: dict[str, NDArray[np.float32]] = {}
     names = [part for name in STRIDES for part in ((f"{name}.0", f"{name}.1") if is_block(name) else (name,))]
     for name in (*names, "embedding"):
         kernel = np.asarray(model.get_layer(name.replace(".", "_")).kernel)
         norm = model.get_layer(f"{name.replace('.', '_')}_norm")
         gain = np.asarray(norm.gamma) / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
-        if name == "embedding":  # [height * width * channels, out], as a convolution over the whole of its input
+        if name == "embedding":  # [height * width * channels, out], as a convolution over its whole input
             kernel = kernel.reshape(SIDE // 8, SIDE // 8, -1, EMBEDDING)
         arrays[f"{name}.kernel"] = np.ascontiguousarray((kernel * gain).transpose(3, 2, 0, 1), np.float32)
         arrays[f"{name}.bias"] = (np.asarray(norm.beta) - np.asarray(norm.moving_mean) * gain).astype(np.float32)
-    np.savez(path, **arrays)  # type: ignore[arg-type] # numpy's stub takes the names for its own keywords
+    np.savez(path, **arrays)  # type: ignore[arg-type] # numpy's stub mistakes the names for its own keywords
 
 
 if __name__ == "__main__":

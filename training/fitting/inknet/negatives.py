@@ -1,4 +1,4 @@
-"""Makes ink that is no character, for a network to learn that not all it sees is one of its classes."""
+"""Negatives: pictures of ink that show no character, so that a network learns that not everything is a class."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from scipy import ndimage
 
 Squares = NDArray[np.uint8]
 
-_FINE = 4  # how much larger lines are drawn than they end up
+_OVERSAMPLING = 4  # lines are drawn larger and reduced
 
 
-def strangers(squares: Squares, count: int, rng: Generator) -> Squares:
-    """Pictures that show none of the characters, made of theirs or of nothing.
+def make_negatives(squares: Squares, count: int, rng: Generator) -> Squares:
+    """Make pictures that show none of the characters.
 
     Parameters
     ----------
     squares
-        uint8 [N, side, side]: bright ink on black, of at least one character.
+        uint8 [N, side, side]: bright ink on black, at least one character.
     count
-        How many to make.
+        The number of negatives.
     rng
-        All chance comes from it.
+        The source of all variation.
 
     Returns
     -------
-    uint8 [count, side, side]: parts of several characters side by side, lines drawn to and fro, and blots and grain as
-    paper and photographs leave them.
+    uint8 [count, side, side]: patchworks of several characters, scribbled lines, and blots and grain as on paper and in
+    photographs.
     """
     kinds = rng.integers(len(_KINDS), size=count)
     made = [_KINDS[kind](squares, rng) for kind in kinds]
@@ -38,7 +38,7 @@ def strangers(squares: Squares, count: int, rng: Generator) -> Squares:
 
 
 def _patchwork(squares: Squares, rng: Generator) -> Squares:
-    """Four quarters of other characters, none where it was."""
+    """Four quarters of random characters, each moved to another corner."""
     side = squares.shape[1]
     half = side // 2
     corners = [(0, 0), (0, half), (half, 0), (half, half)]
@@ -51,13 +51,13 @@ def _patchwork(squares: Squares, rng: Generator) -> Squares:
 
 
 def _lines(squares: Squares, rng: Generator) -> Squares:
-    """One or two lines that turn more often than a character's do."""
+    """One or two lines that turn more often than those of a character."""
     side = squares.shape[1]
-    picture = Image.new("L", (side * _FINE, side * _FINE))
+    picture = Image.new("L", (side * _OVERSAMPLING, side * _OVERSAMPLING))
     pen = ImageDraw.Draw(picture)
-    width = int(rng.integers(2, 5)) * _FINE * side // 32
+    width = int(rng.integers(2, 5)) * _OVERSAMPLING * side // 32
     for _ in range(rng.integers(1, 3)):
-        turns = rng.uniform(0.08, 0.92, (int(rng.integers(5, 10)), 2)) * side * _FINE
+        turns = rng.uniform(0.08, 0.92, (int(rng.integers(5, 10)), 2)) * side * _OVERSAMPLING
         if rng.random() < 0.5:  # rounded
             turns = np.stack([ndimage.zoom(turns[:, axis], 6, order=3) for axis in (0, 1)], axis=1)
         pen.line([(x, y) for x, y in turns], 255, width, "curve")
@@ -65,7 +65,7 @@ def _lines(squares: Squares, rng: Generator) -> Squares:
 
 
 def _texture(squares: Squares, rng: Generator) -> Squares:
-    """Noise, from grain to a few large blots, of any contrast."""
+    """Noise of any contrast, from grain to a few large blots."""
     side = squares.shape[1]
     noise = ndimage.gaussian_filter(rng.normal(size=(side, side)), rng.uniform(0, side / 6))
     span = float(np.ptp(noise)) or 1.0

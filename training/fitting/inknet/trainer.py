@@ -1,4 +1,4 @@
-"""Trains InkNet on squares of ink, with Keras, in a process of its own that can be cut off and goes on."""
+"""Trains InkNet with Keras in a separate process, resumable after an interruption."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,94 +17,98 @@ from numpy.typing import NDArray
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.networks.inknet import SIDE
 from sparkdl.system.cache import cache_directory, make_directory
+from training.fitting.progress import Progress
 
 WEIGHTS = "weights.npz"
 STATE = "state.keras"
-"""The network and its optimizer after the last epoch, beside a note of which that was."""
-
-Progress = Callable[[str, int, int], None]
-"""Is told what is being done, how much of it is done, and how much there is."""
+"""The network and its optimizer after the last epoch."""
+EPOCH = "epoch.json"
+"""The number of epochs trained, and the state of early stopping."""
 
 
 def train_inknet(
     squares: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    held_out: NDArray[np.int64],
+    holdout: NDArray[np.int64],
     epochs: int,
     seed: int,
     progress: Progress,
 ) -> Path:
-    """Trains the network and gives the file of its weights; the same arguments give the same file.
+    """Train the network and return the file of its weights; the same arguments give the same file.
 
-    When more training makes it worse on the images held out it ends early, and of all epochs the weights of the best
-    are kept. What is needed to go on is saved after each epoch in the user's cache; the
-    next call with the same arguments goes on from there. A GPU is used if TensorFlow finds one.
+    Training stops early if the validation loss does not improve for some epochs; the weights of the best epoch are
+    kept. The state after each epoch is saved in the user's cache, and the next call with the same arguments resumes
+    there. Uses a GPU if TensorFlow finds one.
 
     Parameters
     ----------
     squares
-        uint8 [images, 1 + copies, 32, 32]: bright ink on black; of each image as it is, and its altered copies. Each
-        epoch takes one of them, by chance.
+        uint8 [images, 1 + augmentations, 32, 32]: bright ink on black; of each image the original and its augmented
+        versions. Each epoch uses one of them, chosen at random.
     labels
-        int64 [images]: the class index of each, 0 to K - 1.
-    held_out
-        int64: the indices of the images that it does not learn from, but is tried on after each epoch. Without any, it
-        is tried on those it learns from.
+        int64 [images]: class indices, 0 to K - 1.
+    holdout
+        int64: the indices of the images to validate on after each epoch, instead of training on them. If empty, the
+        training images are the validation images too.
     epochs
-        How often each image is looked at, at the most.
+        The maximum number of epochs.
+    seed
+        0 to 4294967295.
 
     Raises
     ------
+    RequestError
+        If `squares` has another type or shape.
     SparkdlError
-        If TensorFlow is not installed, or the training fails.
+        If TensorFlow is not installed, or training fails.
     """
     if squares.dtype != np.uint8 or squares.shape[2:] != (SIDE, SIDE):
-        raise RequestError(f"InkNet takes uint8 squares of {SIDE} pixels, received {squares.dtype} {squares.shape[2:]}")
+        raise RequestError(f"expected uint8 squares of {SIDE} pixels, received {squares.dtype} {squares.shape[2:]}")
     for package in ("tensorflow", "keras"):
         if importlib.util.find_spec(package) is None:
             raise SparkdlError(
-                f"InkNet is trained with {package}, which is not installed: pip install 'sparkdl-streaming[keras]'"
+                f"training InkNet needs {package}, which is not installed: pip install 'sparkdl-streaming[keras]'"
             )
     request = {"epochs": epochs, "seed": seed}
     digest = hashlib.sha256(json.dumps(request).encode())
-    for array in (squares, labels, held_out):
+    for array in (squares, labels, holdout):
         digest.update(np.ascontiguousarray(array).data)
-    place = cache_directory("training") / digest.hexdigest()[:32]
-    make_directory(place)
-    weights = place / WEIGHTS
+    directory = cache_directory("training") / digest.hexdigest()[:32]
+    make_directory(directory)
+    weights = directory / WEIGHTS
     if not weights.is_file():
-        np.save(place / "squares.npy", squares)
-        np.save(place / "labels.npy", labels)
-        np.save(place / "held_out.npy", held_out)
-        _run(place, request, progress)
+        np.save(directory / "squares.npy", squares)
+        np.save(directory / "labels.npy", labels)
+        np.save(directory / "holdout.npy", holdout)
+        _run(directory, request, progress)
     return weights
 
 
-def forget(weights: Path) -> None:
-    """Removes what `train_inknet` keeps of a training whose result is saved elsewhere."""
+def discard_training(weights: Path) -> None:
+    """Remove the files of `train_inknet`, once its result is saved elsewhere."""
     shutil.rmtree(weights.parent)
 
 
-def _run(place: Path, request: dict[str, int], progress: Progress) -> None:
+def _run(directory: Path, request: dict[str, int], progress: Progress) -> None:
     search_path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": search_path}
-    with (place / "log").open("w") as log:
+    with (directory / "log").open("w") as log:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "training.fitting.inknet.keras_process", str(place), json.dumps(request)],
+            [sys.executable, "-P", "-m", "training.fitting.inknet.keras_process", str(directory), json.dumps(request)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             env=environment,
         )
         try:
-            assert child.stdout is not None  # it was asked for
+            assert child.stdout is not None  # because of PIPE
             for line in child.stdout:
-                done, of, accuracy = line.split()
-                progress(f"training InkNet, validation {float(accuracy):.4f}", int(done), int(of))
+                done, total, accuracy = line.split()
+                progress(f"training InkNet, validation accuracy {float(accuracy):.4f}", int(done), int(total))
         finally:
             if child.poll() is None and sys.exc_info()[0] is not None:
                 child.kill()
             code = child.wait()
     if code != 0:
-        lines = [line.strip() for line in (place / "log").read_text(errors="replace").splitlines() if line.strip()]
-        raise SparkdlError(f"the training of InkNet failed ({code}): {lines[-1] if lines else 'it said nothing'}")
+        lines = [line.strip() for line in (directory / "log").read_text(errors="replace").splitlines() if line.strip()]
+        raise SparkdlError(f"training InkNet failed ({code}): {lines[-1] if lines else 'no message'}")

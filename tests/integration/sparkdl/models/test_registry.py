@@ -20,7 +20,7 @@ from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import CURRENT, ModelVersion, Registry, resolve_model
 from training.data.dataframes import encoded_rows
 from training.data.loading import Dataset, LabelledImage, open_dataset
-from training.fitting.fit import fit
+from training.fitting.fit import fit_recipe
 from training.fitting.recipes import recipe
 
 
@@ -61,9 +61,9 @@ def version(small: Registry) -> ModelVersion:
 
 
 def test_a_model_predicts_bit_by_bit_the_same_after_save_and_load(spark: SparkSession, tmp_path: Path) -> None:
-    quick = recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=3", "copies=0"])
+    quick = recipe("digits", ["input_size=48", "tap_layers=block5", "pooling=average", "max_iter=3", "augmentations=0"])
     some = tuple(image for image in open_dataset("samples:4") if image.label in "147")
-    classifier = fit(spark, Dataset("some", some), quick).classifier
+    classifier = fit_recipe(spark, Dataset("some", some), quick).classifier
     loaded = Registry(tmp_path).save(classifier, "quick", {"recipe": {}}, no_report).load()
 
     others = encoded_rows(spark, Dataset("others", (*open_dataset("samples:2", seed=8), broken()))).cache()
@@ -310,7 +310,7 @@ def test_an_empty_directory_and_a_registry_without_a_promoted_version_are_no_mod
 
 def test_a_version_has_the_threshold_that_it_states_or_none(version: ModelVersion) -> None:
     assert version.review_below is None
-    assert ModelVersion(version.path, {"review": {"confidence": 0.75, "kept": 0.9}}).review_below == 0.75
+    assert ModelVersion(version.path, {"review": {"confidence": 0.75, "coverage": 0.9}}).review_below == 0.75
     assert ModelVersion(version.path, {"review": {"confidence": 1}}).review_below == 1
 
 

@@ -25,7 +25,7 @@ from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.validation import check_network
 from training.data.dataframes import encoded_rows
 from training.data.loading import Dataset
-from training.fitting.fit import fit
+from training.fitting.fit import fit_recipe
 from training.fitting.recipes import recipe
 
 SIDE = 64
@@ -88,6 +88,6 @@ def test_a_stage_is_saved_with_it(spark: SparkSession, squares: Pixels, tmp_path
 @pytest.mark.slow
 def test_a_recipe_of_integers_still_tells_digits_apart(spark: SparkSession, drawn: Dataset) -> None:
     known, unseen = drawn.split(0.25, 0)
-    fitted = fit(spark, known, recipe("digits", ["precision=int8", "copies=0", "max_iter=20"]))
+    fitted = fit_recipe(spark, known, recipe("digits", ["precision=int8", "augmentations=0", "max_iter=20"]))
     rows = fitted.classifier.classify(encoded_rows(spark, unseen)).select("label", "prediction").collect()
     assert np.mean([row.label == row.prediction for row in rows]) > 0.9

@@ -86,7 +86,7 @@ def test_the_list_has_all_of_a_row_but_its_bytes(sink: Path, tmp_path: Path) -> 
 
 def test_what_was_exported_is_sent_again_with_its_labels(sink: Path, tmp_path: Path) -> None:
     assert run(["predictions", str(sink), "--dead-letters", "--export", str(tmp_path / "out")]) == 0
-    again = open_dataset(str(tmp_path / "out"), labelled=False)
+    again = open_dataset(str(tmp_path / "out"), require_labels=False)
     assert sorted((image.read(), image.label) for image in again) == sorted(
         (payload, label or "") for payload, _, label in LETTERS.values() if payload is not None
     )
@@ -110,7 +110,7 @@ def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: object) -> Non
     out.mkdir()
     (out / DEAD_LETTER_LIST).write_text(json.dumps({"file": name, "label": "7"}) + "\nno JSON\n")
     with refused("no labelled image found", "no file"):
-        open_dataset(str(out), labelled=False)
+        open_dataset(str(out), require_labels=False)
 
 
 def test_a_list_cannot_name_links_nor_nonsense(tmp_path: Path) -> None:

@@ -153,21 +153,21 @@ def test_mistakes_come_the_most_confident_first() -> None:
 
 
 def test_throughput_counts_every_image_that_was_read() -> None:
-    measured = replace(TINY, throughput=Throughput(images=10, seconds=4.0, slots=2))
-    told = {"images": 10, "seconds": 4.0, "images_per_second": 2.5, "slots": 2}
-    assert measured.metrics["throughput"] == told
+    measured = replace(TINY, throughput=Throughput(images=10, seconds=4.0, parallelism=2))
+    expected = {"images": 10, "seconds": 4.0, "images_per_second": 2.5, "parallelism": 2}
+    assert measured.metrics["throughput"] == expected
     assert TINY.metrics["throughput"] is None
 
 
-def test_what_needs_no_review_is_counted_with_the_mistakes_in_it() -> None:
+def test_coverage_and_error_rate_of_the_auto_accepted_predictions() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]])
     measured = Evaluation(("a", "b"), tuple("1234"), tuple("abab"), tuple("aaab"), probabilities, review_below=0.7)
     review = measured.metrics["review"]
-    assert (review["below"], review["kept"], review["errors"]) == (0.7, 3 / 4, 1 / 3)
-    assert review["kept_interval"][0] < 3 / 4 < review["kept_interval"][1]
-    assert review["errors_interval"][0] < 1 / 3 < review["errors_interval"][1]
+    assert (review["threshold"], review["coverage"], review["error"]) == (0.7, 3 / 4, 1 / 3)
+    assert review["coverage_interval"][0] < 3 / 4 < review["coverage_interval"][1]
+    assert review["error_interval"][0] < 1 / 3 < review["error_interval"][1]
     nothing = replace(measured, review_below=0.95).metrics["review"]
-    assert (nothing["kept"], nothing["errors"], nothing["errors_interval"]) == (0, None, None)
+    assert (nothing["coverage"], nothing["error"], nothing["error_interval"]) == (0, None, None)
     assert TINY.metrics["review"] is None
 
 
@@ -236,7 +236,7 @@ def test_every_image_is_either_measured_or_named_with_what_is_wrong(
     assert evaluation.metrics["unreadable"] == 2
     assert evaluation.throughput is not None
     assert evaluation.throughput.images == 12
-    assert evaluation.throughput.slots == 2
+    assert evaluation.throughput.parallelism == 2
     assert evaluation.throughput.seconds > 0
     np.testing.assert_allclose(evaluation.probabilities.sum(axis=1), 1)
     best = [evaluation.classes[k] for k in evaluation.probabilities.argmax(axis=1)]
@@ -268,7 +268,7 @@ def test_images_of_which_none_can_be_decoded_are_refused(spark: SparkSession, cl
         )
 
 
-def test_what_was_learnt_from_drawn_digits_carries_over_to_real_ones(
+def test_a_model_trained_on_synthetic_digits_classifies_real_ones(
     spark: SparkSession, classifier: Classifier, numtadb_home: Path
 ) -> None:
     evaluation = evaluate(spark, classifier, open_dataset(str(numtadb_home / "numtadb")))

@@ -1,4 +1,4 @@
-"""Data sets of Kaggle's: how one is called, and what is said where it cannot be had."""
+"""Kaggle datasets: their addresses, and the messages if one is not available."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ https://kaggle.com/BengaliAI/numta
 
 
 @pytest.mark.parametrize("name", ["", "BengaliAI/numta\n", *NO_NAMES.split("\n")[1:-1]])
-def test_what_is_no_name_of_a_data_set_is_refused(name: str) -> None:
+def test_a_malformed_address_is_refused(name: str) -> None:
     with refused("expected kaggle:OWNER/NAME", repr(f"kaggle:{name}")):
         open_dataset(f"kaggle:{name}")
 
 
 @pytest.mark.skipif(find_spec("kagglehub") is not None, reason="kagglehub is installed")
 @pytest.mark.parametrize("name", ["BengaliAI/numta", "BengaliAI/numta/versions/3", "some-one_2/digits"])
-def test_without_kagglehub_it_is_said_what_to_install(name: str) -> None:
+def test_a_missing_kagglehub_is_named_with_its_extra(name: str) -> None:
     with refused(f"kaggle:{name}", "pip install 'sparkdl-streaming[kaggle]'"):
         open_dataset(f"kaggle:{name}")

@@ -29,7 +29,7 @@ def test_a_file_missing_beside_its_table_is_named_and_the_others_are_read(tmp_pa
     (root / "training-a.csv").write_text("filename,digit\n1.png,0\n2.png,1\n")
     dataset = open_dataset(str(root))
     assert labelled(dataset) == {"training-a/1.png": "0"}
-    assert dataset.problems == ("training-a/2.png: named in training-a.csv, but there is no such file",)
+    assert dataset.problems == ("training-a/2.png: listed in training-a.csv, but there is no such file",)
 
 
 def test_a_table_without_the_columns_is_named_and_left_out(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_table_without_the_columns_is_named_and_left_out(tmp_path: Path) -> No
     (root / "testing-b.csv").write_text("file,label\n1.png,0\n")
     dataset = open_dataset(str(root))
     assert labelled(dataset) == {"training-a/1.png": "0"}
-    assert dataset.problems == ("testing-b.csv: no column digit or filename, the set is left out",)
+    assert dataset.problems == ("testing-b.csv: no column digit or filename, the set is skipped",)
 
 
 def test_a_line_without_a_digit_or_a_file_is_named_by_its_number(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_table_cannot_name_a_file_outside_its_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (f"1.png,{'7' * 300}", "line 2: its label is no text of at most 256 characters"),
+        (f"1.png,{'7' * 300}", "line 2: its label is not text of at most 256 characters"),
         (f"1.png,{'7' * 200_000}", "cannot be read to its end: field larger"),
         ("1.png,\udcff", "cannot be read to its end: 'utf-8' codec"),
     ],
@@ -123,7 +123,7 @@ def test_where_no_label_is_needed_all_images_are_used(tmp_path: Path) -> None:
     root = write_files(tmp_path, "training-a/1.png", "training-a/2.png", "testing-a/1.png", "testing-b/1.png")
     (root / "training-a.csv").write_text(TABLE)
     (root / "testing-b.csv").write_text("filename,writer\n1.png,7\n")
-    dataset = open_dataset(str(root), labelled=False)
+    dataset = open_dataset(str(root), require_labels=False)
     names = ("training-a/1.png", "training-a/2.png", "testing-a/1.png", "testing-b/1.png")
     assert labelled(dataset) == dict(zip(names, ("0", "", "", ""), strict=True))
 
@@ -131,7 +131,9 @@ def test_where_no_label_is_needed_all_images_are_used(tmp_path: Path) -> None:
 def test_a_training_set_without_its_table_is_named_with_its_count(tmp_path: Path) -> None:
     root = write_files(tmp_path, "training-a/1.png", "training-c/1.png", "training-c/2.png")
     (root / "training-a.csv").write_text(TABLE)
-    assert open_dataset(str(root)).problems == ("training-c: 2 images without labels, for want of training-c.csv",)
+    assert open_dataset(str(root)).problems == (
+        "training-c: 2 images without labels, because training-c.csv is missing",
+    )
 
 
 def test_folders_of_numtadb_alone_are_no_label_folders(tmp_path: Path) -> None:
@@ -151,9 +153,7 @@ def test_a_missing_folder_is_one_problem_with_the_count_of_its_images(tmp_path: 
 def test_images_that_no_table_names_are_counted(tmp_path: Path) -> None:
     root = write_files(tmp_path, *(f"training-a/{i}.png" for i in range(1, 6)), "training-a/notes.txt")
     (root / "training-a.csv").write_text(TABLE)
-    assert open_dataset(str(root)).problems == (
-        "training-a: 4 images that training-a.csv does not name, such as 2.png",
-    )
+    assert open_dataset(str(root)).problems == ("training-a: 4 images not listed in training-a.csv, such as 2.png",)
 
 
 def test_an_image_that_is_named_twice_is_used_once(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_an_image_that_is_named_twice_is_used_once(tmp_path: Path) -> None:
     (root / "training-a.csv").write_text("filename,digit\n1.png,0\n./1.png,3\n")
     dataset = open_dataset(str(root))
     assert labelled(dataset) == {"training-a/1.png": "0"}
-    assert dataset.problems == ("training-a/1.png: named more than once in training-a.csv, the first is used",)
+    assert dataset.problems == ("training-a/1.png: listed more than once in training-a.csv, the first row is used",)
 
 
 @pytest.mark.parametrize("table", ["Training-A.CSV", "TRAINING-a.csv"])

@@ -1,4 +1,4 @@
-"""Promises of InkNet: its graph computes what Keras trained, and a training that was cut off goes on."""
+"""Promises of InkNet: its graph computes what Keras trained, and an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from sparkdl.images.pixels import to_gray
 from sparkdl.networks.inknet import SIDE, build, read_weights
 from sparkdl.system.cache import cache_directory
 from training.data.synthetic.digits import draw_png
-from training.fitting.augmentation import alter
-from training.fitting.inknet.trainer import forget, train_inknet
+from training.fitting.augmentation import augment
+from training.fitting.inknet.trainer import discard_training, train_inknet
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
 
 @pytest.fixture(scope="module")
 def squares() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """200 drawn digits of 4 classes, each with an altered copy; their classes; and the tenth that is held out."""
+    """200 synthetic digits of 4 classes, each with an augmented version; their classes; and the held-out tenth."""
     from PIL import Image
 
     def square(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -83,7 +83,7 @@ def squares() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
             pixels = decode(draw_png(label, seed))
             assert isinstance(pixels, np.ndarray)
             gray = to_gray(pixels)
-            rows.append([square(gray), square(alter(gray, np.random.default_rng(seed)))])
+            rows.append([square(gray), square(augment(gray, np.random.default_rng(seed)))])
             labels.append(label)
     return np.array(rows, np.uint8), np.array(labels), np.arange(0, len(rows), 10)
 
@@ -114,22 +114,22 @@ def test_the_graph_computes_what_keras_trained_and_the_same_seed_gives_the_same_
     (ours,) = session.run(None, {"pixels": pixels})
     assert np.allclose(ours[:, 0, 0], np.asarray(embed(pixels, training=False)), atol=1e-4)
 
-    forget(trained)
+    discard_training(trained)
     assert not trained.parent.exists()
     again = read_weights(train_inknet(*squares, epochs=1, seed=3, progress=lambda *_: None))
     assert all(np.array_equal(first[name], again[name]) for name in first)
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_goes_on_where_it_was(
+def test_an_interrupted_training_resumes(
     squares: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]], cache: Path, tmp_path: Path
 ) -> None:
     need(find_spec("tensorflow"), "InkNet is trained with TensorFlow, the optional extra `keras`")
-    np.savez(tmp_path / "data.npz", squares=squares[0], labels=squares[1], held_out=squares[2])
+    np.savez(tmp_path / "data.npz", squares=squares[0], labels=squares[1], holdout=squares[2])
     program = (
         "import sys, numpy as np; from training.fitting.inknet.trainer import train_inknet;"
         "data = np.load(sys.argv[1]);"
-        "train_inknet(data['squares'], data['labels'], data['held_out'], epochs=4, seed=3, progress=print)"
+        "train_inknet(data['squares'], data['labels'], data['holdout'], epochs=4, seed=3, progress=print)"
     )
     killed = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "data.npz")],

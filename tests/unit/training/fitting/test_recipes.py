@@ -1,15 +1,19 @@
-"""The recipes name only what exists, and `--set` takes only what fits."""
+"""Recipes contain only names that exist, and `--set` accepts only valid values."""
 
 from __future__ import annotations
 
+from inspect import isabstract
+
 import pytest
+from pyspark.ml import Estimator, classification
+from pyspark.ml.param.shared import HasProbabilityCol
 from refusals import refused
 
 from sparkdl.networks.backbones import BACKBONES
 from sparkdl.networks.efficientnet import TAPS
 from sparkdl.networks.pooling import grid_of
 from sparkdl.networks.spec import SCALE_HINTS
-from training.fitting.recipes import DEFAULT, RECIPES, Recipe, recipe
+from training.fitting.recipes import CLASSIFIERS, DEFAULT, RECIPES, Recipe, recipe
 
 every_recipe = pytest.mark.parametrize("made", RECIPES.values(), ids=RECIPES)
 
@@ -50,7 +54,7 @@ def test_settings_are_converted_to_the_types_of_their_keys() -> None:
             "max_iter=7",
             "reg_param=1e-3",
             "normalize_ink=false",
-            "copies=0",
+            "augmentations=0",
             "tap_layers=block3, head",
             "weights=a=b.pth",
         ],
@@ -125,11 +129,38 @@ def test_the_classifier_s_own_params_are_set_by_their_names() -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        (["normalize_ink=false", "copies=1"], "they need normalize_ink=true"),
+        (["normalize_ink=false", "augmentations=1"], "they need normalize_ink=true"),
         (["epochs=3"], "epochs needs model_name=InkNet"),
-        (["normalize_ink=false", "copies=0", "model_name=InkNet", "epochs=3"], "InkNet looks at ink"),
+        (["normalize_ink=false", "augmentations=0", "model_name=InkNet", "epochs=3"], "InkNet takes cropped ink"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_with_the_reason(settings: list[str], why: str) -> None:
     with refused(f"recipe digits: {why}" if why.startswith("I") else why):
         recipe("digits", settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("model_name=InceptionV4", "unknown network 'InceptionV4': did you mean InceptionV3"),
+        ("classifier=LinearSVC", "unknown classifier 'LinearSVC'"),
+        ("pooling=3x4", "received '3x4'"),
+        ("scale_hint=SCALE_FASTER", "unknown scale hint 'SCALE_FASTER': did you mean SCALE_FAST"),
+        ("augmentation_kind=hands", "received 'hands'"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_reason(setting: str, why: str) -> None:
+    with refused(why):
+        recipe("digits", [setting])
+
+
+def test_the_classifiers_are_those_of_spark_ml_with_probabilities() -> None:
+    with_probabilities = {
+        name
+        for name, kind in vars(classification).items()
+        if isinstance(kind, type)
+        and issubclass(kind, Estimator)
+        and issubclass(kind, HasProbabilityCol)
+        and not (isabstract(kind) or name.startswith("_"))
+    }
+    assert set(CLASSIFIERS) == with_probabilities

@@ -14,13 +14,13 @@ import pytest
 from fonts import make_font
 from PIL import Image
 
+from training.data.dataset import UnreadableImage
 from training.data.loading import Dataset, LabelledImage
 from training.data.synthetic.digits import draw_png
 from training.evaluation.comparison import compare
 from training.evaluation.evaluate import Evaluation, Throughput
 from training.evaluation.intervals import wilson
-from training.fitting.fit import Unreadable
-from training.reporting.provenance import About
+from training.reporting.provenance import Provenance
 from training.reporting.report import sample_rows, write_report
 
 PLOTS = ("confusion_matrix.png", "roc.png", "reliability.png", "samples.png", "misclassified.png")
@@ -43,7 +43,7 @@ def measured(classes: tuple[str, ...], each: int = 5) -> tuple[Evaluation, Datas
         tuple(image.label for image in images),
         tuple(classes[i] for i in said),
         probabilities,
-        (Unreadable("0/bad.png", "empty", "0 bytes"),),
+        (UnreadableImage("0/bad.png", "empty", "0 bytes"),),
     )
     return evaluation, Dataset("here", tuple(images))
 
@@ -60,7 +60,7 @@ DESCRIPTION = {
     "created_at": "2026-01-01T00:00:00+00:00",
     "versions": {"python": "3.11.9", "pyspark": "4.2.0"},
 }
-HERE = About("all images of here", {})
+HERE = Provenance("all images of here", {})
 
 
 def page_of(directory: Path) -> str:
@@ -83,8 +83,8 @@ def tables(page: str) -> dict[str, list[list[str]]]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of 15 images of three classes, three of them wrong."""
     directory = tmp_path_factory.mktemp("report")
-    about = About("15 of the 405 images of digits/", DESCRIPTION, "20260101T000000-x")
-    write_report(directory, *measured(("cat", "dog", "owl")), about)
+    provenance = Provenance("15 of the 405 images of digits/", DESCRIPTION, "20260101T000000-x")
+    write_report(directory, *measured(("cat", "dog", "owl")), provenance)
     return directory
 
 
@@ -148,34 +148,34 @@ def test_the_page_states_the_figures_with_their_intervals_and_shows_the_plots(re
         assert f"]({plot})" in page
 
 
-def test_the_page_says_what_the_model_was_made_of(report: Path) -> None:
+def test_the_page_states_the_training_data_and_the_recipe(report: Path) -> None:
     page = page_of(report)
     assert page.startswith("# Model card: 20260101T000000-x\n")
     assert dict(tables(page)[", "]) == {
-        "made": "2026-01-01T00:00:00+00:00",
+        "created": "2026-01-01T00:00:00+00:00",
         "recipe": "digits: handwritten digits",
-        "images from": "digits/",
-        "digest of the images trained on": "0" * 64,
-        "images trained on": "390",
-        "images kept aside for testing": "15",
+        "source": "digits/",
+        "SHA-256 of the training set": "0" * 64,
+        "training images": "390",
+        "test images": "15",
         "seed": "3",
-        "seconds to fit": "21.5",
+        "training time, s": "21.5",
     }
     assert [row[1] for row in tables(page)["setting, value"]] == ["96", "block7, block14"]
     assert dict(tables(page)["library, version"]) == DESCRIPTION["versions"]
 
 
-def test_the_page_says_what_was_measured_on(report: Path) -> None:
+def test_the_page_states_the_evaluation_data(report: Path) -> None:
     page = page_of(report)
-    assert "On 15 images: 15 of the 405 images of digits/." in page
+    assert "15 images: 15 of the 405 images of digits/." in page
     assert "Not counted: 1 image that could not be decoded:" in page
     assert tables(page)["image, reason, detail"] == [["0/bad.png", "empty", "0 bytes"]]
 
 
-def test_the_page_says_where_the_model_fails(report: Path) -> None:
+def test_the_page_states_the_limitations(report: Path) -> None:
     page = page_of(report)
-    assert "3 mistakes among 15 images." in page
-    assert tables(page)["class, taken for, images, of the class"] == [
+    assert "3 mistakes in 15 images." in page
+    assert tables(page)["class, predicted as, images, share of the class"] == [
         ["cat", "dog", "1", "20.0%"],
         ["dog", "owl", "1", "20.0%"],
         ["owl", "cat", "1", "20.0%"],
@@ -191,33 +191,58 @@ def test_the_most_frequent_confusions_come_first(tmp_path: Path) -> None:
     probabilities = np.array([[0.95 if name == word else 0.025 for name in evaluation.classes] for word in said])
     write_report(tmp_path, replace(evaluation, predictions=tuple(said), probabilities=probabilities), dataset, HERE)
     page = page_of(tmp_path)
-    assert tables(page)["class, taken for, images, of the class"][:2] == [
+    assert tables(page)["class, predicted as, images, share of the class"][:2] == [
         ["cat", "owl", "2", "40.0%"],
         ["cat", "dog", "1", "20.0%"],
     ]
     assert tables(page)["class, recall, images"][0][0] == "cat"
-    assert "Mistakes among the 15 predictions with a confidence of 0.9 or more: 5." in page
+    assert "Of 15 predictions with a confidence of at least 0.9, 5 are mistakes." in page
 
 
 def test_a_model_of_which_nothing_is_known_has_a_page_too(tmp_path: Path) -> None:
     write_report(tmp_path, *measured(("cat", "dog", "owl")), HERE)
     page = page_of(tmp_path)
     assert page.startswith("# Model card\n")
-    assert "Not known: the model is a saved pipeline without a description." in page
-    assert "## Made with" not in page
+    assert "Unknown: the model is a saved pipeline without a description." in page
+    assert "## Versions" not in page
     assert "## Speed" not in page
 
 
 @pytest.mark.parametrize("wrong", [{"recipe": "x", "data": [1], "versions": None}, {"data": {"address": ["|"]}}])
 def test_a_description_of_another_shape_does_no_harm(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    write_report(tmp_path, *measured(("cat", "dog", "owl")), About("all images of here", wrong))
+    write_report(tmp_path, *measured(("cat", "dog", "owl")), Provenance("all images of here", wrong))
     assert dict(tables(page_of(tmp_path))[", "])["recipe"] == "-: -"
 
 
 def test_the_speed_says_what_it_includes(tmp_path: Path) -> None:
     evaluation, dataset = measured(("cat", "dog", "owl"))
     write_report(tmp_path, replace(evaluation, throughput=Throughput(16, 3.2, 2)), dataset, HERE)
-    assert "5.0 images a second: 16 images in 3.2 s on 2 task slots." in page_of(tmp_path)
+    assert "5.0 images per second: 16 images in 3.2 s with a parallelism of 2." in page_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("review", "stated"),
+    [
+        ({"confidence": 0.6, "error_rate": 0.01, "coverage": 0.942, "images": 390}, True),
+        ({"confidence": 0.6}, False),  # a description written by hand
+        ({"confidence": 0.7, "error_rate": 0.01, "coverage": 0.942, "images": 390}, False),  # not the one applied here
+    ],
+)
+def test_the_page_states_coverage_and_error_rate_of_the_threshold(
+    tmp_path: Path, review: dict[str, Any], stated: bool
+) -> None:
+    evaluation, dataset = measured(("cat", "dog", "owl"))
+    provenance = Provenance("all images of here", {"review": review})
+    write_report(tmp_path, replace(evaluation, review_below=0.6), dataset, provenance)
+    page = page_of(tmp_path)
+    assert "Predictions with a confidence of at least 0.6000 are auto-accepted; the others need review." in page
+    low, high = wilson(3, 15)
+    figures = tables(page)["metric, value"]
+    assert figures[0][0] == "coverage (auto-accepted)"
+    assert figures[0][1].startswith("1.0000 (")
+    assert figures[1] == ["error rate of auto-accepted predictions", f"0.2000 ({low:.4f} to {high:.4f})"]
+    origin = "chosen on 390 holdout images for an error rate of at most 1.0%; its coverage there was 94.2%."
+    assert (origin in page) == stated
 
 
 def test_class_names_cannot_break_the_page_or_the_plots(tmp_path: Path) -> None:
@@ -234,10 +259,10 @@ def test_class_names_cannot_break_the_page_or_the_plots(tmp_path: Path) -> None:
         "\x00\x9b",
         "w" * 5000,
     )
-    about = About(
+    provenance = Provenance(
         names[6], {"data": {"address": "x|y<z", names[0]: names[1]}, "versions": {names[7]: names[2]}}, names[1]
     )
-    write_report(tmp_path, *measured(names), about, compare(*against(names)))
+    write_report(tmp_path, *measured(names), provenance, compare(*against(names)))
     page = page_of(tmp_path)
     parts = {header: {len(row) for row in rows} for header, rows in tables(page).items()}
     assert all(widths <= {header.count(", ") + 1} for header, widths in parts.items())
@@ -246,7 +271,7 @@ def test_class_names_cannot_break_the_page_or_the_plots(tmp_path: Path) -> None:
     assert "![x]" not in page
     assert not {"\x00", "\x1b", "\x9b", "\u202e", "`"} & set(page)
     assert max(map(len, page.splitlines())) < 1000
-    assert "| images from | x&#124;y&lt;z |" in page
+    assert "| source | x&#124;y&lt;z |" in page
     assert not any(is_blank(tmp_path / plot) for plot in PLOTS)
 
 
@@ -259,10 +284,10 @@ def test_class_names_of_any_script_do(tmp_path: Path, font: bool) -> None:
     fonts = [make_font(tmp_path / "Test.ttf", DIGITS, "Test Squares")] if font else []
     report = tmp_path / "report"
     report.mkdir()
-    write_report(report, *measured(DIGITS), About("সংখ্যা", {}), fonts=fonts)
+    write_report(report, *measured(DIGITS), Provenance("সংখ্যা", {}), installed_fonts=fonts)
     page = page_of(report)
     assert "| ১ | 0.800 |" in page
-    assert "On 50 images: সংখ্যা." in page
+    assert "50 images: সংখ্যা." in page
     assert list(json.loads((report / "metrics.json").read_text(encoding="utf-8"))["per_class"]) == list(DIGITS)
     in_pictures = tables(page).get("in the pictures, class, code points")
     assert in_pictures == (
@@ -278,7 +303,7 @@ def test_the_letters_of_a_font_are_in_the_pictures(tmp_path: Path) -> None:
         report = tmp_path / f"report{len(fonts)}"
         report.mkdir()
         evaluation, dataset = measured(DIGITS, each=1)
-        write_report(report, evaluation, dataset, HERE, fonts=fonts)
+        write_report(report, evaluation, dataset, HERE, installed_fonts=fonts)
         with Image.open(report / "samples.png") as sheet:
             below = np.asarray(sheet.convert("RGB").crop((4, 101, 12, 115)))
         dark[len(fonts)] = int((below.min(axis=2) < 100).sum())
@@ -306,9 +331,9 @@ def test_a_report_without_a_mistake_says_so(tmp_path: Path) -> None:
         evaluation.probabilities[right],
     )
     write_report(tmp_path, perfect, dataset, HERE)
-    most = 1 - perfect.metrics["accuracy_interval"][0]
-    assert f"No mistake among 8 images; up to {most:.1%} of others may be mistakes." in page_of(tmp_path)
-    assert "Without a mistake to draw, only accuracy and recall have intervals." in page_of(tmp_path)
+    bound = 1 - perfect.metrics["accuracy_interval"][0]
+    assert f"No mistakes in 8 images; the error rate on other images may be up to {bound:.1%}." in page_of(tmp_path)
+    assert "Without mistakes, only accuracy and recall have intervals." in page_of(tmp_path)
     assert not is_blank(tmp_path / "misclassified.png")
 
 
@@ -338,8 +363,8 @@ def test_a_report_on_one_image_has_its_plots(tmp_path: Path) -> None:
     image = LabelledImage("1.png", "cat", payload=draw_png(1, 1))
     evaluation = Evaluation(("cat", "dog"), ("1.png",), ("cat",), ("dog",), np.array([[0.1, 0.9]]))
     write_report(tmp_path, evaluation, Dataset("here", (image,)), HERE)
-    assert "On 1 image: all images of here.\nAll of them could be decoded." in page_of(tmp_path)
-    assert "1 mistake among 1 image." in page_of(tmp_path)
+    assert "1 image: all images of here.\nAll of them could be decoded." in page_of(tmp_path)
+    assert "1 mistake in 1 image." in page_of(tmp_path)
     assert not any(is_blank(tmp_path / plot) for plot in PLOTS)
 
 
@@ -360,7 +385,7 @@ def test_a_comparison_is_part_of_the_report(tmp_path: Path) -> None:
         (row,) = csv.DictReader(file)
     assert [row[key] for key in ("id", "label", "prediction", "prediction_against")] == ["0/0.png", "cat", "dog", "cat"]
     page = page_of(tmp_path)
-    assert "## Against the other" in page
+    assert "## Comparison with the other" in page
     assert tables(page)["images, the other right, the other wrong"] == [
         ["this one right", "12", "0"],
         ["this one wrong", "1", "2"],

@@ -1,4 +1,4 @@
-"""Copies of a picture: how they are found, and that a split never puts them on both sides."""
+"""Duplicates of a picture: how they are found, and that a split never puts them on both sides."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def with_comment(payload: bytes, comment: str) -> bytes:
     return file.getvalue()
 
 
-# What a copy is
+# What a duplicate is
 
 
-def test_equal_files_are_copies_whatever_their_names() -> None:
-    copies = dataset_of(("a", "x"), ("a", "y"), ("a", "x"), ("a", "x")).copies
-    assert (copies.first, copies.count, copies.conflicts) == ((0, 1, 0, 0), 2, ())
+def test_equal_files_are_duplicates_whatever_their_names() -> None:
+    duplicates = dataset_of(("a", "x"), ("a", "y"), ("a", "x"), ("a", "x")).duplicates
+    assert (duplicates.first, duplicates.count, duplicates.conflicts) == ((0, 1, 0, 0), 2, ())
 
 
-def test_empty_files_are_no_copies_of_each_other() -> None:
-    assert dataset_of(("a", ""), ("a", "")).copies.count == 0
+def test_empty_files_are_no_duplicates_of_each_other() -> None:
+    assert dataset_of(("a", ""), ("a", "")).duplicates.count == 0
 
 
 def test_a_png_with_another_comment_is_the_same_picture() -> None:
@@ -65,15 +65,15 @@ def test_palette_and_transparency_are_part_of_a_picture() -> None:
 
 
 @given(st.binary(max_size=64), st.integers(0, 200))
-def test_a_broken_png_is_only_a_copy_of_itself(tail: bytes, kept: int) -> None:
+def test_a_broken_png_is_only_a_duplicate_of_itself(tail: bytes, kept: int) -> None:
     broken = draw_png(3, 1)[:kept] + tail
     assert picture_key(broken) == picture_key(bytes(broken))
     assert picture_key(broken) != picture_key(b"other" + broken)
 
 
-def test_copies_with_different_labels_are_named() -> None:
+def test_duplicates_with_different_labels_are_named() -> None:
     dataset = dataset_of(("3", "x"), ("5", "x"), ("3", "x"), ("5", "y"), ("5", "y"))
-    assert dataset.copies.conflicts == ("0.png (3), 1.png (5): the same picture with different labels",)
+    assert dataset.duplicates.conflicts == ("0.png (3), 1.png (5): the same picture with different labels",)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         dataset.digest()
 
 
-def test_the_real_data_have_no_copies(numtadb_home: Path) -> None:
+def test_the_real_data_have_no_duplicates(numtadb_home: Path) -> None:
     for name in ("numta500", "isi500", "numtadb"):
-        assert open_dataset(str(numtadb_home / name)).copies.count == 0
+        assert open_dataset(str(numtadb_home / name)).duplicates.count == 0
 
 
 # The split
@@ -99,28 +99,34 @@ def sides(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
 
 
 @given(
-    copies=st.dictionaries(st.sampled_from("abcd"), st.lists(st.integers(1, 4), min_size=20, max_size=60), min_size=2),
+    duplicates=st.dictionaries(
+        st.sampled_from("abcd"), st.lists(st.integers(1, 4), min_size=20, max_size=60), min_size=2
+    ),
     fraction=st.floats(0.2, 0.8),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_no_picture_is_on_both_sides_and_the_fraction_is_met(
-    copies: dict[str, list[int]], fraction: float, seed: int
+    duplicates: dict[str, list[int]], fraction: float, seed: int
 ) -> None:
     pictures = [
         (label, f"{label}{number}")
-        for label, times in copies.items()
+        for label, times in duplicates.items()
         for number, count in enumerate(times)
         for _ in range(count)
     ]
     dataset = dataset_of(*pictures)
     train, test = sides(dataset, fraction, seed)
     for label, count in dataset.counts.items():
-        assert abs(test.counts[label] - count * fraction) <= 4  # an image of rounding, and most of a picture's copies
+        assert (
+            abs(test.counts[label] - count * fraction) <= 4
+        )  # an image of rounding, and most of a picture's duplicates
     assert dataset.split(fraction, seed) == (train, test)
 
 
 def test_where_most_pictures_are_single_the_fraction_is_met_to_the_image() -> None:
-    pictures = [(label, f"{label}{max(number, 8)}") for label in "ab" for number in range(100)]  # 9 copies of one
+    pictures = [
+        (label, f"{label}{max(number, 8)}") for label in "ab" for number in range(100)
+    ]  # one of them nine times
     for seed in range(20):
         _, test = sides(dataset_of(*pictures), 0.2, seed)
         assert test.counts == {"a": 20, "b": 20}
@@ -137,8 +143,8 @@ def test_another_seed_is_another_split() -> None:
     assert dataset.split(0.25, seed=1) != dataset.split(0.25, seed=2)
 
 
-def test_a_class_of_copies_of_one_picture_is_refused_by_name() -> None:
-    with refused("here", "class 'b' has one picture, in 3 copies"):
+def test_a_class_of_duplicates_of_one_picture_is_refused_by_name() -> None:
+    with refused("here", "class 'b' has one picture, 3 times"):
         dataset_of(*(("a", str(number)) for number in range(9)), *[("b", "x")] * 3).split(0.5, seed=0)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.svm import SVC
 
 from sparkdl.errors import RequestError
-from training.data.synthetic.digits import CLASSES, LARGEST, SMALLEST, draw, draw_png
+from training.data.synthetic.digits import CLASSES, MAX_SIDE, MIN_SIDE, draw, draw_png
 from training.data.synthetic.strokes import FORMS, paths
 
 DIGITS = range(10)
@@ -64,8 +64,8 @@ def test_a_sample_is_repeatable_and_keeps_to_its_format(digit: int, seed: int) -
     with Image.open(io.BytesIO(png)) as image:
         assert image.format == "PNG"
         assert image.mode in ("L", "RGB")
-        assert min(image.size) >= SMALLEST
-        assert max(image.size) <= LARGEST
+        assert min(image.size) >= MIN_SIDE
+        assert max(image.size) <= MAX_SIDE
         values = np.asarray(image)
     np.testing.assert_array_equal(values, draw(digit, np.random.default_rng([seed, digit])))
 
@@ -101,7 +101,7 @@ def test_gray_and_colour_occur(samples: list[np.ndarray]) -> None:
 
 def test_small_and_large_canvases_occur(samples: list[np.ndarray]) -> None:
     sides = [max(image.shape[:2]) for image in samples]
-    assert min(sides) == SMALLEST
+    assert min(sides) == MIN_SIDE
     assert max(sides) > 150
     assert len(set(sides)) > 40
     assert any(image.shape[0] != image.shape[1] for image in samples)

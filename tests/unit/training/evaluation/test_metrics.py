@@ -28,7 +28,7 @@ def test_the_scores_are_scikit_learn_s(drawn: Indices) -> None:
     truth, said = drawn
     counts = Counts.of(truth, said, CLASSES)
     each = precision_recall_fscore_support(truth, said, labels=range(CLASSES), zero_division=0)
-    for found, expected in zip((counts.precision, counts.recall, counts.f1, counts.labelled), each, strict=True):
+    for found, expected in zip((counts.precision, counts.recall, counts.f1, counts.support), each, strict=True):
         np.testing.assert_allclose(found, expected)
     averages = counts.averages()
     for average in ("macro", "weighted"):
@@ -39,9 +39,7 @@ def test_the_scores_are_scikit_learn_s(drawn: Indices) -> None:
 
 def test_resamples_are_scored_as_if_each_were_alone() -> None:
     first, second = Counts.of(*imperfect(50, 4, 0.7), 4), Counts.of(*imperfect(50, 4, 0.5, seed=1), 4)
-    both = Counts(
-        *(np.stack([getattr(c, name) for c in (first, second)]) for name in ("hits", "labelled", "predicted"))
-    )
+    both = Counts(*(np.stack([getattr(c, name) for c in (first, second)]) for name in ("hits", "support", "predicted")))
     for name in AVERAGES:
         assert both.averages()[name].tolist() == [float(c.averages()[name]) for c in (first, second)]
 

@@ -1,4 +1,4 @@
-"""Pictures that show no digit at all, to see how sure a model of digits is of them."""
+"""Out-of-distribution pictures: they show no digit, to measure how confident a digit classifier is on them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from scipy.interpolate import CubicSpline
 from sklearn.datasets import load_sample_images
 
 from training.data.loading import Dataset, LabelledImage
-from training.fitting.augmentation import alter
+from training.fitting.augmentation import augment
 
 Pixels = NDArray[np.uint8]
 
 _SIDE = 96
 _FACES = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSansMono", "STIXGeneralItalic", "cmmi10")
-_LETTERS = "".join(sorted(set(string.ascii_letters) - set("oOqQ")))  # those that no Bengali digit looks like
+_LETTERS = "".join(sorted(set(string.ascii_letters) - set("oOqQ")))  # without those that look like a Bengali digit
 
 
 def _letter(rng: Generator) -> Pixels:
-    """A Latin letter, in a face that comes with matplotlib, altered as handwriting is for training."""
+    """A Latin letter in a Matplotlib font, with the data augmentation of handwriting."""
     face = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{rng.choice(_FACES)}.ttf"
     picture = Image.new("L", (_SIDE, _SIDE))
     font = ImageFont.truetype(str(face), _SIDE * 2 // 3)
     ImageDraw.Draw(picture).text((_SIDE / 2, _SIDE / 2), rng.choice(list(_LETTERS)), 255, font, "mm")
-    return alter(np.asarray(picture, np.uint8), rng)
+    return augment(np.asarray(picture, np.uint8), rng)
 
 
 def _scribble(rng: Generator) -> Pixels:
-    """A line drawn to and fro without lifting the pen."""
+    """A line back and forth without lifting the pen."""
     turns = rng.uniform(0.15, 0.85, (int(rng.integers(5, 11)), 2)) * _SIDE
     line = CubicSpline(np.arange(len(turns)), turns)(np.linspace(0, len(turns) - 1, 40 * len(turns)))
     picture = Image.new("L", (_SIDE, _SIDE), 235)
@@ -44,7 +44,7 @@ def _scribble(rng: Generator) -> Pixels:
 
 
 def _blank_page(rng: Generator) -> Pixels:
-    """Paper of any tone with grain and shade, and nothing on it."""
+    """Blank paper of any tone, with grain and shade."""
     x, y = np.meshgrid(np.linspace(-1, 1, _SIDE), np.linspace(-1, 1, _SIDE))
     shade = rng.normal(0, 8, 2)
     grain = rng.normal(0, rng.uniform(0, 5), (_SIDE, _SIDE))
@@ -53,7 +53,7 @@ def _blank_page(rng: Generator) -> Pixels:
 
 
 def _photo(rng: Generator) -> Pixels:
-    """A part of one of the two photographs that come with scikit-learn, in colour."""
+    """A crop of one of scikit-learn's two sample photographs, in colour."""
     images = load_sample_images().images
     image: Pixels = images[int(rng.integers(len(images)))]
     side = int(rng.integers(64, min(image.shape[:2])))
@@ -63,11 +63,11 @@ def _photo(rng: Generator) -> Pixels:
 
 
 def _noise(rng: Generator) -> Pixels:
-    """Each pixel by chance."""
+    """Random pixels."""
     return np.asarray(rng.integers(0, 256, (_SIDE, _SIDE), np.uint8))
 
 
-STRANGERS: Mapping[str, Callable[[Generator], Pixels]] = {
+KINDS: Mapping[str, Callable[[Generator], Pixels]] = {
     "Latin letters": _letter,
     "scribbles": _scribble,
     "blank pages": _blank_page,
@@ -76,11 +76,11 @@ STRANGERS: Mapping[str, Callable[[Generator], Pixels]] = {
 }
 
 
-def strangers(kind: str, count: int) -> Dataset:
-    """`count` pictures of one kind, as PNG, without labels."""
+def draw_kind(kind: str, count: int) -> Dataset:
+    """Draw `count` pictures of one kind, as PNG, without labels."""
     images = []
     for number in range(count):
         file = io.BytesIO()
-        Image.fromarray(STRANGERS[kind](np.random.default_rng(number))).save(file, "PNG")
+        Image.fromarray(KINDS[kind](np.random.default_rng(number))).save(file, "PNG")
         images.append(LabelledImage(f"{number}.png", "", payload=file.getvalue()))
     return Dataset(kind, tuple(images))

@@ -1,4 +1,4 @@
-"""Promises of `training.fitting.augmentation`: altered handwriting is other handwriting, of the same character."""
+"""Promises of `training.fitting.augmentation`: augmented handwriting is other handwriting of the same character."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparkdl.models.registry import ModelVersion
 from training.data.loading import Dataset, LabelledImage
 from training.data.synthetic.digits import draw_png
 from training.evaluation.evaluate import evaluate
-from training.fitting.augmentation import SIDE, alter
+from training.fitting.augmentation import SIDE, augment
 
 
 def png(gray: np.ndarray) -> bytes:
@@ -33,13 +33,13 @@ def drawn(digit: int, seed: int = 1) -> np.ndarray:
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))), st.integers(0, 2**32 - 1))
-def test_any_picture_can_be_altered(gray: np.ndarray, seed: int) -> None:
-    altered = alter(gray, np.random.default_rng(seed))
-    assert (altered.dtype, altered.shape) == (np.uint8, (SIDE, SIDE))
+def test_any_picture_can_be_augmented(gray: np.ndarray, seed: int) -> None:
+    augmented = augment(gray, np.random.default_rng(seed))
+    assert (augmented.dtype, augmented.shape) == (np.uint8, (SIDE, SIDE))
 
 
-def test_the_same_seed_alters_in_the_same_way_and_another_in_another() -> None:
-    first, again, other = (alter(drawn(4), np.random.default_rng(seed)) for seed in (1, 1, 2))
+def test_the_same_seed_gives_the_same_augmentation_and_another_seed_another() -> None:
+    first, again, other = (augment(drawn(4), np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -47,21 +47,21 @@ def test_the_same_seed_alters_in_the_same_way_and_another_in_another() -> None:
 def test_the_picture_itself_is_left_as_it_is() -> None:
     gray = drawn(7)
     before = gray.copy()
-    alter(gray, np.random.default_rng(0))
+    augment(gray, np.random.default_rng(0))
     assert np.array_equal(gray, before)
 
 
-def test_altered_digits_are_read_as_what_they_were(spark: SparkSession, model: ModelVersion) -> None:
+def test_augmented_digits_are_classified_as_their_originals(spark: SparkSession, model: ModelVersion) -> None:
     pictures = []
     for digit in range(10):
         for seed in range(20):
-            altered = alter(drawn(digit, 1000 + seed), np.random.default_rng(seed))
-            pictures.append(LabelledImage(f"{digit}/{seed}.png", str(digit), payload=png(altered)))
-    evaluation = evaluate(spark, model.load(), Dataset("altered", tuple(pictures)))
+            augmented = augment(drawn(digit, 1000 + seed), np.random.default_rng(seed))
+            pictures.append(LabelledImage(f"{digit}/{seed}.png", str(digit), payload=png(augmented)))
+    evaluation = evaluate(spark, model.load(), Dataset("augmented", tuple(pictures)))
     assert evaluation.metrics["accuracy"] > 0.85
 
 
 def test_both_polarities_occur() -> None:
-    papers = [np.median(alter(drawn(3), np.random.default_rng(seed))[[0, -1]]) for seed in range(40)]
+    papers = [np.median(augment(drawn(3), np.random.default_rng(seed))[[0, -1]]) for seed in range(40)]
     assert min(papers) < 60
     assert max(papers) > 190

@@ -22,7 +22,7 @@ from refusals import refused
 from sparkdl.decoding.decode import decode
 from sparkdl.errors import RequestError
 from training.data.loading import Dataset, open_dataset
-from training.data.npz import read_arrays
+from training.data.npz import read_npz
 
 GRAY = noise(1, 3, 5, 4)  # three images of 5 x 4
 
@@ -80,7 +80,7 @@ def test_an_image_without_a_label_is_a_problem_where_one_is_needed(tmp_path: Pat
     dataset = open_arrays(tmp_path, x=GRAY, y=["cat", "", "dog"])
     assert dataset.counts == {"cat": 1, "dog": 1}
     assert dataset.problems == ("digits/00001.png: it has no label",)
-    assert open_dataset(dataset.address, labelled=False).counts == {"": 1, "cat": 1, "dog": 1}
+    assert open_dataset(dataset.address, require_labels=False).counts == {"": 1, "cat": 1, "dog": 1}
 
 
 def test_the_digest_does_not_depend_on_how_the_file_is_packed(tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_numta28_opens_with_its_parts(numtadb_home: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"y": [1]}, "no array x in it"),
-        ({"images": GRAY, "labels": [1, 2, 3]}, "no array x and no array y in it"),
+        ({"y": [1]}, "it has no array x"),
+        ({"images": GRAY, "labels": [1, 2, 3]}, "it has no array x and no array y"),
         ({"x": GRAY.astype(np.float32), "y": [1, 2, 3]}, "received float32 [3, 5, 4]"),
         ({"x": GRAY[0], "y": [1, 2, 3]}, "received uint8 [5, 4]"),
         ({"x": noise(1, 3, 5, 4, 2), "y": [1, 2, 3]}, "received uint8 [3, 5, 4, 2]"),
@@ -117,8 +117,8 @@ def test_numta28_opens_with_its_parts(numtadb_home: Path) -> None:
         ({"x": GRAY, "y": [1, 2]}, "array y has 2 entries, array x has 3 images"),
         ({"x": GRAY, "y": [1.0, 2.0, 3.0]}, "expected whole numbers or strings [n], received float64 [3]"),
         ({"x": GRAY, "y": [[1], [2], [3]]}, "received int64 [3, 1]"),
-        ({"x": GRAY, "y": np.array([1, "a", None], object)}, "array y holds Python objects"),
-        ({"x": np.array([GRAY], object), "y": [1]}, "array x holds Python objects"),
+        ({"x": GRAY, "y": np.array([1, "a", None], object)}, "array y contains Python objects"),
+        ({"x": np.array([GRAY], object), "y": [1]}, "array x contains Python objects"),
         ({"x": GRAY, "y": ["a", "b", "c" * 257]}, "strings of 1 to 256 characters"),
         ({"x": GRAY, "y": [1, 2, 3], "set": [1, 2, 3]}, "array set: expected strings [n], received int64 [3]"),
         ({"x": GRAY, "y": [1, 2, 3], "set": ["a", "b"]}, "array set has 2 entries"),
@@ -205,10 +205,10 @@ def test_an_archive_of_countless_members_is_refused_before_they_are_listed(tmp_p
         (npy("(1, 2, 2)") + b"abc", "more or fewer bytes"),
         (npy("(1, 2, 2)") + b"abcde", "more or fewer bytes"),
         (npy("(-1, 2, 2)") + b"abcd", "array x"),
-        (npy("(1, 2, 2)", "'nonsense'") + b"abcd", "no header that NumPy writes"),
+        (npy("(1, 2, 2)", "'nonsense'") + b"abcd", "does not have the header that NumPy writes"),
         (npy("(1, 2, 2)", "[('a', 'u1')]") + b"abcd", "array x: expected uint8"),
-        (b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + bytes(2**20), "no header that NumPy writes"),
-        (b"", "no header that NumPy writes"),
+        (b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + bytes(2**20), "does not have the header that NumPy writes"),
+        (b"", "does not have the header that NumPy writes"),
     ],
 )
 def test_an_array_that_contradicts_itself_is_refused(tmp_path: Path, member: bytes, words: str) -> None:
@@ -220,8 +220,8 @@ def test_an_array_that_contradicts_itself_is_refused(tmp_path: Path, member: byt
 @pytest.mark.parametrize(
     ("kind", "content", "words"),
     [
-        ("'<U1'", struct.pack("<I", 0x110000), "no Unicode"),
-        ("'>U1'", struct.pack(">I", 0x110000), "no Unicode"),
+        ("'<U1'", struct.pack("<I", 0x110000), "invalid Unicode"),
+        ("'>U1'", struct.pack(">I", 0x110000), "invalid Unicode"),
         ("'<U0'", b"", "strings of 1 to 256 characters"),
     ],
 )
@@ -244,7 +244,7 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     refusal = "damaged.npz: "
     try:
-        assert len(read_arrays("damaged.npz", path, labelled=False)) == 3
+        assert len(read_npz("damaged.npz", path, require_labels=False)) == 3
     except RequestError as error:
         refusal = str(error)
     assert refusal.startswith("damaged.npz: ")
