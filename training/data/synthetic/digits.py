@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from sparkdl.errors import RequestError
-from training.data.synthetic.strokes import Path, paths
+from training.data.synthetic.curves import Path, paths
 
 CLASSES: tuple[str, ...] = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 """The labels, in the order of their indices."""

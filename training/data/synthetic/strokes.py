@@ -1,7 +1,7 @@
-"""How the ten Bengali digits ০ to ৯ are written: our own pen paths, as control points that blend into one another.
+"""Pen paths of the ten Bengali digits ০ to ৯, our own, as poses that can be blended.
 
 A `Form` is one way of writing a digit; its poses are extremes of that way (tall, flat, wide open, closed). The poses of
-a form have the same number of points in the same order, so that any mixture of them is again somebody's hand.
+a form have the same number of points in the same order, so that any mixture of them is a plausible handwriting too.
 
 A pose is text: points ``x,y`` on a square of 100 by 100 with y downwards, in the order of the pen; ``!`` after a point
 marks a corner; ``|`` lifts the pen.
@@ -9,38 +9,15 @@ marks a corner; ``|`` lifts the pen.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-STEPS = 6
-"""Curve samples between two control points."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """One way of writing a digit: how often it is met beside the digit's other forms, and its poses."""
+    """One way of writing a digit: its frequency relative to the digit's other forms, and its poses."""
 
     share: float
     poses: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Path:
-    """A form made ready for drawing.
-
-    poses: float64 [poses, points, 2], centred on 0 and about 1 across.
-    sharp, smooth: float64 [samples, points]; times the points they give the curve, with the corners kept or rounded.
-    strokes: the samples of each stroke, pen down to pen up.
-    """
-
-    share: float
-    poses: NDArray[np.float64]
-    sharp: NDArray[np.float64]
-    smooth: NDArray[np.float64]
-    strokes: tuple[slice, ...]
 
 
 FORMS: tuple[tuple[Form, ...], ...] = (
@@ -264,48 +241,3 @@ FORMS: tuple[tuple[Form, ...], ...] = (
         Form(0.03, ("94,0 70,40 44,72 18,100 | 66,46 40,34 10,44",)),
     ),
 )
-
-
-def _basis(sizes: list[int], corners: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The Catmull-Rom curve through strokes of these sizes as a matrix [samples, points]; a corner has no tangent."""
-    count = sum(sizes)
-    t = np.linspace(0.0, 1.0, STEPS, endpoint=False)[:, None]
-    # Cubic Hermite blending: start point, start tangent, end point, end tangent.
-    h = (2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t, 3 * t**2 - 2 * t**3, t**3 - t**2)
-    one = np.eye(count)
-    rows = []
-    first = 0
-    for size in sizes:
-        last = first + size - 1
-        for i in range(first, last):
-            chord = one[i + 1] - one[i]
-            leaves = chord if i == first or corners[i] else (one[i + 1] - one[i - 1]) / 2
-            arrives = chord if i + 1 == last or corners[i + 1] else (one[i + 2] - one[i]) / 2
-            rows.append(h[0] * one[i] + h[1] * leaves + h[2] * one[i + 1] + h[3] * arrives)
-        rows.append(one[last : last + 1])
-        first = last + 1
-    return np.concatenate(rows)
-
-
-def _path(form: Form) -> Path:
-    words = [[stroke.split() for stroke in pose.split("|")] for pose in form.poses]
-    sizes = [len(stroke) for stroke in words[0]]
-    corners = np.array([word.endswith("!") for stroke in words[0] for word in stroke])
-    poses = np.array(
-        [[word.rstrip("!").split(",") for stroke in pose for word in stroke] for pose in words], dtype=np.float64
-    )
-    lengths = [(size - 1) * STEPS + 1 for size in sizes]
-    ends = np.cumsum(lengths)
-    return Path(
-        share=form.share,
-        poses=poses / 100.0 - 0.5,
-        sharp=_basis(sizes, corners),
-        smooth=_basis(sizes, np.zeros_like(corners)),
-        strokes=tuple(slice(int(end) - length, int(end)) for end, length in zip(ends, lengths, strict=True)),
-    )
-
-
-@functools.cache
-def paths(digit: int) -> tuple[Path, ...]:
-    """The forms of a digit 0 to 9, made ready for drawing; computed once."""
-    return tuple(_path(form) for form in FORMS[digit])

@@ -12,8 +12,9 @@ from PIL import Image
 from sklearn.svm import SVC
 
 from sparkdl.errors import RequestError
+from training.data.synthetic.curves import paths
 from training.data.synthetic.digits import CLASSES, MAX_SIDE, MIN_SIDE, draw, draw_png
-from training.data.synthetic.strokes import FORMS, paths
+from training.data.synthetic.strokes import FORMS
 
 DIGITS = range(10)
 
