@@ -17,8 +17,8 @@ def cell(value: object, max_length: int = _MAX_CELL_LENGTH) -> str:
     words = printable(" ".join(text.split()))
     words = words if len(words) <= max_length else f"{words[: max_length - 1]}…"
     escaped = html.escape(words, quote=False)
-    # An underscore inside a word is not emphasis.
-    return re.sub(r"[\\`*|[\]~]|(?<!\w)_|_(?!\w)", lambda character: f"&#{ord(character[0])};", escaped)
+    # An underscore between two letters or digits is not emphasis.
+    return re.sub(r"[\\`*|[\]~]|(?<![^\W_])_|_(?![^\W_])", lambda character: f"&#{ord(character[0])};", escaped)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -35,7 +35,9 @@ def test_cells_hold_any_words(words: list[str]) -> None:
         assert found == expected if len(expected) <= 200 else found == f"{expected[:199]}…"
 
 
-@pytest.mark.parametrize("words", ["![x](https://example.org)", "<b>", "*a*", "_a_", "~~a~~", "a_b", "`c`", "&lt;"])
+@pytest.mark.parametrize(
+    "words", ["![x](https://example.org)", "<b>", "*a*", "_a_", "__0__", "~~a~~", "a_b", "`c`", "&lt;"]
+)
 def test_words_stay_words(words: str) -> None:
     assert read_cells(table(["x"], [[words]])) == ["x", words]
 
