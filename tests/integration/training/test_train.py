@@ -1,4 +1,4 @@
-"""A training run: what it writes down about itself, and what it promotes."""
+"""A training run: its description, report and promotion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.train import Trained, train
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Two classes of 8 drawn digits as files, and of the first two empty files more."""
+    """Two classes of 8 synthetic digits as files, and two empty files in the first class."""
     root = tmp_path_factory.mktemp("folder")
     for label, digit in (("four", 4), ("seven", 7)):
         (root / label).mkdir()

@@ -35,14 +35,14 @@ CONTRACT = (
 
 
 def judged(classes: str, labels: str, predictions: str) -> Evaluation:
-    """An evaluation of classes of one letter, sure of every prediction."""
-    sure = np.array([[float(name == said) for name in classes] for said in predictions])
+    """An evaluation of classes of one letter, with a confidence of 1 for every prediction."""
+    probabilities = np.array([[float(name == said) for name in classes] for said in predictions])
     names = tuple(f"{i}.png" for i in range(len(labels)))
-    return Evaluation(tuple(classes), names, tuple(labels), tuple(predictions), sure)
+    return Evaluation(tuple(classes), names, tuple(labels), tuple(predictions), probabilities)
 
 
 TINY = judged("abc", labels="aaaabbbc", predictions="aaabbbcc")
-"""Of class a 3 of 4 found and none said wrongly; of b 2 of 3 and 1 wrongly; of c the one there is and 1 wrongly."""
+"""Class a: 3 of 4 images right, no false prediction; b: 2 of 3 and 1 false; c: 1 of 1 and 1 false."""
 
 
 def test_accuracy_is_the_share_of_right_predictions() -> None:

@@ -1,4 +1,4 @@
-"""Fitting a recipe: what it learns, what it leaves out and says so, and the pipeline it makes."""
+"""Fitting a recipe or a pipeline: accuracy, unreadable images, stages, and holdout predictions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pictures(count: int) -> list[LabelledImage]:
 
 @pytest.fixture(scope="module")
 def fitted(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> FittedRecipe:
-    """Three classes of 12 drawn digits, and three files that are no images."""
+    """Three classes of 12 synthetic digits, and three files that are not images."""
     whole = draw_png(0, 99)
     broken = {"2/cut.png": whole[: len(whole) // 2], "0/empty.png": b"", "10/words.png": b"not a picture"}
     root = tmp_path_factory.mktemp("broken")
@@ -55,7 +55,7 @@ def fitted(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Fit
     return fit_recipe(spark, Dataset("here", tuple(images)), SMALL)
 
 
-def test_a_model_of_drawn_digits_reads_others_of_them(spark: SparkSession, model: ModelVersion) -> None:
+def test_a_model_of_synthetic_digits_classifies_others(spark: SparkSession, model: ModelVersion) -> None:
     evaluation = evaluate(spark, model.load(), open_dataset("samples:20", seed=7))
     assert evaluation.metrics["n"] == 200
     assert evaluation.metrics["accuracy"] > 0.9
@@ -93,7 +93,7 @@ def test_the_classes_keep_their_order_in_the_pipeline_and_in_its_predictions(
     assert fitted.classifier.classes == LABELS
     assert list(fitted.classifier.pipeline.stages[-1].getLabels()) == list(LABELS)
     seen = evaluate(spark, fitted.classifier, Dataset("here", tuple(pictures(4))))
-    assert seen.metrics["accuracy"] > 0.9  # they were among the images it learnt from
+    assert seen.metrics["accuracy"] > 0.9  # they are training images
 
 
 def test_the_features_do_not_stay_in_memory(spark: SparkSession) -> None:

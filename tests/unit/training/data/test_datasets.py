@@ -1,4 +1,4 @@
-"""Labelled images: what is found at an address, what is said of what is not, and how it is split."""
+"""Datasets: reading an address, reporting problems, and splitting."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_numta500_has_500_images_50_a_class(numtadb_home: Path) -> None:
     assert dataset.counts == {str(digit): 50 for digit in range(10)}
 
 
-# Drawn samples
+# Synthetic digits
 
 
 def test_samples_are_as_many_of_each_digit_as_asked_for() -> None:
@@ -108,7 +108,7 @@ def test_a_number_of_samples_is_a_whole_one_above_zero(address: str) -> None:
         open_dataset(address)
 
 
-# What is not there
+# Missing data
 
 
 def test_a_missing_directory_is_refused() -> None:

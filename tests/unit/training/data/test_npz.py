@@ -1,4 +1,4 @@
-"""Labelled images out of NumPy's arrays: what is read, what is called what, and what is refused before it is read."""
+"""Labelled images from NumPy arrays: reading, naming, and refusing files before they are read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pixels(dataset: Dataset) -> list[np.ndarray[Any, Any]]:
     return [np.asarray(Image.open(io.BytesIO(image.read()))) for image in dataset]
 
 
-# What is read
+# Reading
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 4), (3, 5, 4, 1), (3, 5, 4, 3), (3, 5, 4, 4), (1, 200, 190, 4)])
@@ -101,7 +101,7 @@ def test_numta28_opens_with_its_parts(numtadb_home: Path) -> None:
         np.testing.assert_array_equal(pixels(dataset)[17], arrays["x"][17])
 
 
-# What is refused
+# Refusing
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Drawn digits: repeatable, varied, and told apart by a simple classifier."""
+"""Synthetic digits: repeatable, varied, and separable by a simple classifier."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_ink_stands_out_from_paper_in_every_sample(samples: list[np.ndarray]) ->
 
 def test_ten_classes_are_told_apart_by_their_pixels() -> None:
     classifier = SVC(C=10.0).fit(*ink_table(first=1000, count=120))
-    # 60 others a class, so that the figure stands for the generator and not for the luck of a few draws.
+    # 60 others a class, so that the score does not depend on a few samples.
     assert classifier.score(*ink_table(first=5000, count=60)) > 0.8
 
 

@@ -20,11 +20,11 @@ def two_classes(confidences: list[float], right: list[bool]) -> dict:
 
 def test_the_error_is_the_mean_gap_of_the_bins() -> None:
     # 0.95 thrice, right twice; 0.75 and 0.77 in one bin, both right: gaps 0.2833 and 0.24.
-    told = two_classes([0.95, 0.95, 0.95, 0.75, 0.77], [True, True, False, True, True])
-    assert told["ece"] == pytest.approx((3 * (0.95 - 2 / 3) + 2 * (1 - 0.76)) / 5)
-    assert told["mean_confidence"] == pytest.approx(0.874)
-    assert told["mean_confidence_right"] == pytest.approx((0.95 * 2 + 0.75 + 0.77) / 4)
-    assert told["mean_confidence_wrong"] == pytest.approx(0.95)
+    metrics = two_classes([0.95, 0.95, 0.95, 0.75, 0.77], [True, True, False, True, True])
+    assert metrics["ece"] == pytest.approx((3 * (0.95 - 2 / 3) + 2 * (1 - 0.76)) / 5)
+    assert metrics["mean_confidence"] == pytest.approx(0.874)
+    assert metrics["mean_confidence_right"] == pytest.approx((0.95 * 2 + 0.75 + 0.77) / 4)
+    assert metrics["mean_confidence_wrong"] == pytest.approx(0.95)
 
 
 def test_gaps_of_one_bin_cancel_and_those_of_two_do_not() -> None:
@@ -33,8 +33,8 @@ def test_gaps_of_one_bin_cancel_and_those_of_two_do_not() -> None:
 
 
 def test_the_bins_are_of_equal_width_and_hold_their_upper_edge() -> None:
-    told = two_classes([0.6, 0.6 + 1e-9, 1.0], [True, False, True])
-    bins = told["bins"]
+    metrics = two_classes([0.6, 0.6 + 1e-9, 1.0], [True, False, True])
+    bins = metrics["bins"]
     assert [bin_["from"] for bin_ in bins] == pytest.approx([b / BINS for b in range(BINS)])
     assert [bin_["to"] for bin_ in bins] == pytest.approx([(b + 1) / BINS for b in range(BINS)])
     assert {b: bin_["n"] for b, bin_ in enumerate(bins) if bin_["n"]} == {8: 1, 9: 1, 14: 1}
@@ -46,16 +46,16 @@ def test_bins_of_equally_many_images_follow_the_confidences() -> None:
     # 30 confidences all within one bin of equal width, two in each of equally many.
     confidences = [0.94 + i * 0.002 for i in range(30)]
     right = [i % 2 == 0 for i in range(30)]
-    told = two_classes(confidences, right)
+    metrics = two_classes(confidences, right)
     pairs = [abs(sum(confidences[i : i + 2]) - 1) for i in range(0, 30, 2)]
-    assert told["ece_equal_mass"] == pytest.approx(sum(pairs) / 30)
-    assert told["ece"] == pytest.approx(abs(sum(confidences) - 15) / 30)
+    assert metrics["ece_equal_mass"] == pytest.approx(sum(pairs) / 30)
+    assert metrics["ece"] == pytest.approx(abs(sum(confidences) - 15) / 30)
 
 
 def test_equal_confidences_share_a_bin_whatever_their_order() -> None:
     right = [True] * 15 + [False] * 15
-    told = two_classes([0.8] * 30, right)
-    assert told["ece_equal_mass"] == pytest.approx(0.3)
+    metrics = two_classes([0.8] * 30, right)
+    assert metrics["ece_equal_mass"] == pytest.approx(0.3)
     assert two_classes([0.8] * 30, right[::-1])["ece_equal_mass"] == pytest.approx(0.3)
 
 
@@ -70,12 +70,12 @@ def test_log_loss_and_brier_score_are_scikit_learn_s_and_the_definition_s(seed: 
     random = np.random.default_rng(seed)
     probabilities = random.dirichlet(np.full(classes, 0.3), n)
     truth = random.integers(0, classes, n)
-    told = calibration(truth, probabilities.argmax(axis=1), probabilities)
-    assert told["log_loss"] == pytest.approx(log_loss(truth, probabilities, labels=range(classes)))
+    metrics = calibration(truth, probabilities.argmax(axis=1), probabilities)
+    assert metrics["log_loss"] == pytest.approx(log_loss(truth, probabilities, labels=range(classes)))
     one_hot = np.eye(classes)[truth]
-    assert told["brier"] == pytest.approx(((probabilities - one_hot) ** 2).sum() / n)
-    assert sum(bin_["n"] for bin_ in told["bins"]) == n
-    assert 0 <= told["ece"] <= 1
+    assert metrics["brier"] == pytest.approx(((probabilities - one_hot) ** 2).sum() / n)
+    assert sum(bin_["n"] for bin_ in metrics["bins"]) == n
+    assert 0 <= metrics["ece"] <= 1
 
 
 def test_a_certain_mistake_has_a_finite_log_loss() -> None:
@@ -97,6 +97,6 @@ def test_a_calibrated_classifier_shows_the_error_that_chance_gives_it(n: int) ->
 
 
 def test_a_classifier_that_is_too_sure_shows_more_than_chance_gives() -> None:
-    told = two_classes([0.99] * 200, [True] * 160 + [False] * 40)
-    assert told["ece"] == pytest.approx(0.19)
-    assert told["ece"] > 5 * told["ece_if_calibrated"]["p95"]
+    metrics = two_classes([0.99] * 200, [True] * 160 + [False] * 40)
+    assert metrics["ece"] == pytest.approx(0.19)
+    assert metrics["ece"] > 5 * metrics["ece_if_calibrated"]["p95"]

@@ -25,14 +25,14 @@ def imperfect(n: int, classes: int, accuracy: float, seed: int = 0) -> tuple[Ind
 
 @given(pairs)
 def test_the_scores_are_scikit_learn_s(drawn: Indices) -> None:
-    truth, said = drawn
-    counts = Counts.of(truth, said, CLASSES)
-    each = precision_recall_fscore_support(truth, said, labels=range(CLASSES), zero_division=0)
+    truth, predicted = drawn
+    counts = Counts.of(truth, predicted, CLASSES)
+    each = precision_recall_fscore_support(truth, predicted, labels=range(CLASSES), zero_division=0)
     for found, expected in zip((counts.precision, counts.recall, counts.f1, counts.support), each, strict=True):
         np.testing.assert_allclose(found, expected)
     averages = counts.averages()
     for average in ("macro", "weighted"):
-        expected = precision_recall_fscore_support(truth, said, average=average, zero_division=0)
+        expected = precision_recall_fscore_support(truth, predicted, average=average, zero_division=0)
         for score, value in zip(("precision", "recall", "f1"), expected, strict=False):
             assert averages[f"{score}_{average}"] == pytest.approx(value)
 
@@ -61,13 +61,13 @@ def test_the_areas_are_scikit_learn_s_with_ties_and_none_without_images(
 
 
 def test_the_bootstrap_spreads_as_drawing_whole_images_does() -> None:
-    truth, said = imperfect(150, 5, 0.8)
-    intervals = bootstrap_intervals(truth, said)
+    truth, predicted = imperfect(150, 5, 0.8)
+    intervals = bootstrap_intervals(truth, predicted)
     random = np.random.default_rng(1)
     drawn = {name: [] for name in AVERAGES}
     for _ in range(2000):
         chosen = random.integers(0, len(truth), len(truth))
-        for name, value in Counts.of(truth[chosen], said[chosen], 5).averages().items():
+        for name, value in Counts.of(truth[chosen], predicted[chosen], 5).averages().items():
             drawn[name].append(float(value))
     for name in AVERAGES:
         interval = intervals[name]
@@ -79,8 +79,8 @@ def test_the_bootstrap_spreads_as_drawing_whole_images_does() -> None:
 def test_about_95_of_100_bootstrap_intervals_hold_the_true_value() -> None:
     held = 0
     for seed in range(200):
-        truth, said = imperfect(400, 4, 0.8, seed)
-        interval = bootstrap_intervals(truth, said, seed)["f1_macro"]
+        truth, predicted = imperfect(400, 4, 0.8, seed)
+        interval = bootstrap_intervals(truth, predicted, seed)["f1_macro"]
         assert interval is not None
         held += interval[0] <= 0.85 <= interval[1]  # a quarter of the 20% that were drawn again are right by chance
     assert 180 <= held <= 198  # of a binomial of 0.95 this holds in all but one case of a thousand
@@ -89,10 +89,10 @@ def test_about_95_of_100_bootstrap_intervals_hold_the_true_value() -> None:
 @settings(max_examples=25)
 @given(pairs)
 def test_an_interval_holds_its_figure_and_stays_between_0_and_1(drawn: Indices) -> None:
-    truth, said = drawn
-    averages = Counts.of(truth, said, CLASSES).averages()
-    for name, interval in bootstrap_intervals(truth, said).items():
-        if np.array_equal(truth, said):
+    truth, predicted = drawn
+    averages = Counts.of(truth, predicted, CLASSES).averages()
+    for name, interval in bootstrap_intervals(truth, predicted).items():
+        if np.array_equal(truth, predicted):
             assert interval is None
         else:
             assert interval is not None
@@ -100,9 +100,9 @@ def test_an_interval_holds_its_figure_and_stays_between_0_and_1(drawn: Indices) 
 
 
 def test_the_seed_decides_the_interval() -> None:
-    truth, said = imperfect(150, 5, 0.8)
-    assert bootstrap_intervals(truth, said, 1) == bootstrap_intervals(truth, said, 1)
-    assert bootstrap_intervals(truth, said, 1) != bootstrap_intervals(truth, said, 2)
+    truth, predicted = imperfect(150, 5, 0.8)
+    assert bootstrap_intervals(truth, predicted, 1) == bootstrap_intervals(truth, predicted, 1)
+    assert bootstrap_intervals(truth, predicted, 1) != bootstrap_intervals(truth, predicted, 2)
 
 
 def test_more_images_give_narrower_intervals() -> None:

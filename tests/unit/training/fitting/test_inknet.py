@@ -103,9 +103,9 @@ def test_the_graph_computes_what_keras_trained_and_the_same_seed_gives_the_same_
     import keras
     import onnxruntime
 
-    told: list[tuple[int, int]] = []
-    trained = train_inknet(*squares, epochs=1, seed=3, progress=lambda _, done, of: told.append((done, of)))
-    assert told == [(1, 1)]
+    reports: list[tuple[int, int]] = []
+    trained = train_inknet(*squares, epochs=1, seed=3, progress=lambda _, done, of: reports.append((done, of)))
+    assert reports == [(1, 1)]
     first = read_weights(trained)
     model = keras.models.load_model(trained.parent / "state.keras")
     embed = keras.Model(model.input, model.layers[-3].output)
@@ -143,10 +143,10 @@ def test_an_interrupted_training_resumes(
     killed.wait()
     assert not list(cache.glob("training/*/weights.npz"))
 
-    told: list[int] = []
-    went_on = train_inknet(*squares, epochs=4, seed=3, progress=lambda _, done, of: told.append(done))
-    assert told
-    assert told[0] > 1
-    assert told[-1] == 4
+    reports: list[int] = []
+    resumed = train_inknet(*squares, epochs=4, seed=3, progress=lambda _, done, of: reports.append(done))
+    assert reports
+    assert reports[0] > 1
+    assert reports[-1] == 4
     assert cache_directory("x").parent == cache
-    read_weights(went_on)
+    read_weights(resumed)

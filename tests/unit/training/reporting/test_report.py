@@ -30,18 +30,18 @@ FILES = ("metrics.json", "report.md", "per_class.csv", "predicted_samples.csv", 
 def measured(classes: tuple[str, ...], each: int = 5) -> tuple[Evaluation, Dataset]:
     """`each` drawn images a class; the first of each class is taken for the next class."""
     k = len(classes)
-    images, said = [], []
+    images, predicted = [], []
     for place, name in enumerate(classes):
         for i in range(each):
             images.append(LabelledImage(f"{place}/{i}.png", name, payload=draw_png(place % 10, i)))
-            said.append((place + 1) % k if i == 0 else place)
+            predicted.append((place + 1) % k if i == 0 else place)
     probabilities = np.full((len(images), k), 0.3 / k)
-    probabilities[np.arange(len(images)), said] += 0.7
+    probabilities[np.arange(len(images)), predicted] += 0.7
     evaluation = Evaluation(
         classes,
         tuple(image.name for image in images),
         tuple(image.label for image in images),
-        tuple(classes[i] for i in said),
+        tuple(classes[i] for i in predicted),
         probabilities,
         (UnreadableImage("0/bad.png", "empty", "0 bytes"),),
     )
@@ -187,9 +187,11 @@ def test_the_page_states_the_limitations(report: Path) -> None:
 
 def test_the_most_frequent_confusions_come_first(tmp_path: Path) -> None:
     evaluation, dataset = measured(("cat", "dog", "owl"))
-    said = ["dog", "owl", "owl", *evaluation.predictions[3:]]  # two cats are owls, one is a dog
-    probabilities = np.array([[0.95 if name == word else 0.025 for name in evaluation.classes] for word in said])
-    write_report(tmp_path, replace(evaluation, predictions=tuple(said), probabilities=probabilities), dataset, HERE)
+    predicted = ["dog", "owl", "owl", *evaluation.predictions[3:]]  # two cats are owls, one is a dog
+    probabilities = np.array([[0.95 if name == word else 0.025 for name in evaluation.classes] for word in predicted])
+    write_report(
+        tmp_path, replace(evaluation, predictions=tuple(predicted), probabilities=probabilities), dataset, HERE
+    )
     page = page_of(tmp_path)
     assert tables(page)["class, predicted as, images, share of the class"][:2] == [
         ["cat", "owl", "2", "40.0%"],
@@ -371,9 +373,11 @@ def test_a_report_on_one_image_has_its_plots(tmp_path: Path) -> None:
 def against(classes: tuple[str, ...]) -> tuple[str, Evaluation, str, Evaluation]:
     """`measured`, and another model that has the first class's images right instead, and else says the same."""
     first, _ = measured(classes)
-    said = [label if label == classes[0] else word for label, word in zip(first.labels, first.predictions, strict=True)]
-    probabilities = np.array([[0.9 if name == word else 0.1 / len(classes) for name in classes] for word in said])
-    return "this one", first, "the other", replace(first, predictions=tuple(said), probabilities=probabilities)
+    predicted = [
+        label if label == classes[0] else word for label, word in zip(first.labels, first.predictions, strict=True)
+    ]
+    probabilities = np.array([[0.9 if name == word else 0.1 / len(classes) for name in classes] for word in predicted])
+    return "this one", first, "the other", replace(first, predictions=tuple(predicted), probabilities=probabilities)
 
 
 def test_a_comparison_is_part_of_the_report(tmp_path: Path) -> None:
