@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from bench import Bench, Measured, interleaved, spread, stream
+from bench import Bench, interleaved, spread, stream
 from latency import quantiles, topic_to_topic
+from process_usage import Measured
 from throughput import BROKER, fill, telling, to_stream
 
 _WITHOUT = ("--conf", "spark.authenticate=false")

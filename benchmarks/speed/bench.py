@@ -14,56 +14,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
+from process_usage import Measured, Progress, Watch
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENDERS = Path(__file__).parent / "contenders"
 WORK = Path(tempfile.gettempdir()) / "sparkdl-speed"
-_SAMPLE = 4.0  # seconds between two looks at the memory
-
-Progress = list[tuple[float, int]]
-"""(seconds on a clock, images done by then), in order."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one run of a contender gave.
-
-    Attributes
-    ----------
-    rate
-        Images a second after the warm-up.
-    memory
-        Bytes by kind of process, when all its processes together had the most (PSS).
-    costs
-        Milliseconds of processor time that an image costs after the warm-up, by what kind of process spends it.
-    """
-
-    rate: float
-    memory: Mapping[str, int]
-    costs: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def peak(self) -> int:
-        return sum(self.memory.values())
-
-
-def rate_of(progress: Progress, warm_up: int) -> float:
-    """Images a second from the first entry that has the warm-up behind it to the last one."""
-    (began, before), (ended, after) = next(entry for entry in progress if entry[1] >= warm_up), progress[-1]
-    if after == before:
-        raise ValueError(f"no images after the warm-up of {warm_up}: {progress}")
-    return (after - before) / (ended - began)
 
 
 class Bench:
@@ -197,65 +160,6 @@ def batches(log: Path) -> Progress:
             done += event["images"]
             progress.append((datetime.fromisoformat(event["timestamp"]).timestamp(), done))
     return progress
-
-
-class Watch:
-    """Watches what a process and its descendants take, memory (PSS) and processor time, until it is told to stop."""
-
-    def __init__(self, pid: int) -> None:
-        self._memory: dict[str, int] = {}  # bytes by kind of process, when they were most
-        self._spent: list[tuple[float, dict[tuple[int, str], float]]] = []  # seconds on the clock, seconds by process
-        self._root = psutil.Process(pid)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def measured(self, progress: Progress, warm_up: int) -> Measured:
-        """What a run gave whose progress is on the clock of `time.time`."""
-        rate = rate_of(progress, warm_up)
-        began = next(at for at, done in progress if done >= warm_up)
-        inside = [spent for spent in self._spent if began <= spent[0] <= progress[-1][0]]
-        if len(inside) < 2:
-            return Measured(rate, self._memory)
-        (first, before), (last, after) = inside[0], inside[-1]
-        costs: dict[str, float] = defaultdict(float)
-        for (pid, kind), spent in after.items():
-            costs[kind] += 1000 * (spent - before.get((pid, kind), 0)) / (rate * (last - first))
-        return Measured(rate, self._memory, costs)
-
-    def _watch(self) -> None:
-        while not self._over.wait(_SAMPLE):
-            with suppress(psutil.Error):
-                family = [self._root, *self._root.children(recursive=True)]
-                memory: dict[str, int] = defaultdict(int)
-                spent: dict[tuple[int, str], float] = {}
-                for process in family:
-                    with suppress(psutil.Error):  # ended since it was listed
-                        kind = _kind(process)
-                        spent[process.pid, kind] = sum(process.cpu_times()[:2])
-                        memory[kind] += process.memory_full_info().pss
-                self._spent.append((time.time(), spent))
-                self._memory = max(self._memory, memory, key=lambda kinds: sum(kinds.values()))
-
-
-_KINDS = {
-    "console.main": "driver's Python",
-    "pyspark.daemon": "Python workers",
-    "pyspark.sql.streaming.python_streaming_source_runner": "planner of a directory",
-    "sparkdl.decoding.server": "decoders",
-}
-"""A word of a command, and what its process is called."""
-
-
-def _kind(process: psutil.Process) -> str:
-    if process.name() == "java":
-        return "JVM"
-    words = process.cmdline()
-    return next((kind for sign, kind in _KINDS.items() if sign in words), "other Python")
 
 
 @contextmanager

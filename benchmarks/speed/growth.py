@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench import Bench, Measured, batches, drawn, running, sparkdl, stream
+from bench import Bench, batches, drawn, running, sparkdl, stream
+from process_usage import Measured
 from scipy import stats
 from throughput import BROKER, fill, to_stream
 

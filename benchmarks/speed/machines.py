@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
-from bench import Bench, Measured, running, spread, stream
+from bench import Bench, running, spread, stream
+from process_usage import Measured
 from throughput import to_stream
 
 _PATIENCE = 60

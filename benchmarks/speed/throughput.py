@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from bench import WORK, Bench, Measured, interleaved, running, spread, stream, timed
+from bench import WORK, Bench, interleaved, running, spread, stream, timed
+from process_usage import Measured
 
 BROKER = WORK / "kafka"
 _LAST_MESSAGE = 5000  # milliseconds without another

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from bench import interleaved, rate_of, spread
+from bench import interleaved, spread
 from paths import ROOT
+from process_usage import rate_of
 from tables import rendered
 
 

@@ -1,0 +1,107 @@
+"""The rate, memory and processor time of a running process and its descendants."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psutil
+
+_SAMPLE = 4.0  # seconds between two samples
+
+Progress = list[tuple[float, int]]
+"""(seconds on a clock, images done by then), in order."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The result of one run of a contender.
+
+    Attributes
+    ----------
+    rate
+        Images per second after the warm-up.
+    memory
+        Proportional set size (PSS), bytes by kind of process, when the sum over all processes was highest.
+    costs
+        Processor time per image after the warm-up, milliseconds by kind of process.
+    """
+
+    rate: float
+    memory: Mapping[str, int]
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def peak(self) -> int:
+        return sum(self.memory.values())
+
+
+def rate_of(progress: Progress, warm_up: int) -> float:
+    """Return images per second, from the first entry after the warm-up to the last one."""
+    (began, before), (ended, after) = next(entry for entry in progress if entry[1] >= warm_up), progress[-1]
+    if after == before:
+        raise ValueError(f"no images after the warm-up of {warm_up}: {progress}")
+    return (after - before) / (ended - began)
+
+
+class Watch:
+    """Samples the memory (PSS) and processor time of a process and its descendants until `stop` is called."""
+
+    def __init__(self, pid: int) -> None:
+        self._memory: dict[str, int] = {}  # bytes by kind of process, at the highest sum
+        self._spent: list[tuple[float, dict[tuple[int, str], float]]] = []  # time, and processor seconds by process
+        self._root = psutil.Process(pid)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def measured(self, progress: Progress, warm_up: int) -> Measured:
+        """Return the result of a run whose progress uses the clock of `time.time`."""
+        rate = rate_of(progress, warm_up)
+        began = next(at for at, done in progress if done >= warm_up)
+        inside = [spent for spent in self._spent if began <= spent[0] <= progress[-1][0]]
+        if len(inside) < 2:
+            return Measured(rate, self._memory)
+        (first, before), (last, after) = inside[0], inside[-1]
+        costs: dict[str, float] = defaultdict(float)
+        for (pid, kind), spent in after.items():
+            costs[kind] += 1000 * (spent - before.get((pid, kind), 0)) / (rate * (last - first))
+        return Measured(rate, self._memory, costs)
+
+    def _watch(self) -> None:
+        while not self._over.wait(_SAMPLE):
+            with suppress(psutil.Error):
+                family = [self._root, *self._root.children(recursive=True)]
+                memory: dict[str, int] = defaultdict(int)
+                spent: dict[tuple[int, str], float] = {}
+                for process in family:
+                    with suppress(psutil.Error):  # ended since it was listed
+                        kind = _kind(process)
+                        spent[process.pid, kind] = sum(process.cpu_times()[:2])
+                        memory[kind] += process.memory_full_info().pss
+                self._spent.append((time.time(), spent))
+                self._memory = max(self._memory, memory, key=lambda kinds: sum(kinds.values()))
+
+
+_KINDS = {
+    "console.main": "driver's Python",
+    "pyspark.daemon": "Python workers",
+    "pyspark.sql.streaming.python_streaming_source_runner": "planner of a directory",
+    "sparkdl.decoding.server": "decoders",
+}
+"""A word of a process's command, and the kind of process."""
+
+
+def _kind(process: psutil.Process) -> str:
+    if process.name() == "java":
+        return "JVM"
+    words = process.cmdline()
+    return next((kind for sign, kind in _KINDS.items() if sign in words), "other Python")
