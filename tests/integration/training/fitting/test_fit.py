@@ -78,7 +78,7 @@ def test_the_pipeline_is_ink_features_classifier_calibration_and_names(fitted: F
         TemperatureScaling,
         IndexToString,
     ]
-    assert fitted.classifier.image_column == "image"
+    assert fitted.classifier.pipeline.stages[0].getInputCol() == "image"
 
 
 def test_a_recipe_without_ink_normalisation_starts_with_the_network(spark: SparkSession) -> None:
