@@ -17,10 +17,11 @@ _MAX_SIDE = 1024
 """Maximum side of the square: a picture of one long line would become a square of its length."""
 
 
-def check_margin(margin: float) -> float:
-    """Return `margin`; a RequestError unless it is 0 to 2."""
+def check_margin(margin: float, received: object = None) -> float:
+    """Return `margin`; a RequestError, which tells what was `received`, unless it is 0 to 2."""
     if not 0 <= margin <= 2:
-        raise RequestError(f"expected margin in 0..2, a fraction of the ink's longer side, received {margin!r}")
+        told = margin if received is None else received
+        raise RequestError(f"expected margin in 0..2, a fraction of the ink's longer side, received {told!r}")
     return margin
 
 

@@ -113,7 +113,7 @@ def _temperature(metadata: Metadata, directory: Path) -> Temperature:
 def _regression(metadata: Metadata, directory: Path) -> Regression:
     params = _params(metadata)
     (part,) = (directory / "data").glob("part-*")
-    (row,) = pq.read_table(part).to_pylist()
+    (row,) = pq.ParquetFile(part).read().to_pylist()  # `read_table` loads pandas
     return Regression(
         features_column=params["featuresCol"],
         probability_column=params["probabilityCol"],

@@ -83,10 +83,12 @@ class NetworkSpec:
         return cls(model_name, (height, width), taps, check_pooling(pooling), weights, grayscale)
 
 
-def check_input_size(size: Sequence[int]) -> list[int]:
-    """Return `size`, [height, width] in pixels; a RequestError if it is something else."""
+def check_input_size(size: Sequence[int], received: object = None) -> list[int]:
+    """Return `size`, [height, width] in pixels; a RequestError, which tells what was `received`, if it is not that."""
     if len(size) != 2 or not all(isinstance(side, int) for side in size) or min(size) < 1:
-        raise RequestError(f"expected inputSize as pixels, N or [height, width], received {size!r}")
+        raise RequestError(
+            f"expected inputSize as pixels, N or [height, width], received {size if received is None else received!r}"
+        )
     return list(size)
 
 

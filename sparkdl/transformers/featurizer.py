@@ -37,7 +37,7 @@ from sparkdl.transformers.persistence import NetworkReader, NetworkWriter
 
 
 def _to_size(value: Any) -> list[int]:
-    return check_input_size([value, value] if isinstance(value, int) else TypeConverters.toListInt(value))
+    return check_input_size([value, value] if isinstance(value, int) else TypeConverters.toListInt(value), value)
 
 
 def _to_model_name(value: Any) -> str:

@@ -22,7 +22,7 @@ from sparkdl.spark.udf import arrow_udf
 
 
 def _to_margin(value: Any) -> float:
-    return check_margin(TypeConverters.toFloat(value))
+    return check_margin(TypeConverters.toFloat(value), value)
 
 
 class InkNormalizer(
