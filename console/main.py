@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from console.commands import demo, evaluate, kafka, models, predictions, produce, stream, train
+from console.commands import demo, evaluate, kafka, models, predict, predictions, produce, stream, train
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.system.terminal import printable
 
@@ -21,27 +21,27 @@ app = typer.Typer(
 )
 app.command()(train.train)
 app.command()(evaluate.evaluate)
-app.command()(predictions.predict)
+app.command()(predict.predict)
 app.command()(stream.stream)
 app.command()(produce.produce)
-app.command("predictions")(predictions.read)
+app.command()(predictions.predictions)
 app.add_typer(models.app, name="models")
 app.add_typer(kafka.app, name="kafka")
 app.command()(demo.demo)
 
-# What all of typer's complaints about a command line derive from; it has no public name of its own.
+# The base class of typer's errors about a command line; it has no public name of its own.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 
 
 def main() -> None:
-    """Runs the command line; the entry point of `sparkdl`."""
+    """Run the command line; the entry point of `sparkdl`."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command line and returns its exit code: 0 done, 1 failed, 2 the request was wrong, 130 interrupted."""
+    """Run one command line and return its exit code: 0 done, 1 failed, 2 the request was wrong, 130 interrupted."""
     arguments = arguments or ["--help"]
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="sparkdl", standalone_mode=False)
@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", STOPPED)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing more to say, and nothing to say it to.
+        # The reader of the output is gone (`| head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     return code if isinstance(code, int) else DONE

@@ -1,4 +1,4 @@
-"""What the commands print: data on stdout, words and progress on stderr."""
+"""Output of the commands: data on stdout, messages and progress on stderr."""
 
 from __future__ import annotations
 
@@ -8,40 +8,30 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sparkdl.system.terminal import printable, printable_json
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
-    from streaming.spark_conf import Connector
-
-
-class _HarmlessConsole(Console):
-    """A console that shows what a terminal would obey: names come from outside."""
+class _SanitizingConsole(Console):
+    """Console that escapes control characters: names come from outside."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text, keep="\n"), **options)
 
 
-out = _HarmlessConsole(highlight=False, markup=False)
-err = _HarmlessConsole(stderr=True, highlight=False, markup=False)
+out = _SanitizingConsole(highlight=False, markup=False)
+err = _SanitizingConsole(stderr=True, highlight=False, markup=False)
 
-_PROBLEMS = 5  # lines of a kind
-KafkaConfig = Annotated[
-    Path | None, typer.Option(help="A properties file as Kafka's own tools take it, for TLS and logins.")
-]
+_MAX_PROBLEMS = 5  # lines of one kind
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """Output format of rows."""
 
     TABLE = "table"
     JSON = "json"
@@ -49,7 +39,7 @@ class Format(StrEnum):
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format, title: str = "") -> None:
-    """Prints rows: a table of `columns`, or all there is as JSON lines, or `columns` as CSV."""
+    """Print rows: `columns` as a table or as CSV, or every column as JSON lines."""
     if form is Format.JSON:
         for row in rows:
             sys.stdout.write(printable_json(json.dumps(row, default=_to_json, ensure_ascii=False)) + "\n")
@@ -68,7 +58,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: 
 
 
 def print_json(value: Any) -> None:
-    """Prints one JSON document."""
+    """Print one JSON document."""
     sys.stdout.write(printable_json(json.dumps(value, indent=2, ensure_ascii=False, default=_to_json)) + "\n")
 
 
@@ -79,7 +69,7 @@ def _to_json(value: Any) -> Any:
 
 
 def to_text(value: Any) -> str:
-    """`value` of a row, for people."""
+    """Format a row's value for people."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -90,19 +80,19 @@ def to_text(value: Any) -> str:
 
 
 @contextmanager
-def working(words: str) -> Iterator[None]:
-    """Shows that something long is going on: a spinner at a terminal, one line elsewhere."""
+def working(message: str) -> Iterator[None]:
+    """Show that a long step is running: a spinner at a terminal, one line elsewhere."""
     if err.is_terminal:
-        with err.status(Text(printable(words))):
+        with err.status(Text(printable(message))):
             yield
     else:
-        err.print(words)
+        err.print(message)
         yield
 
 
 @contextmanager
 def progressing() -> Iterator[Callable[[str, int, int], None]]:
-    """Gives what is told how far something long has come: a bar with the time left, or a line a step at no terminal."""
+    """Yield a function that shows progress: a bar with the time left at a terminal, one line per step elsewhere."""
     if not err.is_terminal:
         said: list[str] = []
 
@@ -133,7 +123,7 @@ def progressing() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def fetching(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows a download of jars, if there is one: a bar at a terminal, one line elsewhere."""
+    """Show a download of jars, if there is one: a bar at a terminal, one line elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn(f"fetching {what}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -159,40 +149,8 @@ def fetching(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def print_problems(problems: Sequence[str], kind: str = "left out") -> None:
-    """Prints the first few lines about images on stderr, and how many there are in all."""
-    for problem in problems[:_PROBLEMS]:
+    """Print the first few lines about images on stderr, and their total number."""
+    for problem in problems[:_MAX_PROBLEMS]:
         err.print(printable(f"{kind}: {problem}"), soft_wrap=True)
-    if len(problems) > _PROBLEMS:
-        err.print(f"{kind}: {len(problems)} in all, the first {_PROBLEMS} above")
-
-
-def make_directory(path: Path, flag: str) -> None:
-    """Makes the directory that `flag` names, or refuses the request in one line."""
-    from sparkdl.errors import RequestError
-
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError(f"{flag}: no directory can be made at {path}: {error.strerror}") from error
-
-
-def start_spark(
-    conf: Sequence[str] = (), connectors: Sequence[Connector] = (), needed: Mapping[str, str] | None = None
-) -> SparkSession:
-    """The Spark session of a command, with connectors, settings that are needed, and `--conf KEY=VALUE`."""
-    from sparkdl.errors import RequestError
-    from sparkdl.spark.jars import session_jars
-    from sparkdl.spark.session import spark_session, takes_jars
-
-    settings = dict(needed or {})
-    for setting in conf:
-        key, separator, value = setting.partition("=")
-        if not separator or not key:
-            raise RequestError(f"expected --conf KEY=VALUE, received {setting!r}")
-        settings[key] = value
-    names, locks = [connector.package for connector in connectors], [connector.lock for connector in connectors]
-    if locks and takes_jars(settings):
-        with fetching(", ".join(names)) as note:
-            session_jars(locks, note)
-    with working(f"starting Spark{' with ' if names else ''}{', '.join(names)}"):
-        return spark_session("sparkdl", settings, locks, other_sources=False)
+    if len(problems) > _MAX_PROBLEMS:
+        err.print(f"{kind}: {len(problems)} in all, the first {_MAX_PROBLEMS} above")

@@ -1,4 +1,4 @@
-"""Ends a command in good order at the first SIGINT or SIGTERM."""
+"""Graceful end of a command at the first SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def asked_to_end() -> Iterator[Callable[[], bool]]:
-    """Gives what tells whether SIGINT or SIGTERM has come; a second one does what it always does.
+def catch_stop_signals() -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether SIGINT or SIGTERM was received; a second one has its usual effect.
 
-    Nothing is raised, so that no work is cut in the middle; and nothing but a flag is set, since the thread that is
-    interrupted may hold any lock.
+    The handler raises nothing, so that no work is cut off in the middle. It only sets a flag, because the interrupted
+    thread may hold any lock.
     """
     asked = False
     before = {number: signal.getsignal(number) for number in _ENDING}

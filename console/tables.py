@@ -1,4 +1,4 @@
-"""Prints the figures of an evaluation, and of the comparison of two."""
+"""Tables of an evaluation and of a comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_figures(evaluation: Evaluation) -> None:
-    """Prints the figures over all classes."""
+    """Print the metrics over all classes."""
     m: dict[str, Any] = evaluation.metrics
     summary = Table(title=f"{m['n']} test images", title_justify="left", show_header=False)
     names = ("accuracy", *(f"{s}_{a}" for a in ("macro", "weighted") for s in ("precision", "recall", "f1")))
@@ -33,7 +33,7 @@ def print_figures(evaluation: Evaluation) -> None:
 
 
 def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
-    """Prints the figures, the report of each class, the confusion matrix, and some predicted samples."""
+    """Print the metrics, a row per class, the confusion matrix and some predictions."""
     from training.reporting.report import sample_rows
 
     print_figures(evaluation)
@@ -56,7 +56,7 @@ def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Prints both accuracies, their difference and whether it can be chance, and who is right where."""
+    """Print both accuracies, their difference with its p-value, and how often each model is right."""
     c = comparison.figures
     summary = Table(title=f"{c['n']} images that both can classify", title_justify="left", show_header=False)
     for told in (c["model"], c["against"]):

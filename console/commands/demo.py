@@ -1,4 +1,4 @@
-"""`sparkdl demo`: train, stream, produce and show, in one go; ends by itself."""
+"""`sparkdl demo`: train, stream, produce and show the results; ends by itself."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.commands.predictions import print_summary
-from console.commands.train import Conf
-from console.output import Format, err, out, print_rows, start_spark, working
-from console.settings import print_taken
+from console.options import Conf, print_file_settings
+from console.output import Format, err, out, print_rows, working
+from console.session import start_spark
+from sparkdl.errors import RequestError, SparkdlError
 from streaming.monitoring.observer import Batch, Observer
 
 if TYPE_CHECKING:
     from streaming.job import StreamJob
     from training.data.loading import Dataset
 
-_TRAIN, _STREAM = 400, 200  # images
+_TRAIN_IMAGES, _STREAM_IMAGES = 400, 200
 _RATE = 100.0  # images a second
-_PATIENCE = 120.0  # seconds without a micro-batch before the demo gives up
+_TIMEOUT = 120.0  # seconds without a micro-batch before the demo gives up
 _MARK = ".sparkdl-demo"
 
 
@@ -31,16 +32,25 @@ def demo(
     data: Annotated[
         str | None, typer.Option(help="Labelled images; default: those in NUMTADB_HOME, or drawn samples.")
     ] = None,
-    directory: Annotated[Path, typer.Option("--out", help="Where everything is put; emptied first.")] = Path(
+    directory: Annotated[Path, typer.Option("--out", help="Directory of all results; emptied first.")] = Path(
         "sparkdl-demo"
     ),
-    seed: Annotated[int, typer.Option(help="Of the split, and of drawn samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split and of drawn samples.")] = 0,
     kafka: Annotated[
-        bool, typer.Option("--kafka", help="By way of a real Kafka broker, run on this machine for the time.")
+        bool, typer.Option("--kafka", help="Use a Kafka broker, which runs on this machine during the demo.")
     ] = False,
     conf: Conf = None,
 ) -> None:
-    """Train a model, start a stream, send it 200 unseen images and some broken ones, show what came out."""
+    """Train a model, start a stream, send it 200 unseen and some broken images, show the results."""
+    from training.data.loading import open_dataset
+
+    started = time.monotonic()
+    _check_directory(directory)
+    address = data or _default_data()
+    dataset = open_dataset(address, seed)
+    known, unseen = _split(dataset, seed)
+    _make_empty(directory)
+
     from console.commands.demo_routes import open_route
     from console.tables import print_figures
     from sparkdl.models.registry import Registry
@@ -48,15 +58,8 @@ def demo(
     from streaming.plan import prepare
     from streaming.settings import StreamSettings
     from streaming.spark_conf import KAFKA
-    from training.data.loading import open_dataset
     from training.fitting.recipes import recipe
     from training.train import train
-
-    started = time.monotonic()
-    address = data or _default_data()
-    dataset = open_dataset(address, seed)
-    known, unseen = _part(dataset, seed)
-    _make_empty(directory)
 
     _step(f"1. Training on {len(known)} of {len(dataset)} images of {len(dataset.classes)} classes from {address}")
     spark = start_spark(conf or (), [KAFKA] if kafka else ())
@@ -70,7 +73,7 @@ def demo(
         settings = StreamSettings.read(
             model=str(directory / "models"), checkpoint=directory / "checkpoint", trigger="500ms", **route.settings
         )
-        print_taken(settings)
+        print_file_settings(settings)
         _step(f"2. Streaming from {settings.source} to {settings.sink}")
         seen = _Tally()
         job = StreamJob(spark, prepare(settings), seen)
@@ -84,7 +87,7 @@ def demo(
             job.stop()
             job.wait()
 
-        _step("4. What came out")
+        _step("4. Results")
         reader = route.reader()
         rows = list(reader.rows())
         title = f"10 of {len(rows)} predictions"
@@ -101,7 +104,7 @@ def demo(
 
 
 class _Tally(Observer):
-    """Counts what the stream's own thread reports, and lets another thread wait for a sum."""
+    """Counter of the images that the stream reports; another thread can wait for a number of them."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -121,9 +124,7 @@ class _Tally(Observer):
         return self.images / sum(batch.seconds for batch in self.batches)
 
     def wait(self, images: int, job: StreamJob) -> None:
-        """Returns when `images` have been classified; raises what stopped the stream, if something did."""
-        from sparkdl.errors import SparkdlError
-
+        """Wait until `images` have been classified; raise the error that stopped the stream, if one did."""
         quiet_since = time.monotonic()
         with self._changed:
             while self.images < images:
@@ -131,8 +132,8 @@ class _Tally(Observer):
                     quiet_since = time.monotonic()
                 if not job.is_active:
                     job.wait()
-                if time.monotonic() - quiet_since > _PATIENCE:
-                    raise SparkdlError(f"{self.images} of {images} images after {_PATIENCE:.0f} s of silence")
+                if time.monotonic() - quiet_since > _TIMEOUT:
+                    raise SparkdlError(f"{self.images} of {images} images after {_TIMEOUT:.0f} s of silence")
 
 
 def _step(words: str) -> None:
@@ -147,21 +148,26 @@ def _default_data() -> str:
     return next((str(path) for path in (Path(home) / "numta500",) if path.is_dir()), home)
 
 
-def _part(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """Images to train on, and as many as the stream is to be shown; of a large data set a stratified part."""
-    share = min(_STREAM / len(dataset), 0.4)
+def _split(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Return the images to train on and those to stream; of a large dataset a stratified part."""
+    share = min(_STREAM_IMAGES / len(dataset), 0.4)
     known, unseen = dataset.split(share, seed)
-    if len(known) > 2 * _TRAIN:
-        _, known = known.split(_TRAIN / len(known), seed)
+    if len(known) > 2 * _TRAIN_IMAGES:
+        _, known = known.split(_TRAIN_IMAGES / len(known), seed)
     return known, unseen
 
 
-def _make_empty(directory: Path) -> None:
-    from sparkdl.errors import RequestError
+def _check_directory(directory: Path) -> None:
+    if (
+        directory.exists()
+        and not (directory / _MARK).is_file()
+        and (not directory.is_dir() or any(directory.iterdir()))
+    ):
+        raise RequestError(f"--out: {directory} is not empty and not from an earlier demo; it is left alone")
 
+
+def _make_empty(directory: Path) -> None:
     if directory.exists():
-        if not (directory / _MARK).is_file() and (not directory.is_dir() or any(directory.iterdir())):
-            raise RequestError(f"--out: {directory} is not empty and not of an earlier demo; it is left alone")
         shutil.rmtree(directory)
     directory.mkdir(parents=True)
     (directory / _MARK).touch()

@@ -1,4 +1,4 @@
-"""The ways that images take in the demo: through directories, or through the topics of a real broker."""
+"""Routes of images in the demo: directories, or the topics of a Kafka broker."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _IMAGES, _PREDICTIONS = "images", "predictions"  # topics
 
 
 class Route(ABC):
-    """From where to where the demo's stream goes, who sends and who reads."""
+    """Source and sink of the demo's stream, with their producer and reader."""
 
     settings: dict[str, Any]
-    """The part of the stream's settings that the route decides."""
+    """The settings of the stream that depend on the route."""
 
     @abstractmethod
     def produce(self, images: Dataset, rate: float, seed: int) -> int:
-        """Sends broken images and then `images` in a mixed order, and returns how many there were of both."""
+        """Send broken images and `images` in random order, and return their number."""
 
     @abstractmethod
     def reader(self) -> Reader:
-        """Reads what the stream has written."""
+        """Return a reader of the sink."""
 
     @abstractmethod
     def places(self) -> dict[str, str]:
-        """Where what was written lies."""
+        """Return the names and paths of the results."""
 
 
 class DirectoryRoute(Route):
@@ -67,7 +67,7 @@ class DirectoryRoute(Route):
 
 
 class KafkaRoute(Route):
-    """Messages on a topic to messages on another, of a broker that runs for the length of the demo."""
+    """From one topic to another, on a broker that runs during the demo."""
 
     def __init__(self, servers: str) -> None:
         from streaming.kafka.address import KafkaAddress
@@ -105,7 +105,7 @@ class KafkaRoute(Route):
 
 @contextmanager
 def open_route(directory: Path, *, kafka: bool) -> Iterator[Route]:
-    """The route of a demo in `directory`; with `kafka` its broker runs as long as the block."""
+    """Yield the route of a demo in `directory`; with `kafka`, its broker runs as long as the block."""
     if not kafka:
         yield DirectoryRoute(directory)
         return
@@ -116,7 +116,7 @@ def open_route(directory: Path, *, kafka: bool) -> Iterator[Route]:
 
 
 def broken(images: Dataset) -> dict[str, bytes]:
-    """Files that are no whole images, one of each kind, by name."""
+    """Return broken files, one of each kind, by name."""
     whole = images.images[0].read()
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     chunk = b"IHDR" + header

@@ -1,4 +1,4 @@
-"""`sparkdl evaluate`."""
+"""`sparkdl evaluate`: measure a model, or compare two."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.commands.train import Conf, Data
-from console.output import err, make_directory, print_json, print_problems, start_spark, working
+from console.options import Conf, Data, make_directory
+from console.output import err, print_json, print_problems, working
+from console.session import start_spark
 from console.tables import print_comparison, print_evaluation
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def evaluate(
     model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")],
     data: Data,
     against: Annotated[str | None, typer.Option(help="Another model, to compare with on the same images.")] = None,
-    out_directory: Annotated[Path | None, typer.Option("--out", help="Write the report there.")] = None,
-    seed: Annotated[int, typer.Option(help="Of drawn samples.")] = 0,
+    out_directory: Annotated[Path | None, typer.Option("--out", help="Directory of the report.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of drawn samples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics, or the comparison, as JSON.")] = False,
     conf: Conf = None,
 ) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.output import err, fetching, print_json
-from console.signals import asked_to_end
+from console.signals import catch_stop_signals
+from sparkdl.errors import SparkdlError
 
 if TYPE_CHECKING:
     from streaming.kafka.local.broker import Broker
@@ -23,26 +24,26 @@ Directory = Annotated[
         "--dir",
         envvar="SPARKDL_KAFKA_DIR",
         show_envvar=False,
-        help="Its settings, data and log [default: in the user's data directory].",
+        help="Directory of its settings, data and log [default: in the user's data directory].",
     ),
 ]
-_LOOK = 0.5  # seconds between two looks at a broker in the foreground
+_POLL_SECONDS = 0.5  # between two checks of a broker in the foreground
 
 
 @app.command()
 def start(
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="0 for a free one [default: that of last time, or 9092].", metavar="PORT"),
+        typer.Option(min=0, max=65535, help="0 for a free port [default: the last one used, or 9092].", metavar="PORT"),
     ] = None,
     directory: Directory = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay until Ctrl-C or SIGTERM, then stop it.")
     ] = False,
 ) -> None:
-    """Start the broker and print its address. It goes on in the background, with the topics it had.
+    """Start the broker in the background and print its address. Its topics are kept.
 
-    The first start fetches Kafka (45 MB) from Maven Central or from SPARKDL_MAVEN_REPOSITORY.
+    The first start downloads Kafka (45 MB) from Maven Central or from SPARKDL_MAVEN_REPOSITORY.
     """
     broker = _broker(directory)
     with fetching("Kafka") as note:
@@ -58,7 +59,7 @@ def start(
 
 @app.command()
 def stop(directory: Directory = None) -> None:
-    """Stop the broker; its data stays."""
+    """Stop the broker; its data is kept."""
     err.print("Kafka has stopped" if _broker(directory).stop() else "Kafka was not running")
 
 
@@ -99,19 +100,17 @@ def _broker(directory: Path | None) -> Broker:
 
 
 def _line(command: str, directory: Path | None) -> str:
-    """What to type next."""
+    """Return the command to type next."""
     return f"sparkdl kafka {command}" + (f" --dir {shlex.quote(str(directory))}" if directory else "")
 
 
 def _stay(broker: Broker, port: int | None, note: Callable[[int, int], None]) -> None:
-    """Runs the broker until the first SIGINT or SIGTERM."""
-    from sparkdl.errors import SparkdlError
-
-    with asked_to_end() as is_over, broker.running(port, note) as address:
+    """Run the broker until the first SIGINT or SIGTERM."""
+    with catch_stop_signals() as is_over, broker.running(port, note) as address:
         print(address, flush=True)
         err.print(f"Kafka is running at {address}; Ctrl-C stops it", soft_wrap=True)
         while not is_over():
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
             if broker.status().pid is None:
                 raise SparkdlError(f"the broker has ended: see {broker.log}")
     err.print("Kafka has stopped")

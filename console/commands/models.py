@@ -1,4 +1,4 @@
-"""`sparkdl models`: what is in a registry, and which version it stands for."""
+"""`sparkdl models`: the versions of a registry, and which one is promoted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.commands.train import Models
+from console.options import Models
 from console.output import Format, err, print_json, print_rows
+from sparkdl.errors import RequestError
 
 if TYPE_CHECKING:
     from sparkdl.models.registry import ModelVersion
@@ -22,7 +23,6 @@ def list_models(
     models: Models = Path("models"), form: Annotated[Format, typer.Option("--format")] = Format.TABLE
 ) -> None:
     """List the versions; the promoted one is marked."""
-    from sparkdl.errors import RequestError
     from sparkdl.models.registry import Registry
 
     if not models.is_dir():
@@ -51,7 +51,7 @@ def show(version: Version = "current", models: Models = Path("models")) -> None:
 
 @app.command()
 def promote(version: Annotated[str, typer.Argument(help="A version's name.")], models: Models = Path("models")) -> None:
-    """Make a version the one that the registry stands for; to roll back, promote an older one."""
+    """Promote a version; to roll back, promote an older one."""
     from sparkdl.models.registry import Registry
 
     Registry(models).promote(version)

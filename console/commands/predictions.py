@@ -1,4 +1,4 @@
-"""`sparkdl predictions` reads a sink; `sparkdl predict` classifies files at once, without a stream."""
+"""`sparkdl predictions`: read what a stream has written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.commands.train import Conf
-from console.output import Format, KafkaConfig, err, out, print_json, print_rows, start_spark, to_text, working
+from console.options import KafkaConfig
+from console.output import Format, err, out, print_json, print_rows, to_text
 from sparkdl.errors import RequestError
 from sparkdl.system.terminal import printable
 
@@ -20,18 +20,18 @@ _PREDICTION = ("id", "prediction", "confidence", "label", "needs_review")
 _DEAD = ("id", "reason", "detail", "size", "label")
 
 
-def read(
+def predictions(
     sink: Annotated[
         str, typer.Argument(help="The sink: parquet:DIR, delta:DIR, a directory, or kafka://HOST:PORT/TOPIC.")
     ],
-    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show what could not be classified.")] = False,
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show dead letters.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Show counts, not rows.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Wait for more; end with Ctrl-C.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Rows, at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.")] = None,
     export: Annotated[
-        Path | None, typer.Option(help="With --dead-letters: give their bytes back as files in this new directory.")
+        Path | None, typer.Option(help="With --dead-letters: write their bytes as files to this new directory.")
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     kafka_config: KafkaConfig = None,
 ) -> None:
     """Read what a stream has written."""
@@ -75,7 +75,7 @@ def _export(reader: Reader, directory: Path) -> None:
 
 
 def print_summary(figures: dict[str, Any], *, classes: bool = True) -> None:
-    """Prints `Reader.summary` as a table of names and values; `classes`: also how often each was predicted."""
+    """Print `Reader.summary` as a table; with `classes` also how often each class was predicted."""
     rows: list[dict[str, Any]] = [
         {"": name.replace("_", " "), "value": figures[name]}
         for name in ("images", "predictions", "dead_letters", "needs_review")
@@ -88,40 +88,3 @@ def print_summary(figures: dict[str, Any], *, classes: bool = True) -> None:
             continue
         rows += [{"": f"{name} {key}", "value": count} for key, count in figures[group].items()]
     print_rows(rows, ("", "value"), Format.TABLE)
-
-
-def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
-    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")] = "models",
-    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
-    conf: Conf = None,
-) -> None:
-    """Classify image files."""
-    from sparkdl.models.registry import resolve_model
-    from training.data.dataframes import encoded_rows
-    from training.data.loading import Dataset, LabelledImage, list_images
-
-    version = resolve_model(model)
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise RequestError(f"no such file or directory: {path}")
-        found = list_images(path) if path.is_dir() else [path]
-        if not found:
-            raise RequestError(f"{path}: no image files in it")
-        files += found
-    images = Dataset("", tuple(LabelledImage(str(path), "", path) for path in files))
-    spark = start_spark(conf or ())
-    with working(f"classifying {len(files)} images with {version.name}"):
-        rows = [
-            row.asDict()
-            for row in version.load()
-            .classify(encoded_rows(spark, images))
-            .drop("payload", "origin", "label")
-            .orderBy("id")
-            .collect()
-        ]
-    print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
-    failed = sum(row["reason"] is not None for row in rows)
-    if failed:
-        err.print(f"{failed} of {len(rows)} could not be classified")

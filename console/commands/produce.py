@@ -8,31 +8,31 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console.commands.train import Data
-from console.output import KafkaConfig, err, print_problems
-from console.signals import asked_to_end
+from console.options import Data, KafkaConfig
+from console.output import err, print_problems
+from console.signals import catch_stop_signals
+from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.system.terminal import printable
 
 
 def produce(
     data: Data,
     to: Annotated[str, typer.Option(help="The directory to write to, or kafka://HOST:PORT/TOPIC.")],
-    rate: Annotated[float | None, typer.Option(help="Images a second; default: as fast as it goes.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Images at the most.")] = None,
-    shuffle: Annotated[bool, typer.Option("--shuffle", help="In a random order.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the order, and of drawn samples.")] = 0,
+    rate: Annotated[float | None, typer.Option(help="Images per second; default: no limit.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of images.")] = None,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Send in random order.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the order and of drawn samples.")] = 0,
     loop: Annotated[bool, typer.Option("--loop", help="Start again after the last image.")] = False,
     label_folders: Annotated[
         bool, typer.Option("--label-folders", help="Put each image into a folder named as its label.")
     ] = False,
     kafka_config: KafkaConfig = None,
 ) -> None:
-    """Replay labelled images into a directory, each file appearing whole, or onto a topic, a message an image.
+    """Replay labelled images into a directory, one file each, or onto a topic, one message each.
 
-    Ctrl-C ends it; what is counted as sent has arrived.
+    A file appears only when it is complete. Ctrl-C stops; every image that is counted as sent has arrived.
     """
     from producer.replay import replay_to_directory, sequence
-    from sparkdl.errors import RequestError, SparkdlError
     from streaming.kafka.address import is_kafka
     from training.data.loading import open_dataset
 
@@ -45,7 +45,7 @@ def produce(
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
     total = limit if loop else min(len(dataset), limit or len(dataset))
     columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with asked_to_end() as is_over, Progress(*columns, console=err, disable=not err.is_terminal) as bar:
+    with catch_stop_signals() as is_over, Progress(*columns, console=err, disable=not err.is_terminal) as bar:
         task = bar.add_task("sent", total=total)
         count = 0
 

@@ -15,9 +15,9 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from console.commands.train import Conf
-from console.output import err, start_spark
-from console.settings import print_taken
+from console.options import Conf, print_file_settings
+from console.output import err
+from console.session import start_spark
 from streaming.settings import StreamSettings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def stream(*, debug: bool, conf: list[str] | None, **given: Any) -> None:
     Ctrl-C or SIGTERM ends the stream after the running micro-batch; a second one ends it at once.
     """
     settings = StreamSettings.read(**given)
-    print_taken(settings)
+    print_file_settings(settings)
     from streaming.checkpoint.lock import CheckpointLock
 
     # First of all, so that a second stream is refused before it has loaded anything. For a checkpoint that is not there

@@ -1,4 +1,4 @@
-"""`sparkdl train`."""
+"""`sparkdl train`: train a model on labelled images."""
 
 from __future__ import annotations
 
@@ -7,33 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.output import err, print_json, print_problems, progressing, start_spark, working
+from console.options import Conf, Data, Models
+from console.output import err, print_json, print_problems, progressing, working
+from console.session import start_spark
 from console.tables import print_evaluation
 
 if TYPE_CHECKING:
     from training.train import Trained
-
-Data = Annotated[
-    str, typer.Option(help="Labelled images: a directory, FILE.npz, kaggle:OWNER/NAME, or 'samples' for drawn digits.")
-]
-Models = Annotated[Path, typer.Option(help="The registry of models.", envvar="SPARKDL_MODELS")]
-Conf = Annotated[list[str] | None, typer.Option(help="A Spark setting; can be repeated.", metavar="KEY=VALUE")]
 
 
 def train(
     data: Data,
     recipe: Annotated[str, typer.Option(help="digits, digits-large, photos or original.")] = "digits",
     models: Models = Path("models"),
-    seed: Annotated[int, typer.Option(help="Of the split, and of drawn samples.")] = 0,
-    test_fraction: Annotated[float, typer.Option(help="The part of each class that is kept for testing.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of the split and of drawn samples.")] = 0,
+    test_fraction: Annotated[float, typer.Option(help="Fraction of each class that is held out for testing.")] = 0.2,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe; can be repeated.", metavar="KEY=VALUE")
     ] = None,
-    promote: Annotated[bool, typer.Option(help="Make this the model that the registry stands for.")] = True,
+    promote: Annotated[bool, typer.Option(help="Promote the new version.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     conf: Conf = None,
 ) -> None:
-    """Train on labelled images, evaluate on a part kept aside, save and promote."""
+    """Train on labelled images, evaluate on a held-out part, save and promote."""
     from sparkdl.models.registry import Registry
     from training.data.loading import open_dataset
     from training.fitting.features import prepare_network

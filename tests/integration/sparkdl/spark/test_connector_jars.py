@@ -54,7 +54,7 @@ def stream(tmp_path: Path, sink: str) -> subprocess.CompletedProcess[str]:
         "import sys\n"
         "from pathlib import Path\n"
         "from sparkdl.errors import SparkdlError\n"
-        "from console.output import start_spark\n"
+        "from console.session import start_spark\n"
         "from streaming.sinks.factory import parse_sink\n"
         "from streaming.spark_conf import stream_conf\n"
         f"sink = {sink!r}\n"

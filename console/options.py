@@ -1,20 +1,58 @@
-"""What is said of the settings that a stream took from `sparkdl.toml`: no such file is obeyed without a word."""
+"""The options that several commands share, and their checks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from console.output import err
+from sparkdl.errors import RequestError
 from sparkdl.system.terminal import printable
 
 if TYPE_CHECKING:
     from streaming.settings import StreamSettings
 
 
-def print_taken(settings: StreamSettings) -> None:
-    """Print the settings that came from the file, and in words what deletes files or uses the network."""
+def _check_conf(settings: list[str] | None) -> list[str] | None:
+    for setting in settings or ():
+        key, separator, _ = setting.partition("=")
+        if not separator or not key:
+            raise RequestError(f"expected --conf KEY=VALUE, received {setting!r}")
+    return settings
+
+
+Data = Annotated[
+    str, typer.Option(help="Labelled images: a directory, FILE.npz, kaggle:OWNER/NAME, or 'samples' for drawn digits.")
+]
+Models = Annotated[Path, typer.Option(help="The registry of models.", envvar="SPARKDL_MODELS")]
+Conf = Annotated[
+    list[str] | None,
+    typer.Option(help="A Spark setting; can be repeated.", metavar="KEY=VALUE", callback=_check_conf),
+]
+KafkaConfig = Annotated[
+    Path | None, typer.Option(help="A properties file as Kafka's own tools take it, for TLS and logins.")
+]
+
+
+def make_directory(path: Path, flag: str) -> None:
+    """Make the directory that `flag` names.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{flag}: no directory can be made at {path}: {error.strerror}") from error
+
+
+def print_file_settings(settings: StreamSettings) -> None:
+    """Print the settings that were read from `sparkdl.toml`, and which of them delete files or use the network."""
     from streaming.settings_file import TOML
 
     if not settings.from_file:

@@ -1,0 +1,51 @@
+"""`sparkdl predict`: classify image files, without a stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.options import Conf
+from console.output import Format, err, print_rows, working
+from console.session import start_spark
+from sparkdl.errors import RequestError
+
+
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
+    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")] = "models",
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    conf: Conf = None,
+) -> None:
+    """Classify image files."""
+    from sparkdl.models.registry import resolve_model
+    from training.data.loading import Dataset, LabelledImage, list_images
+
+    version = resolve_model(model)
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise RequestError(f"no such file or directory: {path}")
+        found = list_images(path) if path.is_dir() else [path]
+        if not found:
+            raise RequestError(f"{path}: no image files in it")
+        files += found
+    images = Dataset("", tuple(LabelledImage(str(path), "", path) for path in files))
+    from training.data.dataframes import encoded_rows
+
+    spark = start_spark(conf or ())
+    with working(f"classifying {len(files)} images with {version.name}"):
+        rows = [
+            row.asDict()
+            for row in version.load()
+            .classify(encoded_rows(spark, images))
+            .drop("payload", "origin", "label")
+            .orderBy("id")
+            .collect()
+        ]
+    print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
+    failed = sum(row["reason"] is not None for row in rows)
+    if failed:
+        err.print(f"{failed} of {len(rows)} could not be classified")
