@@ -1,4 +1,4 @@
-"""Seconds from the command to the first row, of the stream and of an empty Spark stream; and what is slow at first."""
+"""Seconds from the command to the first row, to its help and to the answer of a wrong request."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ STEPS = (
     "planning and Python workers, until the first image is to be decoded",
     "the network's loading, the first micro-batch and its writing",
 )
+
+WRONG_REQUESTS = (
+    "train --data samples:2 --recipe digit",
+    "evaluate --model nowhere --data samples:2",
+    "predict nowhere.png",
+    "stream --source . --sink out --checkpoint progress --trigger soon",
+    "stream --source nowhere --sink out --checkpoint progress",
+    "produce --data nowhere --to out",
+    "predictions nowhere",
+    "models list --models nowhere",
+)
+"""Answered with exit code 2, in an empty directory."""
 
 
 def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -69,12 +81,27 @@ def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
         began = time.monotonic()
         subprocess.run(sparkdl("--help"), env=environment(), stdout=subprocess.DEVNULL, check=True)
         note("sparkdl --help", time.monotonic() - began)
+        for request in WRONG_REQUESTS:
+            note(f"wrong request: sparkdl {request}", _refusal(bench, request))
     warming = [_second_over_fourth(bench, registry) for _ in range(rounds)]
     say(f"  second micro-batch over the fourth: {warming}")
     return {name: spread(values) for name, values in found.items()} | {
         "warming": {"ratio": spread(warming)},
         "steps": {name: spread(values) for name, values in steps.items()},
     }
+
+
+def _refusal(bench: Bench, request: str) -> float:
+    """Return the seconds until a wrong request is answered."""
+    place = bench.place()
+    began = time.monotonic()
+    done = subprocess.run(
+        sparkdl(*request.split()), env=environment(), cwd=place, capture_output=True, text=True, check=False
+    )
+    seconds = time.monotonic() - began
+    if done.returncode != 2:
+        sys.exit(f"sparkdl {request}: expected exit code 2, received {done.returncode}: {done.stderr[-2000:]}")
+    return seconds
 
 
 def _second_over_fourth(bench: Bench, registry: Path) -> float:

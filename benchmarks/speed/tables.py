@@ -189,6 +189,14 @@ def _memory(figures: Figures) -> float:
     return float(peaks["stream"][0] / peaks["loop, 2 processes"][0])
 
 
+def _wrong_request(figures: Figures) -> float:
+    """Return the median of the slowest, in seconds."""
+    medians = [values[0] for name, values in figures["start"].items() if name.startswith("wrong request")]
+    if not medians:
+        raise KeyError("wrong request")
+    return max(medians)
+
+
 def _int8(figures: Figures) -> float:
     return 1.3 if figures["directory"]["machine"]["vnni"] else 1.0
 
@@ -220,6 +228,7 @@ AIMS: Sequence[tuple[str, str, float | Callable[[Figures], float], Callable[[Fig
     ("p50 latency at 10 a second without a model, s", "at most", 0.56,
      lambda figures: _p50(figures, "without a model")),
     ("`sparkdl --help`, s", "at most", 0.3, lambda figures: figures["start"]["sparkdl --help"][0]),
+    ("slowest answer to a wrong request, s", "at most", 0.7, _wrong_request),
 )  # fmt: skip
 
 

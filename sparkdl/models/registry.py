@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from sparkdl.errors import RequestError, SparkdlError, unknown
-from sparkdl.inference.classifier import Classifier
-from sparkdl.models.allowlist import check_pipeline
 from sparkdl.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from sparkdl.inference.classifier import Classifier
 
 CURRENT = "CURRENT"
 PIPELINE, MODEL_JSON, REPORT = "pipeline", "model.json", "report"
@@ -70,6 +71,8 @@ class ModelVersion:
             Naming the first file that differs, is missing, is not listed, or is outside of the pipeline and the report;
             or what `sparkdl.models.allowlist` refuses.
         """
+        from sparkdl.models.allowlist import check_pipeline
+
         if self.description:
             for name in sorted({path.name for path in self.path.iterdir()} - {PIPELINE, MODEL_JSON, REPORT}):
                 raise SparkdlError(f"model {self.name}: {name} is not part of the model")
@@ -88,6 +91,8 @@ class ModelVersion:
 
     def load(self) -> Classifier:
         """Verify the model and load it; needs a Spark session unless the model can be fused."""
+        from sparkdl.inference.classifier import Classifier
+
         self.verify()
         classes = self.description.get("classes")
         if not (classes is None or (isinstance(classes, list) and all(isinstance(name, str) for name in classes))):
