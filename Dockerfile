@@ -7,9 +7,9 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY locks/core.lock locks/java.lock locks/build.lock locks/
+COPY locks/image.lock locks/java.lock locks/build.lock locks/
 RUN python3 -m venv /opt/build && /opt/build/bin/pip install --quiet --require-hashes -r locks/build.lock
-RUN python3 -m venv /opt/sparkdl && /opt/sparkdl/bin/pip install --quiet --require-hashes -r locks/core.lock
+RUN python3 -m venv /opt/sparkdl && /opt/sparkdl/bin/pip install --quiet --require-hashes -r locks/image.lock
 
 COPY LICENSE README.md pyproject.toml ./
 COPY sparkdl sparkdl

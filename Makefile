@@ -83,13 +83,15 @@ lint: install ## Check format, style, types and the layers of the packages
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: ## Make the locks again; needs uv
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o locks/core.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/core.lock pyproject.toml --group dev -o locks/dev.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock pyproject.toml --extra keras -o locks/keras.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate benchmarks/speed/requirements.in -o locks/bench.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -c locks/core.lock --extra java -o locks/java.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c locks/dev.lock --group build -o locks/build.lock
+	$(COMPILE) pyproject.toml -o locks/core.lock
+	$(COMPILE) -c locks/core.lock pyproject.toml --extra train --extra kafka -o locks/image.lock
+	$(COMPILE) -c locks/image.lock pyproject.toml --extra train --extra kafka --extra delta --group dev -o locks/dev.lock
+	$(COMPILE) -c locks/dev.lock pyproject.toml --extra keras -o locks/keras.lock
+	$(COMPILE) -c locks/core.lock pyproject.toml --extra java -o locks/java.lock
+	$(COMPILE) -c locks/dev.lock --group build -o locks/build.lock
+	$(COMPILE) benchmarks/speed/requirements.in -o locks/bench.lock
 
 lock-jars: install ## Make the lists of jars again: of the local broker, and of Spark's connectors
 	$(BIN)/python -m streaming.jar_lists broker > locks/.jars.lock && mv locks/.jars.lock streaming/kafka/local/kafka.lock

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from console.commands import demo, evaluate, kafka, models, predict, predictions, produce, stream, train
+from sparkdl import __version__
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.system.terminal import printable
 
@@ -19,6 +21,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"sparkdl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold the options of the command itself."""
+
+
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)

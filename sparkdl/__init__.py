@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from sparkdl.transformers.ink_normalizer import InkNormalizer
     from sparkdl.transformers.temperature_scaling import TemperatureScaling
 
-__all__ = ["DeepImageFeaturizer", "InkNormalizer", "TemperatureScaling"]
+__all__ = ["DeepImageFeaturizer", "InkNormalizer", "TemperatureScaling", "__version__"]
 
-_HOMES = {
+__version__ = "0.1.0"
+
+_MODULES = {
     "DeepImageFeaturizer": "sparkdl.transformers.featurizer",
     "InkNormalizer": "sparkdl.transformers.ink_normalizer",
     "TemperatureScaling": "sparkdl.transformers.temperature_scaling",
@@ -20,7 +22,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported at first use: a Spark worker that only decodes images does not pay for the ML stages.
-    if name not in _HOMES:
+    # Imported at first use: a Spark worker that only decodes images does not load the ML stages.
+    if name not in _MODULES:
         raise AttributeError(f"module 'sparkdl' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

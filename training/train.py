@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
 
+from sparkdl.system.extras import require_extra
 from training.data.dataset import Dataset, UnreadableImage
 from training.evaluation.evaluate import Evaluation, evaluate
 from training.fitting.progress import Progress, no_progress
@@ -73,10 +74,12 @@ def train(
     Raises
     ------
     RequestError
-        If the dataset cannot be split, a class has no image that can be decoded, or the recipe cannot be fitted.
+        If the dataset cannot be split, a class has no image that can be decoded, the recipe cannot be fitted, or the
+        extra `train` is not installed.
     SparkdlError
         If training the network or saving the version fails.
     """
+    require_extra("train", "training")
     from training.fitting.fit import fit_recipe  # imports Spark's machine learning library
 
     training_set, test_set = dataset.split(test_fraction, seed)

@@ -16,6 +16,7 @@ from console.options import Conf, print_file_settings
 from console.output import Format, err, out, print_rows, working
 from console.session import start_spark
 from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.system.extras import require_extra
 from streaming.monitoring.observer import Batch, Observer
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def demo(
     conf: Conf = None,
 ) -> None:
     """Train a model, start a stream, send it 200 unseen and some broken images, show the results."""
+    require_extra("train", "sparkdl demo")
+    if kafka:
+        require_extra("kafka", "sparkdl demo --kafka")
     from training.data.loading import open_dataset
 
     started = time.monotonic()

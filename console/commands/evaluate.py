@@ -11,6 +11,7 @@ from console.options import Conf, Data, make_directory
 from console.output import err, print_json, print_problems, working
 from console.session import start_spark
 from console.tables import print_comparison, print_evaluation
+from sparkdl.system.extras import require_extra
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,6 +31,7 @@ def evaluate(
     conf: Conf = None,
 ) -> None:
     """Measure a model on labelled images, or compare two."""
+    require_extra("train", "sparkdl evaluate")
     from sparkdl.models.registry import resolve_model
     from training.data.loading import open_dataset
     from training.evaluation.comparison import compare

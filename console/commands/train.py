@@ -11,6 +11,7 @@ from console.options import Conf, Data, Models
 from console.output import err, print_json, print_problems, progressing, working
 from console.session import start_spark
 from console.tables import print_evaluation
+from sparkdl.system.extras import require_extra
 
 if TYPE_CHECKING:
     from training.train import Trained
@@ -30,6 +31,7 @@ def train(
     conf: Conf = None,
 ) -> None:
     """Train on labelled images, evaluate on a held-out part, save and promote."""
+    require_extra("train", "sparkdl train")
     from sparkdl.models.registry import Registry
     from training.data.loading import open_dataset
     from training.fitting.features import prepare_network

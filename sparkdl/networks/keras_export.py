@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.util
 import json
 import logging
 import signal
@@ -21,11 +20,10 @@ import onnx
 
 from sparkdl.errors import RequestError, SparkdlError, unknown
 from sparkdl.networks import hdf5
+from sparkdl.system.extras import require_extra
 from sparkdl.system.subprocesses import python_command, python_environment
 
 _log = logging.getLogger(__name__)
-
-_PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras", "tf2onnx": "tf2onnx"}
 
 _OPSET = 17
 
@@ -76,7 +74,7 @@ def export_keras(
     SparkdlError
         TensorFlow is not installed, the download failed, or the export died.
     """
-    _require_packages(application)
+    require_extra("keras", f"the export of {application}")
     if weights is not None and not weights.is_file():
         raise RequestError(f"{application}: expected a Keras weights file, received {str(weights)!r}: no such file")
     _log.info("exporting %s at %d x %d px; weights: %s", application, *input_size, weights or "Keras's own, ImageNet")
@@ -140,14 +138,6 @@ def _prompt_garbage_collection() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
-
-
-def _require_packages(application: str) -> None:
-    for package, name in _PACKAGES.items():
-        if importlib.util.find_spec(package) is None:
-            raise SparkdlError(
-                f"{application} is exported with {name}, which is not installed: pip install 'sparkdl-streaming[keras]'"
-            )
 
 
 def _build(application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str]) -> Any:

@@ -99,11 +99,10 @@ def ivy_jar() -> Path:
 
 
 def _central() -> str:
-    import javaproperties
-
     file, name = _CENTRAL
     with ZipFile(ivy_jar()) as jar:
-        return str(javaproperties.loads(jar.read(file).decode())[name])
+        lines = (line.partition("=") for line in jar.read(file).decode("latin-1").splitlines())
+        return next(value.strip() for key, _, value in lines if key.strip() == name)
 
 
 def session_jars(locks: Sequence[Path], on_progress: Progress | None = None) -> list[Path]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from sparkdl.errors import RequestError
+from sparkdl.system.extras import require_extra
 
 SCHEME = "kafka://"
 FORM = f"{SCHEME}HOST:PORT[,HOST:PORT]/TOPIC"
@@ -36,11 +37,12 @@ class KafkaAddress:
         Raises
         ------
         RequestError
-            If the address has another form.
+            If the address has another form, or the extra `kafka` is not installed.
         """
         servers, _, topic = address.removeprefix(SCHEME).partition("/")
         if not address.startswith(SCHEME) or not topic or not _SERVERS.fullmatch(servers):
             raise RequestError(f"expected a Kafka address as {FORM}, received {address!r}")
+        require_extra("kafka", address)
         return cls(servers, topic)
 
     @property

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sparkdl.errors import RequestError
+from sparkdl.system.extras import require_extra
 
 _DECIDED = (
     # Set by the address or the stream. A file may hold them for other tools.
@@ -59,10 +60,11 @@ class ClientConfig:
         Raises
         ------
         RequestError
-            If the file cannot be read, or a value is unknown or inconsistent.
+            If the file cannot be read, a value is unknown or inconsistent, or the extra `kafka` is missing.
         """
         if path is None:
             return cls()
+        require_extra("kafka", "--kafka-config")
         import javaproperties
 
         try:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkdl.errors import RequestError
+from sparkdl.system.extras import require_extra
 from streaming.readers.base import BatchReader, is_own, reading
 from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS
 
@@ -32,13 +33,9 @@ class DeltaReader(BatchReader):
     def __init__(self, directory: str) -> None:
         self.root = Path(directory)
         address = f"delta:{directory}"
-        try:
-            from deltalake import DeltaTable
-        except ImportError as error:
-            raise RequestError(
-                "reading delta:DIR needs the package deltalake: pip install 'sparkdl-streaming[delta]', or read "
-                f"{self.root}/{PREDICTIONS} with Spark"
-            ) from error
+        require_extra("delta", f"reading {address}", f", or read {self.root}/{PREDICTIONS} with Spark")
+        from deltalake import DeltaTable
+
         if not self.root.is_dir():
             raise RequestError(f"no such sink: {address}")
         for part in (PREDICTIONS, DEAD_LETTERS):

@@ -6,16 +6,38 @@ import re
 
 from paths import ROOT
 
+from sparkdl.system.extras import EXTRAS
+
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 
 
 def test_the_image_is_installed_from_locks_without_tensorflow() -> None:
     locks = re.findall(r"pip install .*-r (\S+)", DOCKERFILE)
-    assert set(locks) == {"locks/core.lock", "locks/build.lock", "locks/java.lock"}
+    assert set(locks) == {"locks/image.lock", "locks/build.lock", "locks/java.lock"}
     assert all("--require-hashes" in line for line in DOCKERFILE.splitlines() if re.search(r"pip install .*-r ", line))
     for lock in locks:
         assert not re.search(r"^(tensorflow|keras|tf2onnx)", (ROOT / lock).read_text(), re.MULTILINE)
+
+
+def test_the_image_has_the_extras_that_its_services_use_and_no_other() -> None:
+    lock = {
+        name.lower() for name in re.findall(r"^([\w-]+)==", (ROOT / "locks" / "image.lock").read_text(), re.MULTILINE)
+    }
+    extras = {
+        extra: {package.lower() for package in packages.values() if package.lower() in lock}
+        for extra, packages in EXTRAS.items()
+    }
+    assert {extra for extra, found in extras.items() if found} == {"train", "kafka"}
+    for extra in ("train", "kafka"):
+        assert extras[extra] == {package.lower() for package in EXTRAS[extra].values()}
+
+
+def test_the_core_lock_has_no_package_of_an_extra() -> None:
+    lock = (ROOT / "locks" / "core.lock").read_text()
+    for packages in EXTRAS.values():
+        for package in packages.values():
+            assert not re.search(rf"^{package}==", lock, re.MULTILINE | re.IGNORECASE), package
 
 
 def test_the_image_runs_as_a_user_of_its_own() -> None:

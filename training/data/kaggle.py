@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.system.extras import require_extra
 
 SCHEME = "kaggle:"
 _HANDLE = re.compile(r"[\w-]+/[\w-]+(/versions/[1-9]\d*)?", re.ASCII)
@@ -37,13 +38,9 @@ def download(address: str) -> Path:
     handle = address.removeprefix(SCHEME)
     if not _HANDLE.fullmatch(handle):
         raise RequestError(f"expected {SCHEME}OWNER/NAME, such as {SCHEME}BengaliAI/numta, received {address!r}")
+    require_extra("kaggle", address)
     with redirect_stdout(sys.stderr):  # kagglehub prints its progress on stdout, which is reserved for data
-        try:
-            kagglehub = importlib.import_module("kagglehub")
-        except ModuleNotFoundError as error:
-            raise RequestError(
-                f"{address}: downloads from Kaggle need kagglehub: pip install 'sparkdl-streaming[kaggle]'"
-            ) from error
+        kagglehub = importlib.import_module("kagglehub")
         try:
             return Path(kagglehub.dataset_download(handle))
         except Exception as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.networks.inknet import SIDE
 from sparkdl.system.cache import cache_directory, make_directory
+from sparkdl.system.extras import require_extra
 from training.fitting.progress import Progress
 
 WEIGHTS = "weights.npz"
@@ -58,17 +58,13 @@ def train_inknet(
     Raises
     ------
     RequestError
-        If `squares` has another type or shape.
+        If `squares` has another type or shape, or the extra `keras` is not installed.
     SparkdlError
-        If TensorFlow is not installed, or training fails.
+        If training fails.
     """
     if squares.dtype != np.uint8 or squares.shape[2:] != (SIDE, SIDE):
         raise RequestError(f"expected uint8 squares of {SIDE} pixels, received {squares.dtype} {squares.shape[2:]}")
-    for package in ("tensorflow", "keras"):
-        if importlib.util.find_spec(package) is None:
-            raise SparkdlError(
-                f"training InkNet needs {package}, which is not installed: pip install 'sparkdl-streaming[keras]'"
-            )
+    require_extra("keras", "training InkNet")
     request = {"epochs": epochs, "seed": seed}
     digest = hashlib.sha256(json.dumps(request).encode())
     for array in (squares, labels, holdout):

@@ -204,5 +204,5 @@ def test_missing_tensorflow_is_answered_with_what_to_install(monkeypatch: pytest
     with pytest.raises(SparkdlError) as raised:
         export_keras("InceptionV3", None, (299, 299), ["mixed10"])
     assert str(raised.value) == (
-        "InceptionV3 is exported with TensorFlow, which is not installed: pip install 'sparkdl-streaming[keras]'"
+        "the export of InceptionV3 needs TensorFlow, which is not installed: pip install 'sparkdl-streaming[keras]'"
     )

@@ -1,0 +1,56 @@
+"""Extras: optional dependencies, installed by `pip install 'sparkdl-streaming[EXTRA]'`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from sparkdl.errors import RequestError
+
+EXTRAS = {
+    "train": {"sklearn": "scikit-learn", "scipy": "SciPy", "matplotlib": "Matplotlib"},
+    "kafka": {
+        "kafka": "kafka-python",
+        "crc32c": "crc32c",
+        "javaproperties": "javaproperties",
+        "cryptography": "cryptography",
+    },
+    "delta": {"deltalake": "deltalake"},
+    "keras": {"tensorflow": "TensorFlow", "keras": "Keras", "tf2onnx": "tf2onnx"},
+    "kaggle": {"kagglehub": "kagglehub"},
+}
+"""The modules that each extra provides, with the names of their packages."""
+
+
+class MissingExtraError(RequestError):
+    """The request needs an extra that is not installed."""
+
+
+def require_extra(extra: str, purpose: str, hint: str = "") -> None:
+    """Check that an extra is installed, without importing it.
+
+    Parameters
+    ----------
+    extra
+        A key of `EXTRAS`.
+    purpose
+        What needs the extra, the subject of a sentence: "training".
+    hint
+        Another way to do it, appended to the message.
+
+    Raises
+    ------
+    MissingExtraError
+        If one of its modules cannot be found; names the package and the command that installs the extra.
+    """
+    for module, package in EXTRAS[extra].items():
+        if not _is_installed(module):
+            raise MissingExtraError(
+                f"{purpose} needs {package}, which is not installed: pip install 'sparkdl-streaming[{extra}]'{hint}"
+            )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # an import hook that refuses it
+        return False
