@@ -39,6 +39,8 @@ def train(
     from training.train import train as run
 
     chosen = find_recipe(recipe, settings or ())
+    if chosen.trains_network:
+        require_extra("keras", f"the recipe {chosen.name}")
     dataset = open_dataset(data, seed)
     registry = Registry(models)
     dataset.split(test_fraction, seed)  # refuses what cannot be split, before Spark is started
