@@ -1,26 +1,36 @@
-"""Assembles the `sparkdl` command and turns errors into one line and an exit code."""
+"""The `sparkdl` command: its sub-commands, and errors as one line and an exit code."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
-from console.commands import demo, evaluate, kafka, models, predict, predictions, produce, stream, train
 from sparkdl import __version__
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.system.terminal import printable
 
-app = typer.Typer(
-    name="sparkdl",
-    help="Image classification on Spark streams: train on labelled images, then classify images as they arrive.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+COMMANDS = {
+    "train": "console.commands.train:train",
+    "evaluate": "console.commands.evaluate:evaluate",
+    "predict": "console.commands.predict:predict",
+    "stream": "console.commands.stream:stream",
+    "produce": "console.commands.produce:produce",
+    "predictions": "console.commands.predictions:predictions",
+    "models": "console.commands.models:app",
+    "kafka": "console.commands.kafka:app",
+    "demo": "console.commands.demo:demo",
+}
+"""Where each sub-command is, in the order of the help."""
+
+# The base class of typer's errors about a command line; it has no public name of its own.
+_UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+
+DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 
 
 def _print_version(asked: bool) -> None:
@@ -29,7 +39,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
@@ -38,20 +47,25 @@ def _options(
     """Hold the options of the command itself."""
 
 
-app.command()(train.train)
-app.command()(evaluate.evaluate)
-app.command()(predict.predict)
-app.command()(stream.stream)
-app.command()(produce.produce)
-app.command()(predictions.predictions)
-app.add_typer(models.app, name="models")
-app.add_typer(kafka.app, name="kafka")
-app.command()(demo.demo)
-
-# The base class of typer's errors about a command line; it has no public name of its own.
-_UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
-
-DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
+def _build(names: Iterable[str]) -> typer.Typer:
+    """Return the command with some of its sub-commands; a module is imported for each of these."""
+    app = typer.Typer(
+        name="sparkdl",
+        help="Image classification on Spark streams: train on labelled images, then classify images as they arrive.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        callback=_options,
+    )
+    for name in names:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def main() -> None:
@@ -63,6 +77,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 the request was wrong, 130 interrupted."""
     arguments = arguments or ["--help"]
     try:
+        app = _build(arguments[:1] if arguments[0] in COMMANDS else COMMANDS)
         code = typer.main.get_command(app).main(arguments, prog_name="sparkdl", standalone_mode=False)
     except _UsageError as error:
         return _say(" ".join(error.format_message().split()), REFUSED)
