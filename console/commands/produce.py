@@ -33,13 +33,14 @@ def produce(
     A file appears only when it is complete. Ctrl-C stops; every image that is counted as sent has arrived.
     """
     from producer.replay import replay_to_directory, sequence
-    from streaming.kafka.address import is_kafka
+    from streaming.kafka.address import KafkaAddress, is_kafka
     from training.data.loading import open_dataset
 
     if "://" in to and not is_kafka(to):
         raise RequestError(f"expected --to as a directory or kafka://HOST:PORT/TOPIC, received {to!r}")
     if is_kafka(to) and label_folders:
         raise RequestError("--label-folders is for directories: a message has its label as a header")
+    address = KafkaAddress.parse(to) if is_kafka(to) else None
     dataset = open_dataset(data, seed, require_labels=False)
     print_problems(dataset.problems)
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
@@ -54,12 +55,11 @@ def produce(
             count = sent
             bar.update(task, completed=sent)
 
-        if is_kafka(to):
+        if address is not None:
             from producer.topic import replay_to_topic
-            from streaming.kafka.address import KafkaAddress
             from streaming.kafka.client_config import ClientConfig
 
-            address, config = KafkaAddress.parse(to), ClientConfig.read(kafka_config)
+            config = ClientConfig.read(kafka_config)
             delivery = replay_to_topic(images, address, config, rate=rate, on_acknowledged=note, is_over=is_over)
         else:
             delivery = None
