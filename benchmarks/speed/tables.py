@@ -194,7 +194,7 @@ def _wrong_request(figures: Figures) -> float:
     medians = [values[0] for name, values in figures["start"].items() if name.startswith("wrong request")]
     if not medians:
         raise KeyError("wrong request")
-    return max(medians)
+    return float(max(medians))
 
 
 def _int8(figures: Figures) -> float:
