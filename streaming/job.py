@@ -12,13 +12,13 @@ from streaming.checkpoint.lock import CheckpointLock
 from streaming.monitoring.health import STARTING, Health
 from streaming.monitoring.observer import Observer
 from streaming.plan import StreamPlan
-from streaming.supervisor import Supervisor
+from streaming.supervision.supervisor import Supervisor
 
 
 class StreamJob:
     """A stream from its source through a model to its sink.
 
-    It runs in the background, as one Spark query after another on one checkpoint (`streaming.supervisor`).
+    It runs in the background, as one Spark query after another on one checkpoint (`streaming.supervision.supervisor`).
 
     Parameters
     ----------

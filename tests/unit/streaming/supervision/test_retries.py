@@ -1,8 +1,8 @@
-"""Promises of `streaming.retries`: delays double up to a minute, fatal failures are not retried."""
+"""Promises of `streaming.supervision.retries`: delays double up to a minute, fatal failures are not retried."""
 
 from __future__ import annotations
 
-from streaming.retries import RetryPolicy
+from streaming.supervision.retries import RetryPolicy
 
 
 def test_delays_double_up_to_a_minute() -> None:

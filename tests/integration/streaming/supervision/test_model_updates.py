@@ -1,4 +1,4 @@
-"""Promises of `streaming.model_updates`: a running stream follows what is promoted, and takes nothing that is
+"""Promises of `streaming.supervision.model_updates`: a stream follows what is promoted, and takes nothing that is
 broken.
 """
 
@@ -17,7 +17,7 @@ from streams import Place, digits, drop, id_of, rows_of, wait_until
 from sparkdl.errors import SparkdlError
 from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import CURRENT, MODEL_JSON, ModelVersion, Registry
-from streaming.model_updates import try_classifier
+from streaming.supervision.model_updates import try_classifier
 from training.data.loading import Dataset
 
 SECOND = "20990101T000000-second"

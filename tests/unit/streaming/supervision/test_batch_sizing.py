@@ -1,4 +1,4 @@
-"""Promises of `streaming.batch_sizing`: micro-batches grow and shrink until a full one takes about 8 seconds."""
+"""Promises of `streaming.supervision.batch_sizing`: a full micro-batch comes to take about 8 seconds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.batch_sizing import INITIAL, BatchSizer
+from streaming.supervision.batch_sizing import INITIAL, BatchSizer
 
 
 def settled(rate: float) -> BatchSizer:

@@ -16,19 +16,19 @@ from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.callbacks import require_token
 from sparkdl.spark.private import gateway
 from sparkdl.spark.session import SAFE_PATH
-from streaming.batch_sizing import BatchSizer
 from streaming.checkpoint.identity import claim_checkpoint, is_claimed
 from streaming.checkpoint.lock import CheckpointLock, LostCheckpointError
 from streaming.checkpoint.repair import repair_checkpoint
 from streaming.failures import Failure
-from streaming.model_updates import ModelWatcher, RefusedModelError
 from streaming.monitoring.health import Health
 from streaming.monitoring.observer import Batch, Observer
 from streaming.plan import StreamPlan
-from streaming.query import QueryRun
 from streaming.results import results
-from streaming.retries import RetryPolicy
 from streaming.sources.base import AfterRead
+from streaming.supervision.batch_sizing import BatchSizer
+from streaming.supervision.model_updates import ModelWatcher, RefusedModelError
+from streaming.supervision.query import QueryRun
+from streaming.supervision.retries import RetryPolicy
 
 _POLL = 0.1  # seconds between two polls of the query
 _HEARTBEAT = 120.0  # seconds without a heartbeat after which the stream is not live; loading a model takes some

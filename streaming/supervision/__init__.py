@@ -1,0 +1,1 @@
+"""A running stream: its supervisor, and what that decides by."""
