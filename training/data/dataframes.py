@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 
 from sparkdl.inference.classifier import DECODED, INPUT_RECORD, decode_rows
 from sparkdl.spark.udf import arrow_udf
-from training.data.loading import Dataset
+from sparkdl.system.file_uris import origin_of
+from training.data.loading import Dataset, LabelledImage
 
 
 def encoded_rows(spark: SparkSession, dataset: Dataset) -> DataFrame:
@@ -19,16 +20,18 @@ def encoded_rows(spark: SparkSession, dataset: Dataset) -> DataFrame:
     table = pa.table(
         {
             "id": [image.name for image in dataset],
+            "origin": [_origin(image, dataset) for image in dataset],
             "path": pa.array([None if image.path is None else str(image.path.resolve()) for image in dataset]),
             "payload": pa.array([image.payload for image in dataset], pa.binary()),
             "label": [image.label for image in dataset],
         }
     )
     rows = spark.createDataFrame(table).repartition(spark.sparkContext.defaultParallelism)
-    origin = F.coalesce(F.concat(F.lit("file:"), "path"), F.concat(F.lit(f"{dataset.address}#"), "id"))
-    return rows.select(
-        "id", origin.alias("origin"), _payload(F.col("path"), F.col("payload")).alias("payload"), "label"
-    )
+    return rows.select("id", "origin", _payload(F.col("path"), F.col("payload")).alias("payload"), "label")
+
+
+def _origin(image: LabelledImage, dataset: Dataset) -> str:
+    return f"{dataset.address}#{image.name}" if image.path is None else origin_of(image.path.resolve())
 
 
 def _payload(paths: Column, payloads: Column) -> Column:

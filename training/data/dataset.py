@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from sparkdl.errors import RequestError
+from sparkdl.images.labels import MAX_LABEL_LENGTH
 from training.data.duplicates import Duplicates, find_duplicates, picture_key
 from training.data.splitting import split
 
-MAX_LABEL_LENGTH = 256  # characters; the Kafka source has the same limit
 BAD_LABEL = f"its label is not text of at most {MAX_LABEL_LENGTH} characters"
 
 

@@ -9,11 +9,11 @@ bytes are untrusted, needs the decoder process.
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from sparkdl.formats.png import SIGNATURE, chunks
+
 _PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 _MAX_NAMES = 4  # names in a conflict's line
 
@@ -48,19 +48,19 @@ def picture_key(payload: bytes) -> bytes | None:
 
 def _png_key(payload: bytes) -> bytes | None:
     """Return the SHA-256 over a PNG file's picture chunks; None for other formats and broken structures."""
-    if not payload.startswith(_PNG_SIGNATURE):
+    if not payload.startswith(SIGNATURE):
         return None
     total = hashlib.sha256()
-    view, position = memoryview(payload), len(_PNG_SIGNATURE)
-    while position + 12 <= len(payload):
-        length, kind = struct.unpack_from(">I4s", payload, position)
-        if kind == b"IEND":
+    view = memoryview(payload)
+    for chunk in chunks(payload):
+        if chunk.end > len(payload):
+            return None
+        if chunk.kind == b"IEND":
             return total.digest()
-        start, position = position + 8, position + 12 + length
-        if kind in _PICTURE_CHUNKS:
-            if kind != b"IDAT":  # pixel data may be split into chunks anywhere
-                total.update(payload[start - 8 : start])
-            total.update(view[start : position - 4])
+        if chunk.kind in _PICTURE_CHUNKS:
+            if chunk.kind != b"IDAT":  # pixel data may be split into chunks anywhere
+                total.update(view[chunk.start - 8 : chunk.start])
+            total.update(view[chunk.start : chunk.stop])
     return None
 
 

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 from sparkdl.errors import RequestError
+from sparkdl.images.labels import MAX_LABEL_LENGTH
 from sparkdl.images.rejection import DEAD_LETTER_LIST
 from training.data import kaggle, npz
-from training.data.dataset import BAD_LABEL, MAX_LABEL_LENGTH, Dataset, LabelledImage, check_seed, natural_order
+from training.data.dataset import BAD_LABEL, Dataset, LabelledImage, check_seed, natural_order
 from training.data.image_files import list_folders, list_images, valid
 from training.data.numtadb import is_numtadb, read_numtadb
 from training.data.synthetic import digits

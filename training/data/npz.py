@@ -23,7 +23,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from sparkdl.errors import RequestError
-from training.data.dataset import BAD_LABEL, MAX_LABEL_LENGTH, Dataset, LabelledImage
+from sparkdl.images.labels import MAX_LABEL_LENGTH
+from training.data.dataset import BAD_LABEL, Dataset, LabelledImage
 from training.data.image_files import valid
 
 SUFFIX = ".npz"

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.data.dataset import BAD_LABEL, MAX_LABEL_LENGTH, Dataset, LabelledImage
+from sparkdl.images.labels import MAX_LABEL_LENGTH
+from training.data.dataset import BAD_LABEL, Dataset, LabelledImage
 from training.data.image_files import SUFFIXES, is_hidden, list_folders
 
 _SET = re.compile(r"(training|testing)-(aug)?[a-f]\d?", re.IGNORECASE)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparkdl.networks.inknet import SIDE, STRIDES, is_block
+from sparkdl.system.files import replacing, write_atomically
 from training.fitting.inknet.negatives import make_negatives
 from training.fitting.inknet.trainer import EPOCH, STATE, WEIGHTS
 
@@ -87,12 +88,9 @@ def train(
             history["best"], history["waited"] = loss, 0
             _save_weights(model, directory / WEIGHTS.replace(".", "-best."))
         # Save the state before the epoch number: after a kill between the two, an epoch is repeated, never skipped.
-        partial_state = directory / f"partial-{STATE}"
-        model.save(partial_state)
-        partial_state.replace(state)
-        partial_history = directory / f"partial-{EPOCH}"
-        partial_history.write_text(json.dumps(history))
-        partial_history.replace(history_file)
+        with replacing(state) as partial:
+            model.save(partial)
+        write_atomically(history_file, json.dumps(history))
         sys.stdout.write(f"{history['epoch']} {epochs} {accuracy}\n")
         sys.stdout.flush()
     (directory / WEIGHTS.replace(".", "-best.")).replace(directory / WEIGHTS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.networks.inknet import SIDE
 from sparkdl.system.cache import cache_directory, make_directory
 from sparkdl.system.extras import require_extra
+from sparkdl.system.subprocesses import python_command, python_environment
 from training.fitting.progress import Progress
 
 WEIGHTS = "weights.npz"
@@ -86,15 +86,13 @@ def discard_training(weights: Path) -> None:
 
 
 def _run(directory: Path, request: dict[str, int], progress: Progress) -> None:
-    search_path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": search_path}
     with (directory / "log").open("w") as log:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "training.fitting.inknet.keras_process", str(directory), json.dumps(request)],
+            python_command("-m", "training.fitting.inknet.keras_process", str(directory), json.dumps(request)),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=environment,
+            env=python_environment(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3"),
         )
         try:
             assert child.stdout is not None  # because of PIPE
