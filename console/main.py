@@ -76,8 +76,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 the request was wrong, 130 interrupted."""
     arguments = arguments or ["--help"]
+    named = arguments[:1]
     try:
-        app = _build(arguments[:1] if arguments[0] in COMMANDS else COMMANDS)
+        app = _build(named if named[0] in COMMANDS else () if named == ["--version"] else COMMANDS)
         code = typer.main.get_command(app).main(arguments, prog_name="sparkdl", standalone_mode=False)
     except _UsageError as error:
         return _say(" ".join(error.format_message().split()), REFUSED)

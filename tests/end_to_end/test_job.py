@@ -373,8 +373,8 @@ def test_after_a_stop_each_image_has_ended_once(interrupted: Interrupted) -> Non
     assert finished.ids == sorted(map(id_of, interrupted.images_dropped))
 
 
-def test_a_stream_has_tensorflow_in_no_process_and_pandas_in_no_worker(interrupted: Interrupted) -> None:
+def test_a_stream_has_neither_tensorflow_nor_pandas_nor_scipy_in_any_process(interrupted: Interrupted) -> None:
     found = json.loads(interrupted.runs[-1].out)
-    assert found["driver"] == ["pandas"]  # Spark ML loads it
+    assert found["driver"] == []
     assert [worker for worker in found["workers"] if worker["heavy"]] == []
     assert any(worker["networks"] for worker in found["workers"])  # one of those that classified was asked

@@ -22,7 +22,7 @@ WORKERS = 6
 
 
 def heavy() -> list[str]:
-    return [name for name in ("tensorflow", "keras", "tf2onnx", "pandas") if name in sys.modules]
+    return [name for name in ("tensorflow", "keras", "tf2onnx", "pandas", "scipy", "sklearn") if name in sys.modules]
 
 
 def probe(said: pa.Array) -> pa.Array:

@@ -24,6 +24,12 @@ def test_a_command_imports_no_other(tmp_path: Path) -> None:
     assert {name for name in answer.loaded if name.startswith("console.commands.")} == {"console.commands.models"}
 
 
+def test_the_version_needs_no_command(tmp_path: Path) -> None:
+    answer = run_process(["--version"], tmp_path, tmp_path)
+    assert (answer.code, answer.out) == (0, f"sparkdl {sparkdl.__version__}\n")
+    assert {name for name in answer.loaded if name.startswith("console.commands.")} == set()
+
+
 def test_the_command_prints_the_version_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"sparkdl {sparkdl.__version__}\n"

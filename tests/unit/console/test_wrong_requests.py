@@ -90,6 +90,6 @@ def test_a_wrong_request_is_answered_before_slow_libraries_are_loaded(
 
 def test_the_modules_of_a_process_are_seen(tmp_path: Path) -> None:
     # What the assertion above rests on.
-    answer = run_process(["--version"], tmp_path, tmp_path)
+    answer = run_process(["train", "--help"], tmp_path, tmp_path)
     assert {"console.commands.train", "typer"} <= answer.loaded
     assert "pyspark" not in answer.loaded
