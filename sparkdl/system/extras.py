@@ -43,14 +43,7 @@ def require_extra(extra: str, purpose: str, hint: str = "") -> None:
         If one of its modules cannot be found; names the package and the command that installs the extra.
     """
     for module, package in EXTRAS[extra].items():
-        if not _is_installed(module):
+        if find_spec(module) is None:
             raise MissingExtraError(
                 f"{purpose} needs {package}, which is not installed: pip install 'sparkdl-streaming[{extra}]'{hint}"
             )
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ImportError:  # an import hook that refuses it
-        return False

@@ -9,25 +9,24 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 REFUSED = frozenset(filter(None, os.environ.get("TEST_REFUSED_MODULES", "").split(",")))
 LOADED = os.environ.get("TEST_LOADED_MODULES")
 
 
-class Refusal(MetaPathFinder):
-    """As if the packages were not installed."""
+class Hiding:
+    """A finder of modules that finds none of the refused packages, as if they were not installed."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] in REFUSED:
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-        return None
+    def __init__(self, finder: Any) -> None:
+        self._finder = finder
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        return None if fullname.partition(".")[0] in REFUSED else self._finder.find_spec(fullname, path, target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._finder, name)
 
 
 def write_loaded(directory: Path) -> None:
@@ -35,6 +34,6 @@ def write_loaded(directory: Path) -> None:
 
 
 if REFUSED:
-    sys.meta_path.insert(0, Refusal())
+    sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 if LOADED:
     atexit.register(write_loaded, Path(LOADED))
