@@ -47,9 +47,9 @@ def test_slow_images_hold_the_good_ones_for_a_stated_time(streaming: DecoderClie
     late = rejected(results)
     assert len(late) == count
     assert {refusal.reason for refusal in late} == {Reason.DECODER_TIMEOUT}
-    assert late[0].detail == "not decoded within 2 s"
+    assert late[0].detail == f"not decoded within {TIMEOUT:g} s"
     shortened = re.fullmatch(
-        r"not decoded within ([\d.]+) s, instead of 2 s, since images before it were slow", late[-1].detail
+        rf"not decoded within ([\d.]+) s, instead of {TIMEOUT:g} s, since images before it were slow", late[-1].detail
     )
     assert shortened
     assert (
