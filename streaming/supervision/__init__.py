@@ -1,1 +1,1 @@
-"""A running stream: its supervisor, and what that decides by."""
+"""Supervision of a running stream: queries, retries, batch sizing and model updates."""
