@@ -212,7 +212,7 @@ def _last_words(child: subprocess.CompletedProcess[str]) -> str:
         name = signal.Signals(-child.returncode).name
         return f"was killed by {name}" + (": an export takes up to 5 GB of memory" if name == "SIGKILL" else "")
     lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
-    return f"failed with exit code {child.returncode}: {lines[-1] if lines else 'it said nothing'}"
+    return f"failed with exit code {child.returncode}: {lines[-1] if lines else 'it printed no message'}"
 
 
 def _main() -> None:
