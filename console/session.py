@@ -28,6 +28,7 @@ def start_spark(
         Settings that the command needs.
     """
     from sparkdl.spark.jars import session_jars
+    from sparkdl.spark.private import load_test_utilities_without_pandas
     from sparkdl.spark.session import spark_session, takes_jars
 
     settings = dict(needed or {}) | dict(setting.split("=", 1) for setting in conf)
@@ -36,4 +37,5 @@ def start_spark(
         with fetching(", ".join(names)) as note:
             session_jars(locks, note)
     with working(f"starting Spark{' with ' if names else ''}{', '.join(names)}"):
+        load_test_utilities_without_pandas()
         return spark_session("sparkdl", settings, locks, other_sources=False)

@@ -23,6 +23,7 @@ from sparkdl.images.rejection import Limits
 from sparkdl.inference.fused_worker import RESULT_TYPE, FusedInference, Head
 from sparkdl.networks.runtime import Network
 from sparkdl.networks.spec import SCALE_HINTS, NetworkSpec
+from sparkdl.spark.private import map_in_arrow
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -133,7 +134,7 @@ class FusedModel:
 
         inference = self.inference(records.sparkSession.sparkContext, limits)
         predict = inference.predict_files if read_in_workers else inference.predict_payloads
-        return records.mapInArrow(predict, StructType([*records.schema, *RESULT_TYPE]))
+        return map_in_arrow(records, predict, StructType([*records.schema, *RESULT_TYPE]))
 
     def inference(self, context: SparkContext, limits: Limits) -> FusedInference:
         """Return the worker's side, with the network and the head as broadcasts."""

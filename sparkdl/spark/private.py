@@ -1,21 +1,24 @@
 """Private parts of pyspark and py4j that this project depends on: no other module uses one.
 
 None of them is part of a public interface, so an upgrade may change any of them. `PARTS` and `JVM_CLASSES` list them;
-`tests/unit/sparkdl/spark/test_private.py` and its integration test name what is gone. Where one is missing at run time,
-the error names it. What authenticates calls from Java is in `sparkdl.spark.callbacks`.
+`tests/unit/sparkdl/spark/test_private.py` and `test_private_jvm.py` name what is gone. Where one is missing at run
+time, the error names it. What authenticates calls from Java is in `sparkdl.spark.callbacks`.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sparkdl.errors import SparkdlError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark import SparkContext
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 PARTS = (
     "pyspark.SparkContext._gateway",
@@ -34,6 +37,9 @@ PARTS = (
     "pyspark.ml.util.DefaultParamsWriter.saveMetadata",
     "pyspark.keyword_only",
     "pyspark.sql.pandas.functions.arrow_udf",
+    "pyspark.testing.utils.have_numpy",
+    "pyspark.sql.udf.UserDefinedFunction",
+    "pyspark.util.PythonEvalType.SQL_MAP_ARROW_ITER_UDF",
     "pyspark.sql.streaming.datasource.SupportsTriggerAvailableNow",
     "py4j.java_gateway.JavaObject",
     "py4j.java_gateway.JavaClass",
@@ -176,6 +182,45 @@ def observed(frame: DataFrame, name: str) -> Any | None:
     """
     found = _attribute(frame, "_jdf").queryExecution().observedMetrics().get(name)
     return found.get() if found.isDefined() else None
+
+
+def map_in_arrow(
+    rows: DataFrame, function: Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]], schema: StructType
+) -> DataFrame:
+    """Return what `DataFrame.mapInArrow` does, which imports pandas in the driver without a need.
+
+    Parameters
+    ----------
+    rows
+        All of their columns go to the function.
+    function
+        From the Arrow batches of a partition to those of its result.
+    schema
+        Of the result.
+    """
+    make = find("pyspark.sql.udf.UserDefinedFunction")
+    kind = find("pyspark.util.PythonEvalType.SQL_MAP_ARROW_ITER_UDF")
+    column = make(function, returnType=schema, evalType=kind)(*(rows[name] for name in rows.columns))
+    mapped = _attribute(rows, "_jdf").mapInArrow(_attribute(column, "_jc"), False, None)
+    result: DataFrame = find("pyspark.sql.classic.dataframe.DataFrame")(mapped, rows.sparkSession)
+    return result
+
+
+def load_test_utilities_without_pandas() -> None:
+    """Import pyspark's test utilities as if there were no pandas.
+
+    pyspark itself asks them whether there is a NumPy, at the first `lit` and the first argument of a Java call. They
+    import pandas, which takes a quarter of a second and memory that the driver keeps. For a process whose program is
+    known: `pyspark.testing` does not compare pandas DataFrames in it afterwards.
+    """
+    if "pandas" in sys.modules:
+        return
+    # How an import is refused.
+    sys.modules["pandas"] = None  # type: ignore[assignment]
+    try:
+        find("pyspark.testing.utils.have_numpy")
+    finally:
+        del sys.modules["pandas"]
 
 
 def reset_uid(stage: Any, uid: str) -> None:

@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[str, Callable[[Keys], Properties], str]] = {
     "plain text to a port of TLS": (
         SSL,
         lambda keys: {},
-        "was reached but does not answer as PLAINTEXT (an answer that is none of Kafka's); if it expects TLS or a "
+        "was reached but does not answer as PLAINTEXT (the answer is not Kafka's); if it expects TLS or a "
         "login, give --kafka-config FILE",
     ),
     "a login in plain text to a port of TLS": (

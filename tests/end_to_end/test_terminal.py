@@ -20,7 +20,6 @@ from console.main import run
 from console.output import err
 from sparkdl.system.terminal import printable, printable_json
 from streaming.monitoring.log import BatchLog
-from streaming.settings import StreamSettings
 
 NAME = "a\x1b[2J\x1b]0;title\x07\x9b31m\r\n\u202egnp.exe\u2028[bold]x[/bold]\x7f"
 """Clears the screen, names the window, turns red, writes over its line, and turns its direction."""
@@ -109,11 +108,10 @@ def test_no_message_on_the_console_is_obeyed(capsys: pytest.CaptureFixture[str])
 
 
 def test_the_log_of_a_stream_obeys_no_name_at_a_terminal_or_in_a_file() -> None:
-    settings = StreamSettings.read(source=NAME, sink="console", checkpoint=Path("c"))
     terminal, log = os.openpty()
     with os.fdopen(log, "w") as at_terminal, redirect_stderr(at_terminal):
         assert sys.stderr.isatty()
-        BatchLog().started(settings, NAME)
+        BatchLog().started(NAME, "console", Path("c"), NAME)
         shown = os.read(terminal, 65536).decode()
     os.close(terminal)
     assert r"a\x1b[2J\x1b]0;title" in shown
@@ -122,6 +120,6 @@ def test_the_log_of_a_stream_obeys_no_name_at_a_terminal_or_in_a_file() -> None:
 
     in_file = io.StringIO()
     with redirect_stderr(in_file):
-        BatchLog().started(settings, NAME)
+        BatchLog().started(NAME, "console", Path("c"), NAME)
     assert json.loads(in_file.getvalue())["model"] == NAME
     assert in_file.getvalue().isascii()

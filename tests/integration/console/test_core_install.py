@@ -26,7 +26,15 @@ def streamed(registry: Registry, drawn: Dataset, tmp_path_factory: pytest.TempPa
         (watched / f"{number}.png").write_bytes(image.read())
     (watched / "broken.png").write_bytes(b"no image")
     arguments = ["stream", "--source", "watched", "--model", str(registry.path), "--sink", "out"]
-    arguments += ["--checkpoint", "progress", "--available-now", "--settle", "0s", "--conf", "spark.master=local[2]"]
+    arguments += [
+        "--checkpoint",
+        "progress",
+        "--available-now",
+        "--stable-after",
+        "0s",
+        "--conf",
+        "spark.master=local[2]",
+    ]
     return place, run_process(arguments, place, modules, without=OPTIONAL)
 
 

@@ -12,7 +12,7 @@ from streams import Place, digits, drop, id_of, rows_of, wait_until
 
 from sparkdl.decoding.time_limit import AdaptiveTimeout
 from sparkdl.models.registry import Registry
-from streaming import query
+from streaming.supervision import query
 from training.data.loading import Dataset, LabelledImage
 
 

@@ -16,7 +16,7 @@ from sparkdl.decoding.time_limit import AdaptiveTimeout
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
-TIMEOUT = 1.0
+TIMEOUT = 1.5
 
 
 @pytest.fixture

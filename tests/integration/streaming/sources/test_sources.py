@@ -88,7 +88,9 @@ def test_what_cannot_be_done_after_reading_is_refused(
 
 
 def test_messages_are_not_removed_after_reading(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"^--after-read delete is for directories: messages stay"):
+    with pytest.raises(
+        RequestError, match=r"^--after-read delete is for directories: omit it, messages stay on the broker"
+    ):
         settings(tmp_path, "kafka://127.0.0.1:1/images", after_read="delete").make_source().check()
 
 
