@@ -25,8 +25,8 @@ def print_figures(evaluation: Evaluation) -> None:
     summary.add_row("calibration error", f"{m['calibration']['ece']:.4f}")
     if m["review"]:
         error = "" if m["review"]["error"] is None else f", error {m['review']['error']:.1%}"
-        accepted = f"auto-accepted (confidence at least {m['review']['threshold']:.2f})"
-        summary.add_row(accepted, f"coverage {m['review']['coverage']:.1%}{error}")
+        threshold = f"confidence at least {m['review']['threshold']:.2f}"
+        summary.add_row("auto-accepted", f"coverage {m['review']['coverage']:.1%}{error} ({threshold})")
     if m["throughput"]:
         summary.add_row("images per second", f"{m['throughput']['images_per_second']:.1f}")
     out.print(summary)

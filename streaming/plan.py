@@ -45,8 +45,11 @@ class StreamPlan:
     @property
     def connectors(self) -> list[Connector]:
         """The connectors that the Spark session must be started with."""
-        needed = (self.source.connector, self.sink.connector)
-        return list(dict.fromkeys(connector for connector in needed if connector is not None))
+        needed: list[Connector] = []
+        for connector in (self.source.connector, self.sink.connector):
+            if connector is not None and connector not in needed:
+                needed.append(connector)
+        return needed
 
     @cached_property
     def spark_conf(self) -> dict[str, str]:
