@@ -19,7 +19,7 @@ from secured import Keys, a_secured_broker
 
 from sparkdl.errors import SparkdlError
 from sparkdl.models.registry import ModelVersion, Registry
-from sparkdl.spark.session import LOCAL_DEFAULTS, spark_session
+from sparkdl.spark.session import spark_session
 from streaming.kafka.local.broker import Broker
 from streaming.spark_conf import DELTA, KAFKA, stream_conf
 from training.data.loading import Dataset, open_dataset
@@ -49,9 +49,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def spark() -> Iterator[SparkSession]:
     """The session that all tests share: two slots, two shuffle partitions, and the connectors if they can be had."""
     settings = stream_conf() | {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
-    settings["spark.driver.extraJavaOptions"] = LOCAL_DEFAULTS[
-        "spark.driver.extraJavaOptions"
-    ]  # classifiers are fitted
     try:
         session = spark_session("tests", stream_conf((KAFKA, DELTA)) | settings, [KAFKA.lock, DELTA.lock])
     except SparkdlError as error:
