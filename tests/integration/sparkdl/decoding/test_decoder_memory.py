@@ -91,7 +91,9 @@ watcher.start()
 decoded = decoder.decode([memoryview(payload)] * count)
 ended.set()
 watcher.join()
-print(peak - before, *{str(refusal) for refusal in decoded.rejected.values()}, sep="\n")
+print(peak - before)
+for refusal in set(map(str, decoded.rejected.values())):
+    print(refusal)
 """
 
 

@@ -66,7 +66,8 @@ def test_where_none_can_be_made_one_line_says_so(java: str, tmp_path: Path) -> N
     assert done.stderr.count("\n") == 1
 
 
-def test_java_takes_sparks_classes_out_of_it(tmp_path: Path) -> None:
+def test_java_takes_sparks_classes_out_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARK_CONF_DIR", raising=False)  # of coverage; it is on the class path that the archive is for
     need(cds_archive_path(ensure_java()).is_file(), "no CDS archive, which `make install` makes")
     loaded = tmp_path / "loaded"
     done = start_spark({"spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -Xlog:class+load:file={loaded}"})
