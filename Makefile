@@ -36,7 +36,7 @@ $(VENV)/.installed-keras: $(VENV)/.installed locks/keras.lock
 demo: install ## Train, stream, produce and show, in one go; ends by itself
 	@$(BIN)/sparkdl demo
 
-# Each process has a Spark of its own, which the tests that it gets share; tests/support/groups.py forms the groups.
+# Each process has one Spark, which its tests share; tests/support/groups.py forms the groups.
 test: install ## Run the tests, TESTERS=2 at a time; set NUMTADB_HOME to test on real images too
 	@$(SCRATCH) $(BIN)/python -m pytest $(SPREAD)
 
@@ -55,7 +55,7 @@ test-slow: install ## Run the tests that wait long, for a broker or for a large 
 test-docker: install ## Run the tests of a reader against Kafka in a container, as most users have it; needs root
 	@tests/docker/run $(BIN)/python -m pytest tests/integration/streaming/readers/test_kafka_reader.py || [ $$? -eq 75 ] # this machine can have no Docker
 
-# ModelWatcher and what is hostile are broken a little by `make test`; Delta is, with Parquet, by points.py.
+# `make test` covers promotions and hostile input; points.py covers both Parquet and Delta.
 faults: install ## Break streams on purpose, a little in each way; benchmarks/faults does it at length
 	@$(FAULTS)/kills.py --kills 1 --images 50
 	@$(FAULTS)/kills.py --what workers --kills 2 --images 150

@@ -1,4 +1,4 @@
-"""What decoding in a process of its own costs: `NUMTADB_HOME=... python benchmarks/decoder_process.py [--pairs N]`.
+"""Cost of decoding in a separate process: `NUMTADB_HOME=... python benchmarks/decoder_process.py [--pairs N]`.
 
 A worker decodes a batch of 256 images and computes the features that the recipe `digits` takes, once with its decoder
 process and once with the same decoder in its own process. The two follow each other in random order, in as many

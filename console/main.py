@@ -27,7 +27,7 @@ COMMANDS = {
 }
 """Where each sub-command is, in the order of the help."""
 
-# The base class of typer's errors about a command line; it has no public name of its own.
+# The base class of typer's errors about a command line, which typer does not export.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 130

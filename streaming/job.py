@@ -23,7 +23,7 @@ class StreamJob:
     Parameters
     ----------
     spark
-        The session to run in, started with the plan's `spark_conf` and `connectors`.
+        The session to run in: the plan's `session`, or one that was started with its `spark_conf` and `connectors`.
     plan
         The plan, from `streaming.plan.prepare`.
     observers

@@ -10,7 +10,6 @@ from sparkdl.models.registry import MIN_REVIEW_THRESHOLD, ModelVersion, resolve_
 from sparkdl.spark.session import spark_session
 from streaming.checkpoint.identity import Fingerprint, check_checkpoint, fingerprint
 from streaming.fault_injection import check_fault_point
-from streaming.kafka.client_config import ClientConfig
 from streaming.settings import StreamSettings
 from streaming.sinks.base import Sink
 from streaming.sources.base import Source
@@ -79,8 +78,6 @@ def prepare(settings: StreamSettings) -> StreamPlan:
         If a server of the source or the sink does not answer.
     """
     check_fault_point()
-    if settings.kafka_config is not None:
-        ClientConfig.read(settings.kafka_config)  # refuse a wrong file even if no address uses it
     source, sink = settings.make_source(), settings.make_sink()
     try:
         source.check()

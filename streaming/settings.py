@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from pydantic import (
 
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
+from streaming.kafka.client_config import ClientConfig
 from streaming.settings_file import TOML, check_place, read_settings_file
 from streaming.sinks.base import Sink
 from streaming.sinks.factory import FORMS as SINK_FORMS
@@ -115,6 +117,17 @@ class StreamSettings(BaseModel):
         """The limits of an image; slow images shorten the time limit of those that follow."""
         return Limits(self.max_bytes, self.max_pixels, self.decode_timeout, shrinks=True)
 
+    @cached_property
+    def kafka_client(self) -> ClientConfig:
+        """The settings of Kafka clients, in the file `kafka_config`.
+
+        Raises
+        ------
+        RequestError
+            If the file cannot be read, or a value is unknown or inconsistent.
+        """
+        return ClientConfig.read(self.kafka_config)
+
     def make_source(self) -> Source:
         """Return the source: the object, or the source at its address.
 
@@ -136,7 +149,8 @@ class StreamSettings(BaseModel):
         return self.sink if isinstance(self.sink, Sink) else parse_sink(self.sink, **self._options())
 
     def _options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields if name not in ("source", "sink")}
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return fields | {"kafka_client": self.kafka_client}  # a wrong file is refused even if no address uses it
 
     @classmethod
     def read(cls, **given: Any) -> StreamSettings:

@@ -37,9 +37,10 @@ def predictions(
     """Read what a stream has written."""
     if export is not None and (not dead_letters or summary or follow or limit):
         raise RequestError("--export goes with --dead-letters alone")
+    from streaming.kafka.client_config import ClientConfig
     from streaming.sinks.factory import parse_sink
 
-    reader = parse_sink(sink, kafka_config=kafka_config).reader()
+    reader = parse_sink(sink, kafka_client=ClientConfig.read(kafka_config)).reader()
     if export is not None:
         _export(reader, export)
         return

@@ -2,9 +2,9 @@
 
 A Spark worker starts a template at its first image, forks its decoder from it (`sparkdl.decoding.server`) and keeps
 both. A batch goes there and back in shared memory (`sparkdl.decoding.shared_memory`) with one small message each way.
-A decoder that dies is replaced, and the image that it was in is retried once, alone: whoever killed the decoder may
-have meant another process, or an earlier image may have damaged it. There is no retry if the decoder faulted in its
-very first image. A decoder that is in one image for longer than `sparkdl.decoding.time_limit` allows is killed.
+A decoder that dies is replaced, and the image that it was in is retried once, alone: the signal may have been meant for
+another process, or an earlier image may have damaged the decoder. There is no retry if the decoder faulted in its very
+first image. A decoder that is in one image for longer than `sparkdl.decoding.time_limit` allows is killed.
 
 A decoder that was taken over by an image may say anything. An answer that contradicts itself ends the decoder, as a
 crash in that image does. Such a decoder can hold its worker no longer than a slow image can, and can neither end the
@@ -85,7 +85,7 @@ class _End:
 
 
 class DecoderClient:
-    """Decodes batches in a process of its own, which is started when it is needed.
+    """Decodes batches in a separate process, which is started when it is needed.
 
     Thread-safe: calls are served one at a time.
 

@@ -1,6 +1,6 @@
 """Private parts of Pillow that decoding depends on: C hooks, logger names, late imports, wording of errors.
 
-None of them is part of Pillow's public interface, so an upgrade may change any of them.
+They are not public interfaces, so an upgrade of Pillow may change them.
 `tests/unit/sparkdl/decoding/test_pillow_private.py` names what is gone.
 """
 

@@ -47,7 +47,7 @@ NUMBER = struct.Struct("=q")
 ASK = DONE = b"."
 """Between worker and decoder: decode the request in the shared memory; the request is decoded."""
 FAILED = b"!"
-"""First byte of a decoder's message before it exits because of an error of its own; the error follows."""
+"""First byte of a decoder's message before it exits because of an internal error; the error follows."""
 MAX_MESSAGE_BYTES = 1000
 """Maximum length of that message, bytes."""
 

@@ -60,7 +60,7 @@ class Limits:
     Above 178,956,970, Pillow's own limit, WebP and TIFF are rejected in any case.
     """
     timeout: float = 30.0
-    """Maximum time for one image, seconds, where it is decoded in a process of its own."""
+    """Maximum time for one image, seconds, where it is decoded in a separate process."""
     shrinks: bool = False
     """Whether slow images shorten the time limit of those that follow; see `sparkdl.decoding.time_limit`."""
 

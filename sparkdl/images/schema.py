@@ -1,4 +1,4 @@
-"""Conversion between rows of Spark's image schema and arrays."""
+"""Conversion between Spark image rows and arrays."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def binary_views(column: pa.Array) -> tuple[Pixels, npt.NDArray[np.int64]]:
 
 
 def check_image_column(schema: StructType, name: str) -> None:
-    """Raise a RequestError unless `schema` has a column `name` of Spark's image schema."""
+    """Raise a RequestError unless `schema` has a column `name` with Spark's image schema."""
     if name not in schema.names:
         raise RequestError(f"expected a column {name!r} of images, received columns {', '.join(schema.names)}")
     received = schema[name].dataType

@@ -74,7 +74,7 @@ class Regression:
     intercepts
         float64 [K], of two classes [1].
     predicts_most_probable
-        Whether it predicts the most probable class; with thresholds of its own it need not.
+        Whether it predicts the most probable class, as it does unless it has custom thresholds.
     """
 
     features_column: str

@@ -1,6 +1,6 @@
 """Private parts of pyspark and py4j that this project depends on: no other module uses one.
 
-None of them is part of a public interface, so an upgrade may change any of them. `PARTS` and `JVM_CLASSES` list them;
+They are not public interfaces, so an upgrade may change them. `PARTS` and `JVM_CLASSES` list them;
 `tests/unit/sparkdl/spark/test_private.py` and `test_private_jvm.py` name what is gone. Where one is missing at run
 time, the error names it. What authenticates calls from Java is in `sparkdl.spark.callbacks`.
 """
@@ -178,7 +178,7 @@ def hadoop_configuration(context: SparkContext) -> Any:
 def observed(frame: DataFrame, name: str) -> Any | None:
     """Return the row of metrics that a persisted and evaluated DataFrame observed as `name`; None if there are none.
 
-    It is a Java `Row`. An `Observation` is told at the end of an action of the DataFrame's own only.
+    It is a Java `Row`. An `Observation` gets its values only at the end of an action of the DataFrame.
     """
     found = _attribute(frame, "_jdf").queryExecution().observedMetrics().get(name)
     return found.get() if found.isDefined() else None

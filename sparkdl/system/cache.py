@@ -1,4 +1,4 @@
-"""The cache directory: jars, networks and the CDS archive, all of which run in this process or in one of its own."""
+"""The cache directory: jars, networks and the CDS archive, which are loaded into this process or its children."""
 
 from __future__ import annotations
 

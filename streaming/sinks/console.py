@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streaming.sinks.base import BatchStats, Sink
 
@@ -14,7 +14,7 @@ class ConsoleSink(Sink):
     """Prints each result as one line of JSON on standard output, without its payload; at least once."""
 
     @classmethod
-    def from_address(cls, address: str, **others: Any) -> ConsoleSink:
+    def from_address(cls, address: str) -> ConsoleSink:
         """Return the sink; the address holds no further information."""
         return cls()
 

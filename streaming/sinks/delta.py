@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
 from sparkdl.spark.private import has_class
@@ -34,7 +34,7 @@ class DeltaSink(StagedSink):
     connector = DELTA
 
     @classmethod
-    def from_address(cls, address: str, **others: Any) -> DeltaSink:
+    def from_address(cls, address: str) -> DeltaSink:
         """Return the sink in the directory of `delta:DIR`."""
         return cls(directory_of(address, cls.scheme))
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sparkdl.errors import RequestError
+from streaming.kinds import Kind
 from streaming.sinks.base import Sink
 from streaming.sinks.console import ConsoleSink
 from streaming.sinks.delta import DeltaSink
 from streaming.sinks.kafka import KafkaSink
 from streaming.sinks.parquet import ParquetSink
 
-SINKS: dict[str, tuple[str, Callable[..., Sink]]] = {
-    "parquet": ("parquet:DIR", ParquetSink.from_address),
-    "delta": ("delta:DIR", DeltaSink.from_address),
-    "": ("a directory", ParquetSink.from_address),
-    "kafka": ("kafka://HOST:PORT/TOPIC", KafkaSink.from_address),
-    "console": ("console", ConsoleSink.from_address),
+SINKS: dict[str, Kind[Sink]] = {
+    "parquet": Kind("parquet:DIR", ParquetSink.from_address),
+    "delta": Kind("delta:DIR", DeltaSink.from_address),
+    "": Kind("a directory", ParquetSink.from_address),
+    "kafka": Kind("kafka://HOST:PORT/TOPIC", KafkaSink.from_address),
+    "console": Kind("console", ConsoleSink.from_address),
 }
-"""For each address scheme: the form of the address, and a function from address and settings to the sink."""
+"""The kinds of sinks, by the scheme of their addresses."""
 
-*_first, _last = (form for form, _ in SINKS.values())
+*_first, _last = (kind.form for kind in SINKS.values())
 FORMS = f"{', '.join(_first)} or {_last}"
 
 
@@ -41,10 +41,10 @@ def parse_sink(address: str, **settings: Any) -> Sink:
         If the address has none of the forms, or a setting does not apply to this kind of sink.
     """
     scheme, separator, _ = address.partition(":")
-    if not separator and SINKS.get(address, ("",))[0] == address:
-        scheme = address  # a form without a location, such as `console`
-    elif not separator or "/" in scheme:
-        scheme = ""  # a path, which may contain a colon
-    if scheme not in SINKS or (separator and SINKS[scheme][0] == scheme):
+    kind = SINKS.get(scheme)
+    is_whole = kind is not None and kind.form == scheme  # a form without a location, such as `console`
+    if "/" in scheme or (not separator and not is_whole):
+        kind = SINKS[""]  # a path, which may contain a colon
+    if kind is None or (separator and is_whole):
         raise RequestError(f"expected the sink as {FORMS}, received {address!r}")
-    return SINKS[scheme][1](address, **settings)
+    return kind.at(address, settings)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkdl.images.rejection import DEFAULT_LIMITS
 from streaming.kafka.address import KafkaAddress
@@ -61,12 +60,11 @@ class KafkaSink(Sink):
         cls,
         address: str,
         *,
-        kafka_config: Path | None = None,
+        kafka_client: ClientConfig | None = None,
         max_bytes: int = DEFAULT_LIMITS.max_bytes,
-        **others: Any,
     ) -> KafkaSink:
         """Return the sink for `kafka://HOST:PORT/TOPIC` and the settings of a stream."""
-        return cls(KafkaAddress.parse(address), ClientConfig.read(kafka_config), max_bytes)
+        return cls(KafkaAddress.parse(address), kafka_client, max_bytes)
 
     def identity(self) -> str:
         """Return the cluster's id with the topic: its brokers may move."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streaming.sink_layout import PREDICTIONS, directory_of
 from streaming.sinks.staging import StagedSink
@@ -21,7 +21,7 @@ class ParquetSink(StagedSink):
     scheme = "parquet"
 
     @classmethod
-    def from_address(cls, address: str, **others: Any) -> ParquetSink:
+    def from_address(cls, address: str) -> ParquetSink:
         """Return the sink in the directory of `parquet:DIR` or `DIR`."""
         return cls(directory_of(address, cls.scheme))
 

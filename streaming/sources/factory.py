@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sparkdl.errors import RequestError
+from streaming.kinds import Kind
 from streaming.sources.base import Source
 from streaming.sources.directory.source import DirectorySource
 from streaming.sources.kafka import KafkaSource
 
-SOURCES: dict[str, tuple[str, Callable[..., Source]]] = {
-    "": ("a directory", DirectorySource.from_address),
-    "kafka": ("kafka://HOST:PORT/TOPIC", KafkaSource.from_address),
+SOURCES: dict[str, Kind[Source]] = {
+    "": Kind("a directory", DirectorySource),
+    "kafka": Kind("kafka://HOST:PORT/TOPIC", KafkaSource.from_address),
 }
-"""For each address scheme: the form of the address, and a function from address and settings to the source."""
+"""The kinds of sources, by the scheme of their addresses."""
 
-FORMS = " or ".join(form for form, _ in SOURCES.values())
+FORMS = " or ".join(kind.form for kind in SOURCES.values())
 
 
 def parse_source(address: str, **settings: Any) -> Source:
@@ -39,4 +39,4 @@ def parse_source(address: str, **settings: Any) -> Source:
         scheme = ""  # a path, which may contain a colon
     if scheme not in SOURCES:
         raise RequestError(f"expected --source as {FORMS}, received {address!r}")
-    return SOURCES[scheme][1](address, **settings)
+    return SOURCES[scheme].at(address, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
 from streaming.kafka.address import KafkaAddress
@@ -62,14 +62,13 @@ class KafkaSource(Source):
         cls,
         address: str,
         *,
-        kafka_config: Path | None = None,
+        kafka_client: ClientConfig | None = None,
         label_from: LabelFrom = LabelFrom.NONE,
         after_read: AfterRead = AfterRead.KEEP,
         archive_dir: Path | None = None,
         starting_offsets: str = "earliest",
         min_partitions: int | None = None,
         fail_on_data_loss: bool = True,
-        **others: Any,
     ) -> KafkaSource:
         """Return the source for `kafka://HOST:PORT/TOPIC` and the settings of a stream."""
         if label_from is LabelFrom.PARENT:
@@ -80,7 +79,7 @@ class KafkaSource(Source):
             raise RequestError("--archive-dir is for directories: omit it, messages stay on the broker")
         return cls(
             KafkaAddress.parse(address),
-            ClientConfig.read(kafka_config),
+            kafka_client,
             starting_offsets=starting_offsets,
             min_partitions=min_partitions,
             fail_on_data_loss=fail_on_data_loss,

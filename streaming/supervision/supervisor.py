@@ -24,7 +24,6 @@ from streaming.monitoring.health import Health
 from streaming.monitoring.observer import Batch, Observer
 from streaming.plan import StreamPlan
 from streaming.results import results
-from streaming.sources.base import AfterRead
 from streaming.supervision.batch_sizing import BatchSizer
 from streaming.supervision.model_updates import ModelWatcher, RefusedModelError
 from streaming.supervision.query import QueryRun
@@ -108,8 +107,7 @@ class Supervisor:
         try:
             while self._supervise_query():
                 pass
-            if self._settings.after_read is not AfterRead.KEEP:
-                self._lock.check()
+            self._lock.check()  # closing a source may change files
             self._plan.source.close(self._settings.checkpoint)
             self._notify(lambda observer: observer.ended())
         finally:

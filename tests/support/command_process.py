@@ -1,4 +1,4 @@
-"""The command in a process of its own, with control over what it can import."""
+"""The command in a separate process, with control over what it can import."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import DEFAULT_LIMITS
@@ -46,7 +46,7 @@ class DirectorySource(Source):
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | str,
         *,
         label_from: LabelFrom = LabelFrom.NONE,
         stable_after: float = STABLE_AFTER,
@@ -54,34 +54,12 @@ class DirectorySource(Source):
         archive_dir: Path | None = None,
         max_bytes: int = DEFAULT_LIMITS.max_bytes,
     ) -> None:
-        self._directory = directory
+        self._directory = Path(directory)
         self._label_from = label_from
         self._stable_after = stable_after
         self._after_read = after_read
         self._archive_dir = archive_dir
         self._max_bytes = max_bytes
-
-    @classmethod
-    def from_address(
-        cls,
-        address: str,
-        *,
-        label_from: LabelFrom = LabelFrom.NONE,
-        stable_after: float = STABLE_AFTER,
-        after_read: AfterRead = AfterRead.KEEP,
-        archive_dir: Path | None = None,
-        max_bytes: int = DEFAULT_LIMITS.max_bytes,
-        **others: Any,
-    ) -> DirectorySource:
-        """Return the source for a path and the settings of a stream."""
-        return cls(
-            Path(address),
-            label_from=label_from,
-            stable_after=stable_after,
-            after_read=after_read,
-            archive_dir=archive_dir,
-            max_bytes=max_bytes,
-        )
 
     def check(self) -> None:
         if not self._directory.is_dir():

@@ -16,8 +16,6 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 from folders import bury
-from hypothesis import given
-from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql.datasource import DataSourceStreamReader
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadMaxFiles
@@ -25,7 +23,7 @@ from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadMaxFiles
 from streaming.schemas import INPUT_RECORD
 from streaming.sources.directory.file_log import FILES, FileLog
 from streaming.sources.directory.listing import WatchedFile
-from streaming.sources.directory.reader import NAME, DirectoryDataSource, balance_partitions
+from streaming.sources.directory.reader import NAME, DirectoryDataSource
 
 
 def touch(path: Path, payload: bytes = b"x") -> Path:
@@ -206,29 +204,6 @@ def test_available_now_leaves_out_what_comes_later(watched: Path) -> None:
     end = plan(reader)
     assert [row["id"] for row in rows_between(reader, reader.initialOffset(), end)] == ["a.png"]
     assert plan(reader, end) == end
-
-
-# --- how the work is dealt ---------------------------------------------------------------------------------------
-
-SIZES = st.lists(st.integers(0, 1 << 30), max_size=60)
-
-
-@given(sizes=SIZES, shares=st.integers(1, 20))
-def test_each_file_is_dealt_to_exactly_one_part(sizes: list[int], shares: int) -> None:
-    files = [WatchedFile(f"{number}.png", size, number) for number, size in enumerate(sizes)]
-    parts = balance_partitions(files, shares)
-    assert sorted((file for part in parts for file in part), key=lambda file: file.modified_ns) == files
-    assert len(parts) == min(shares, len(files))
-    assert all(parts)
-
-
-@given(sizes=SIZES, shares=st.integers(1, 20))
-def test_no_part_is_heavier_than_another_by_more_than_one_file(sizes: list[int], shares: int) -> None:
-    files = [WatchedFile(f"{number}.png", size, 0) for number, size in enumerate(sizes)]
-    opening = 4096
-    for part in (parts := balance_partitions(files, shares)):
-        heavier = sum(file.size + opening for file in part) - min(file.size + opening for file in part)
-        assert all(heavier <= sum(file.size + opening for file in other) for other in parts)
 
 
 # --- what is read ------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from needs import need
 from paths import ROOT
 from streams import wait_until
 
@@ -166,7 +167,6 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "file" / "checkpoint").endswith("cannot be written: Not a directory")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 def test_a_full_disk_is_said_and_leaves_nothing_to_wait_for(checkpoint: Path) -> None:
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
     code = f"{limit}; resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n{HOLD}"
@@ -180,6 +180,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_to_wait_for(checkpoint: Path) ->
 
 
 def test_another_user_can_neither_have_the_lock_nor_hold_it_against_its_owner() -> None:
+    need(os.geteuid() == 0, "only root can act as another user")
     with tempfile.TemporaryDirectory() as open_to_all:
         Path(open_to_all).chmod(0o755)
         checkpoint = Path(open_to_all) / "checkpoint"

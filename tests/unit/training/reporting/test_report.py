@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from fonts import make_font
 from PIL import Image
+from reports import HERE, against, is_blank, measured, page_of, tables
 
-from training.data.dataset import UnreadableImage
 from training.data.loading import Dataset, LabelledImage
 from training.data.synthetic.digits import draw_png
 from training.evaluation.comparison import compare
@@ -25,27 +25,6 @@ from training.reporting.report import sample_rows, write_report
 
 PLOTS = ("confusion_matrix.png", "roc.png", "reliability.png", "samples.png", "misclassified.png")
 FILES = ("metrics.json", "report.md", "per_class.csv", "predicted_samples.csv", *PLOTS)
-
-
-def measured(classes: tuple[str, ...], each: int = 5) -> tuple[Evaluation, Dataset]:
-    """`each` drawn images a class; the first of each class is taken for the next class."""
-    k = len(classes)
-    images, predicted = [], []
-    for place, name in enumerate(classes):
-        for i in range(each):
-            images.append(LabelledImage(f"{place}/{i}.png", name, payload=draw_png(place % 10, i)))
-            predicted.append((place + 1) % k if i == 0 else place)
-    probabilities = np.full((len(images), k), 0.3 / k)
-    probabilities[np.arange(len(images)), predicted] += 0.7
-    evaluation = Evaluation(
-        classes,
-        tuple(image.name for image in images),
-        tuple(image.label for image in images),
-        tuple(classes[i] for i in predicted),
-        probabilities,
-        (UnreadableImage("0/bad.png", "empty", "0 bytes"),),
-    )
-    return evaluation, Dataset("here", tuple(images))
 
 
 DESCRIPTION = {
@@ -60,23 +39,6 @@ DESCRIPTION = {
     "created_at": "2026-01-01T00:00:00+00:00",
     "versions": {"python": "3.11.9", "pyspark": "4.2.0"},
 }
-HERE = Provenance("all images of here", {})
-
-
-def page_of(directory: Path) -> str:
-    return (directory / "report.md").read_text(encoding="utf-8")
-
-
-def tables(page: str) -> dict[str, list[list[str]]]:
-    """The rows of each table, by its header."""
-    found: dict[str, list[list[str]]] = {}
-    for block in page.split("\n\n"):
-        lines = [
-            [cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines() if line.startswith("|")
-        ]
-        if lines:
-            found[", ".join(lines[0])] = lines[2:]
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +48,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     provenance = Provenance("15 of the 405 images of digits/", DESCRIPTION, "20260101T000000-x")
     write_report(directory, *measured(("cat", "dog", "owl")), provenance)
     return directory
-
-
-def is_blank(picture: Path) -> bool:
-    with Image.open(picture) as image:
-        image.load()
-        return all(low == high for low, high in image.convert("RGB").getextrema())
 
 
 def test_a_report_is_these_files(report: Path) -> None:
@@ -368,40 +324,6 @@ def test_a_report_on_one_image_has_its_plots(tmp_path: Path) -> None:
     assert "1 image: all images of here.\nAll of them could be decoded." in page_of(tmp_path)
     assert "1 mistake in 1 image." in page_of(tmp_path)
     assert not any(is_blank(tmp_path / plot) for plot in PLOTS)
-
-
-def against(classes: tuple[str, ...]) -> tuple[str, Evaluation, str, Evaluation]:
-    """`measured`, and another model that has the first class's images right instead, and else says the same."""
-    first, _ = measured(classes)
-    predicted = [
-        label if label == classes[0] else word for label, word in zip(first.labels, first.predictions, strict=True)
-    ]
-    probabilities = np.array([[0.9 if name == word else 0.1 / len(classes) for name in classes] for word in predicted])
-    return "this one", first, "the other", replace(first, predictions=tuple(predicted), probabilities=probabilities)
-
-
-def test_a_comparison_is_part_of_the_report(tmp_path: Path) -> None:
-    evaluation, dataset = measured(("cat", "dog", "owl"))
-    comparison = compare(*against(("cat", "dog", "owl")))
-    write_report(tmp_path, evaluation, dataset, HERE, comparison)
-    assert json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8")) == comparison.figures
-    with (tmp_path / "differences.csv").open(newline="", encoding="utf-8") as file:
-        (row,) = csv.DictReader(file)
-    assert [row[key] for key in ("id", "label", "prediction", "prediction_against")] == ["0/0.png", "cat", "dog", "cat"]
-    page = page_of(tmp_path)
-    assert "## Comparison with the other" in page
-    assert tables(page)["images, the other right, the other wrong"] == [
-        ["this one right", "12", "0"],
-        ["this one wrong", "1", "2"],
-    ]
-    low, high = comparison.figures["difference_interval"]
-    assert f"| difference | -0.0667 ({low:+.4f} to {high:+.4f}) |" in page
-    assert "| p value, McNemar's exact test | 1 |" in page
-    assert not is_blank(tmp_path / "differences.png")
-
-
-def test_without_a_comparison_there_is_nothing_of_one(report: Path) -> None:
-    assert "differences" not in page_of(report)
 
 
 def test_a_picture_of_16_bits_is_shown_with_its_grays(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+from needs import need
 
 from sparkdl.errors import RequestError, SparkdlError
 from streaming.sources.directory.cleanup import Cleanup, check_archive, completed_logs
@@ -271,7 +272,7 @@ def test_an_archive_elsewhere_is_refused(tmp_path: Path, watched: Path, place: s
 def test_an_archive_on_another_file_system_is_refused(watched: Path) -> None:
     places = [place for place in map(Path, ("/dev/shm", "/proc")) if place.is_dir()]
     other = next((place for place in places if place.stat().st_dev != watched.stat().st_dev), None)
-    if other is None:
-        pytest.skip("no file system but that of the temporary directory: neither /dev/shm nor /proc")
+    need(other, "no file system but that of the temporary directory: neither /dev/shm nor /proc")
+    assert other is not None
     with pytest.raises(RequestError, match="on another file system than"):
         check_archive(watched, other / "archive")
