@@ -23,7 +23,7 @@ from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.weights import find_weights
 from sparkdl.spark.session import spark_session
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support" / "reference"))
 
 
 def keras_network(spec: NetworkSpec) -> Any:

@@ -108,7 +108,7 @@ class OpenDriver(NamedTuple):
 
 @pytest.fixture(scope="module")
 def open_driver() -> Iterator[OpenDriver]:
-    command = [sys.executable, str(ROOT / "tests" / "support" / "open_driver.py")]
+    command = [sys.executable, str(ROOT / "tests" / "support" / "attackers" / "open_driver.py")]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as driver:
         assert driver.stdout
