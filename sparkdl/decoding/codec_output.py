@@ -54,34 +54,40 @@ for _name in LOGGERS:
 
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 _libtiff_lock = threading.Lock()
-_LIBTIFF = libtiff()
+_captured: list[str] = []
+LIBTIFF = libtiff()
+"""libtiff, as Pillow is linked against it; None where it is not."""
+
+
+def _capture(module: bytes | None, text: bytes | None, _: int | None) -> None:
+    # The values would have to be taken from a C va_list, whose layout differs between machines.
+    if not _captured:
+        message = re.sub(rb"%[-+ #0-9.*]*[a-zA-Z]+", b"?", text or b"error")
+        _captured.append(f"{(module or b'libtiff').decode('latin-1')}: {message.decode('latin-1')}")
+
+
+_capture_hook = _Handler(_capture)
 
 
 @contextmanager
-def capture_libtiff_errors() -> Iterator[list[str]]:
-    """Capture the first error that libtiff reports inside the block, instead of printing it; drop its warnings.
+def capture_libtiff_errors(*, warnings_too: bool = False) -> Iterator[list[str]]:
+    """Capture the first error that libtiff reports inside the block, instead of printing it.
 
-    libtiff reports damage in fax and JPEG strips and still returns a picture; the list has the message. One thread at a
-    time is inside. A message has "?" where libtiff's has a value ("Fax4Decode: Bad code word at line ?"). The list
-    stays empty where Pillow was built without libtiff.
+    libtiff reports damage in fax and JPEG strips and still returns pixels; the list has the message. Warnings are
+    dropped, or captured too: damage in a line of a fax is a warning, and so is what libjpeg replaces by gray. One
+    thread at a time is inside. A message has "?" where libtiff's has a value ("Fax4Decode: Bad code word at line ?").
+    The list stays empty where Pillow was built without libtiff.
     """
-    captured: list[str] = []
-    if _LIBTIFF is None:
-        yield captured
+    if LIBTIFF is None:
+        yield []
         return
-
-    def handle(module: bytes | None, text: bytes | None, _: int | None) -> None:
-        # The values would have to be taken from a C va_list, whose layout differs between machines.
-        if not captured:
-            message = re.sub(rb"%[-+ #0-9.*]*[a-zA-Z]+", b"?", text or b"error")
-            captured.append(f"{(module or b'libtiff').decode('latin-1')}: {message.decode('latin-1')}")
-
-    handler = _Handler(handle)
     with _libtiff_lock:
-        errors = _LIBTIFF.TIFFSetErrorHandler(ctypes.cast(handler, ctypes.c_void_p))
-        warned = _LIBTIFF.TIFFSetWarningHandler(None)
+        _captured.clear()
+        hook = ctypes.cast(_capture_hook, ctypes.c_void_p)
+        errors = LIBTIFF.TIFFSetErrorHandler(hook)
+        warned = LIBTIFF.TIFFSetWarningHandler(hook if warnings_too else None)
         try:
-            yield captured
+            yield _captured
         finally:
-            _LIBTIFF.TIFFSetErrorHandler(errors)
-            _LIBTIFF.TIFFSetWarningHandler(warned)
+            LIBTIFF.TIFFSetErrorHandler(errors)
+            LIBTIFF.TIFFSetWarningHandler(warned)

@@ -1,4 +1,4 @@
-"""Convert Pillow images to pixels: orientation, transparency, palettes, ranges, gray and BGR.
+"""Convert Pillow images to pixels: orientation, transparency, palettes, gray and BGR.
 
 Colour profiles are not applied: the numbers in the file are taken as sRGB.
 """
@@ -27,13 +27,12 @@ _TRANSPOSES = {
 }
 _PNG_SHALLOW: dict[object, int] = {"L;2": 85, "L;4": 17}
 """The 8-bit step of a gray of 2 and of 4 bits."""
-_WHITE_IS_ZERO = (262, 0)
 
 
 def apply_exif_orientation(image: Image.Image) -> Image.Image:
     """Return a loaded image in the orientation that its EXIF or XMP states."""
-    # Pillow applies it to TIFF itself. Reading EXIF costs as much as a small picture, so only where there is any.
-    if image.format == "TIFF" or _ORIENTATION_SOURCES.isdisjoint(image.info):
+    # Reading EXIF costs as much as a small picture, so only where there is any.
+    if _ORIENTATION_SOURCES.isdisjoint(image.info):
         return image
     try:
         method = _TRANSPOSES.get(image.getexif().get(_ORIENTATION_TAG, 1))
@@ -47,8 +46,6 @@ def scale_transparency(png: PngImageFile) -> None:
     value, rawmode = png.info.get("transparency"), png.tile[0].args if png.tile else None
     if isinstance(value, int) and rawmode in _PNG_SHALLOW:
         png.info["transparency"] = value * _PNG_SHALLOW[rawmode]
-    elif isinstance(value, tuple) and rawmode == "RGB;16B":
-        png.info["transparency"] = tuple(sample >> 8 for sample in value)
 
 
 def to_array(image: Image.Image, *, gray: bool = False) -> Pixels:
@@ -59,14 +56,13 @@ def to_array(image: Image.Image, *, gray: bool = False) -> Pixels:
     | in the file                     | here                                                                    |
     | ------------------------------- | ----------------------------------------------------------------------- |
     | 1 bit, gray up to 8 bits        | gray, 0 to 255                                                          |
-    | gray of 16 bits                 | gray, the high byte (`>> 8`)                                            |
-    | gray of 32 bits, signed, float  | gray, by the range of its values: see `_by_range`                       |
-    | colour of 8 or 16 bits          | BGR, of 16 bits the high byte                                           |
+    | colour of 8 bits                | BGR                                                                     |
     | palette                         | BGR; gray if all its colours are gray, as GIF has no other way to say   |
     | CMYK, YCbCr, L*a*b*             | BGR                                                                     |
     | alpha, a transparent colour     | composited on white; an alpha that is 0 all over a BMP counts as absent |
 
-    Raises `Refused` for a mode that is not in the table.
+    Samples of more than 8 bits were brought to 8 bits before (`sparkdl.images.ranges`). Raises `Refused` for a mode
+    that is not in the table.
     """
     reader = _READERS.get(image.mode)
     if reader is None:
@@ -130,54 +126,11 @@ def _palette(image: Image.Image) -> Pixels:
     return pack(image.convert("L"), "L", 1) if is_gray else _through_rgb(image)
 
 
-def _high_byte(image: Image.Image) -> Pixels:
-    values = np.asarray(image)
-    gray = (values >> 8).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if transparent is not None:
-        gray[values == transparent] = 255
-    return _black_is_zero(image, gray[..., np.newaxis])
-
-
-def _by_range(image: Image.Image) -> Pixels:
-    """Gray of 32 bits: the file does not say which value is white, so the values' own range decides.
-
-    0 to 1 (float only) is multiplied by 255; 0 to 255 is rounded; 0 to 65,535 is divided by 256; any other range is
-    stretched so that its least value becomes 0 and its greatest 255. NaN and infinities become 0.
-    """
-    values = np.asarray(image, np.float32)
-    finite = np.isfinite(values)
-    known = values if finite.all() else values[finite]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-    if low < 0 or high > 65535:
-        scale, shift = 255 / max(high - low, 1e-30), low
-    else:
-        steps = ((1.0, 255.0), (255.0, 1.0), (65535.0, 1 / 256))[0 if image.mode == "F" else 1 :]
-        scale, shift = next(factor for limit, factor in steps if high <= limit), 0.0
-    scaled = np.where(finite, (values - np.float32(shift)) * np.float32(scale), 0)
-    gray = np.clip(np.floor(scaled if scale < 1 and not shift else scaled + 0.5), 0, 255).astype(np.uint8)
-    return _black_is_zero(image, gray[..., np.newaxis])
-
-
-def _black_is_zero(image: Image.Image, gray: Pixels) -> Pixels:
-    # Pillow inverts TIFF's white-is-zero up to 8 bits, not above.
-    tag, inverted = _WHITE_IS_ZERO
-    return 255 - gray if getattr(image, "tag_v2", {}).get(tag) == inverted else gray
-
-
 _READERS: dict[str, Callable[[Image.Image], Pixels]] = {
     "1": _gray,
     "L": _gray,
     "LA": _gray_on_white,
-    "La": _gray_on_white,
-    "I;16": _high_byte,
-    "I;16L": _high_byte,
-    "I;16B": _high_byte,
-    "I;16N": _high_byte,
-    "I": _by_range,
-    "F": _by_range,
     "P": _palette,
-    "PA": _on_white,
     "RGB": _bgr,
     "RGBA": _on_white,
     "CMYK": _through_rgb,

@@ -15,13 +15,14 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from sparkdl.decoding.codec_output import capture_libtiff_errors, suppress_codec_output
+from sparkdl.decoding.codec_output import suppress_codec_output
 from sparkdl.decoding.conversion import apply_exif_orientation, scale_transparency, to_array
 from sparkdl.decoding.pillow_private import UNSUPPORTED_MESSAGES
+from sparkdl.decoding.png_depth import is_deep, to_eight_bits
 from sparkdl.decoding.png_rows import lacks_rows
+from sparkdl.decoding.tiff import decode_tiff
 from sparkdl.formats.signatures import identify
 from sparkdl.formats.structure import CheckSize
 from sparkdl.images.pixels import Pixels, downscale, downscale_factor, to_gray
@@ -34,7 +35,6 @@ _DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
     "JPEG": JpegImageFile,
     "BMP": BmpImageFile,
     "GIF": GifImageFile,
-    "TIFF": TiffImageFile,
     "WEBP": WebPImageFile,
 }
 
@@ -73,7 +73,7 @@ def decode(
         name = container.name
         container.scan_structure(payload, check_size)
         with suppress_codec_output():
-            pixels = _decode_whole(name, payload, check_size, reduce, gray)
+            pixels = _decode_whole(name, payload, check_size, limits, reduce, gray)
         pixels = downscale(pixels) if reduce else pixels
         return to_gray(pixels)[..., np.newaxis] if gray else pixels
     except Refused as refused:
@@ -85,28 +85,23 @@ def decode(
         return Rejected(reason, f"{name}: {type(error).__name__}: {error}")
 
 
-def _decode_whole(name: str, payload: bytes, check_size: CheckSize, reduce: bool, gray: bool) -> Pixels:
-    if name != "TIFF":
-        image = _DECODERS[name](io.BytesIO(payload))
-        check_size(*image.size)
-        factor = downscale_factor(image.height, image.width) if reduce else 1
-        if name == "JPEG" and factor > 1:
-            image.draft(None, (max(image.width // factor, 1), max(image.height // factor, 1)))
-        if isinstance(image, PngImageFile):
-            scale_transparency(image)
-        image.load()
-        if name == "PNG" and lacks_rows(image, payload):
-            raise Refused(Reason.CORRUPT, "PNG: the pixel data ends before the last row")
-        image = apply_exif_orientation(image)  # the picture before it was turned, with its decoder, makes room
-        return to_array(image, gray=gray and factor == 1)  # the mean of colours has another gray than the mean of grays
-    with capture_libtiff_errors() as errors:
-        image = _DECODERS[name](io.BytesIO(payload))
-        check_size(*image.size)
-        image.load()
-        array = to_array(image)
-    if errors:
-        raise Refused(Reason.CORRUPT, f"TIFF: {errors[0]}")
-    return array
+def _decode_whole(name: str, payload: bytes, check_size: CheckSize, limits: Limits, reduce: bool, gray: bool) -> Pixels:
+    if name == "TIFF":
+        return decode_tiff(payload, limits.max_pixels)
+    image = _DECODERS[name](io.BytesIO(payload))
+    check_size(*image.size)
+    factor = downscale_factor(image.height, image.width) if reduce else 1
+    if name == "JPEG" and factor > 1:
+        image.draft(None, (max(image.width // factor, 1), max(image.height // factor, 1)))
+    if isinstance(image, PngImageFile):
+        scale_transparency(image)
+    image.load()
+    if name == "PNG" and lacks_rows(image, payload):
+        raise Refused(Reason.CORRUPT, "PNG: the pixel data ends before the last row")
+    if isinstance(image, PngImageFile) and is_deep(payload):
+        image = to_eight_bits(image, payload)
+    image = apply_exif_orientation(image)  # the picture before it was turned, with its decoder, makes room
+    return to_array(image, gray=gray and factor == 1)  # the mean of colours has another gray than the mean of grays
 
 
 def _is_unknown_variant(error: Exception) -> bool:

@@ -14,8 +14,19 @@ from PIL import _imaging, features
 
 from sparkdl.errors import SparkdlError
 
-LIBTIFF_HOOKS = ("TIFFSetErrorHandler", "TIFFSetWarningHandler")
-"""Functions of libtiff that Pillow's extension module, which is linked against it, must export."""
+_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_ssize_t
+LIBTIFF_HOOKS: dict[str, tuple[type | None, tuple[type, ...]]] = {
+    "TIFFSetErrorHandler": (_POINTER, (_POINTER,)),
+    "TIFFSetWarningHandler": (_POINTER, (_POINTER,)),
+    "TIFFClientOpen": (_POINTER, (ctypes.c_char_p, ctypes.c_char_p, *(_POINTER,) * 8)),
+    "TIFFClose": (None, (_POINTER,)),
+    "TIFFStripSize": (_NUMBER, (_POINTER,)),
+    "TIFFReadEncodedStrip": (_NUMBER, (_POINTER, ctypes.c_uint32, _POINTER, _NUMBER)),
+    "TIFFIsCODECConfigured": (ctypes.c_int, (ctypes.c_uint16,)),
+    "TIFFSetField": (ctypes.c_int, (_POINTER, ctypes.c_uint32)),
+}
+"""Functions of libtiff that Pillow's extension module, which is linked against it, must export: what they return and
+take."""
 
 LOGGERS = ("PIL.ImageFile", "PIL.PngImagePlugin", "PIL.TiffImagePlugin")
 """The loggers that write records while a file is decoded."""
@@ -45,7 +56,7 @@ def libtiff(extension: Path | None = None) -> ctypes.CDLL | None:
     Raises
     ------
     SparkdlError
-        If Pillow has libtiff but does not export `LIBTIFF_HOOKS`: damage in TIFF files would go unnoticed.
+        If Pillow has libtiff but does not export `LIBTIFF_HOOKS`.
     """
     if not features.check_codec("libtiff"):
         return None
@@ -57,9 +68,9 @@ def libtiff(extension: Path | None = None) -> ctypes.CDLL | None:
     if missing := [name for name in LIBTIFF_HOOKS if not hasattr(library, name)]:
         raise SparkdlError(
             f"Pillow {PIL.__version__}: {path.name} does not export {', '.join(missing)}, "
-            "without which damage in TIFF files goes unnoticed: install a wheel of Pillow from the package index"
+            "without which TIFF files cannot be read: install a wheel of Pillow from the package index"
         )
-    for name in LIBTIFF_HOOKS:
-        setter = getattr(library, name)
-        setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    for name, (result, arguments) in LIBTIFF_HOOKS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
     return library

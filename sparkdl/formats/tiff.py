@@ -1,90 +1,142 @@
-"""TIFF 6.0 and BigTIFF: the first directory of tags, and the ends of its strips or tiles.
+"""TIFF 6.0 and BigTIFF: where the strips or tiles of the first full picture lie.
 
-Only the first image is scanned, because only the first is decoded.
+Only that picture is scanned, because only that is decoded.
 """
 
 from __future__ import annotations
 
-import struct
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_truncated
+from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
+from sparkdl.formats.tiff_directory import (
+    HEIGHT,
+    PLANAR,
+    ROWS_PER_STRIP,
+    SAMPLES,
+    STRIP_COUNTS,
+    STRIP_OFFSETS,
+    TILE_COUNTS,
+    TILE_HEIGHT,
+    TILE_OFFSETS,
+    TILE_WIDTH,
+    WIDTH,
+    Directory,
+    Numbers,
+    first_picture,
+)
 
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 256, 257, 322, 323
-_TIFF_ROWS_PER_STRIP, _TIFF_SAMPLES, _TIFF_PLANAR = 278, 277, 284
-_TIFF_EXTENTS = ((273, 279), (324, 325))
-"""Offsets and byte counts, of strips and of tiles."""
-_TIFF_TYPES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
-"""Bytes a value, by type code; 0 is no type."""
-_TIFF_INTEGERS = frozenset({3, 4, 16})
-_TIFF_FIRST_PRIVATE_TAG = 32768
-_TIFF_TAGS = {256, 257, 277, 278, 284, 322, 323, *sum(_TIFF_EXTENTS, ())}
-_TIFF_MAX_TAGS = 65535
+MAX_PIECES = 1 << 18
+"""Strips or tiles of one picture: each takes the decoder some time."""
+_MAX_SAMPLES = 64
+_TILE_STEP = 16  # sides of tiles are multiples of it
+_SHARED = 4  # how often the bytes of a file may be used by its strips together
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Strips or tiles of a picture, "pieces" here.
+
+    Attributes
+    ----------
+    width, height
+        Of the picture, pixels.
+    piece_width, piece_height
+        Of a piece, pixels; the last strip of a plane may be lower.
+    planes
+        1, or the number of samples where each has pieces of its own.
+    is_tiled
+        Tiles are complete at the right and lower edges too.
+    offsets, counts
+        Where each piece begins, and its bytes: plane by plane, row by row.
+    """
+
+    width: int
+    height: int
+    piece_width: int
+    piece_height: int
+    planes: int
+    is_tiled: bool
+    offsets: Numbers
+    counts: Numbers
+
+    @property
+    def across(self) -> int:
+        """Pieces beside each other."""
+        return -(-self.width // self.piece_width)
+
+    @property
+    def down(self) -> int:
+        """Pieces below each other."""
+        return -(-self.height // self.piece_height)
 
 
 def scan_tiff(payload: bytes, check_size: CheckSize) -> None:
-    tags, following = _tiff_directory(payload)
-
-    def first(tag: int, default: int = 0) -> int:
-        return int(tags[tag][0]) if tag in tags and len(tags[tag]) else default
-
-    width, height = first(_TIFF_WIDTH), first(_TIFF_HEIGHT)
-    check_size(width, height)
+    directory = first_picture(payload)
+    check_size(directory.first(WIDTH), directory.first(HEIGHT))
     # The decoder makes room for one tile, whatever the size of the image.
-    check_size(first(_TIFF_TILE_WIDTH, 1), first(_TIFF_TILE_HEIGHT, 1))
-    pieces = {
-        273: -(-height // max(first(_TIFF_ROWS_PER_STRIP, height), 1)),
-        324: -(-width // first(_TIFF_TILE_WIDTH, width)) * -(-height // first(_TIFF_TILE_HEIGHT, height)),
-    }
-    planes = first(_TIFF_SAMPLES, 1) if first(_TIFF_PLANAR, 1) == 2 else 1
-    size = len(payload)
-    if following > size:
-        reject_truncated(f"TIFF: {size} bytes, the next image is said to start at {following}")
-    for offsets_tag, counts_tag in _TIFF_EXTENTS:
-        if offsets_tag in tags and counts_tag in tags:
-            offsets, counts = tags[offsets_tag], tags[counts_tag]
-            expected = pieces[offsets_tag] * planes
-            if len(offsets) != len(counts) or len(offsets) < expected:
-                reject_corrupt(
-                    f"TIFF: expected {expected} strips or tiles, received: {len(offsets)}, of {len(counts)} sizes"
-                )
-            # Compared without adding, so that no sum wraps around.
-            if bool(np.any(offsets > size)) or bool(np.any(counts > size - offsets)):
-                reject_truncated(f"TIFF: {size} bytes, a strip or tile lies past the end")
+    check_size(directory.first(TILE_WIDTH, 1), directory.first(TILE_HEIGHT, 1))
+    if directory.following > len(payload):
+        reject_truncated(f"TIFF: {len(payload)} bytes, the next image is said to start at {directory.following}")
+    read_layout(payload, directory)
 
 
-def _tiff_directory(payload: bytes) -> tuple[dict[int, npt.NDArray[np.uint64]], int]:
-    """The tags in `_TIFF_TAGS` as arrays of uint64, and the offset of the next directory."""
-    order = "<" if payload[:2] == b"II" else ">"
-    big = 43 in payload[2:4]
-    pointer, counter, entry_size, start = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 4)
+def read_layout(payload: bytes, directory: Directory) -> Layout:
+    """Return where the pieces of a picture lie; its size must have been checked.
 
-    def number(kind: str, position: int) -> int:
-        if position + struct.calcsize(kind) > len(payload):
-            reject_truncated(f"TIFF: {len(payload)} bytes, ends before the directory of tags")
-        return int(struct.unpack_from(order + kind, payload, position)[0])
+    Raises `Refused`: as truncated where a piece lies past the end of the file, as unsupported where one is not stored
+    at all ("sparse" files, and what a writer left behind that was interrupted), as corrupt where numbers contradict
+    each other.
+    """
+    width, height = directory.first(WIDTH), directory.first(HEIGHT)
+    planes = directory.first(SAMPLES, 1) if directory.first(PLANAR, 1) == 2 else 1
+    if planes > _MAX_SAMPLES:
+        reject_corrupt(f"TIFF: {planes} samples a pixel")
+    is_tiled = TILE_OFFSETS in directory.numbers
+    if is_tiled:
+        piece_width, piece_height = directory.first(TILE_WIDTH), directory.first(TILE_HEIGHT)
+        if not piece_width or not piece_height or piece_width % _TILE_STEP or piece_height % _TILE_STEP:
+            reject_corrupt(f"TIFF: tiles of {piece_width} x {piece_height}, expected multiples of {_TILE_STEP}")
+    else:
+        piece_width, piece_height = width, min(directory.first(ROWS_PER_STRIP, height), height)
+        if not piece_height:
+            reject_corrupt("TIFF: strips of 0 rows")
+    expected = planes * -(-width // piece_width) * -(-height // piece_height)
+    if expected > MAX_PIECES:
+        reject_unsupported(
+            f"TIFF: {expected} strips or tiles, at most {MAX_PIECES} are read; save it with larger strips or tiles"
+        )
+    offsets, counts = _extents(payload, directory, expected, is_tiled=is_tiled)
+    layout = Layout(width, height, piece_width, piece_height, planes, is_tiled, offsets, counts)
+    _check_extents(payload, layout)
+    return layout
 
-    position = number(pointer, start)
-    entries = number(counter, position)
-    if entries > _TIFF_MAX_TAGS:
-        reject_corrupt(f"TIFF: {entries} tags")
-    position += struct.calcsize(counter)
-    following = number(pointer, position + entries * entry_size)
-    tags: dict[int, npt.NDArray[np.uint64]] = {}
-    for entry in range(position, position + entries * entry_size, entry_size):
-        tag, kind, count = struct.unpack_from(f"{order}HH{pointer}", payload, entry)
-        width = _TIFF_TYPES[kind] if kind < len(_TIFF_TYPES) else 0
-        # What private tags point at is not needed for the picture, and often carelessly written.
-        if not width or tag >= _TIFF_FIRST_PRIVATE_TAG:
-            continue
-        place = entry + 4 + struct.calcsize(pointer)
-        if count * width > struct.calcsize(pointer):
-            place = number(pointer, place)
-        if place + count * width > len(payload):
-            reject_truncated(f"TIFF: {len(payload)} bytes, the values of tag {tag} lie past the end")
-        if tag in _TIFF_TAGS and kind in _TIFF_INTEGERS:
-            # Of a tag given twice the first counts, for the decoder too.
-            tags.setdefault(tag, np.frombuffer(payload, f"{order}u{width}", count, place).astype(np.uint64))
-    return tags, following
+
+def _extents(payload: bytes, directory: Directory, expected: int, *, is_tiled: bool) -> tuple[Numbers, Numbers]:
+    nothing = np.zeros(0, np.uint64)
+    offsets_tag, counts_tag = (TILE_OFFSETS, TILE_COUNTS) if is_tiled else (STRIP_OFFSETS, STRIP_COUNTS)
+    offsets = directory.numbers.get(offsets_tag, nothing)
+    counts = directory.numbers.get(counts_tag, nothing)
+    if counts_tag not in directory.numbers and len(offsets) == expected == 1:
+        if int(offsets[0]) > len(payload):
+            reject_truncated(f"TIFF: {len(payload)} bytes, the strip begins past the end")
+        counts = np.array([len(payload) - int(offsets[0])], np.uint64)  # old writers leave the size of one strip out
+    if len(offsets) != len(counts) or len(offsets) < expected:
+        reject_corrupt(f"TIFF: expected {expected} strips or tiles, received: {len(offsets)}, of {len(counts)} sizes")
+    return offsets[:expected], counts[:expected]
+
+
+def _check_extents(payload: bytes, layout: Layout) -> None:
+    size, offsets, counts = len(payload), layout.offsets, layout.counts
+    # Compared without adding, so that no sum wraps around.
+    if bool(np.any(offsets > size)) or bool(np.any(counts > size - offsets)):
+        reject_truncated(f"TIFF: {size} bytes, a strip or tile lies past the end")
+    missing = int(np.count_nonzero((offsets == 0) | (counts == 0)))
+    if missing:
+        reject_unsupported(
+            f"TIFF: {missing} of {len(offsets)} strips or tiles are not stored (a sparse file, or one whose writer was "
+            "interrupted); write it again with all of them"
+        )
+    if int(counts.sum()) > _SHARED * size:
+        reject_corrupt(f"TIFF: {size} bytes, but {int(counts.sum())} in its strips or tiles together")

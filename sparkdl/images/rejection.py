@@ -46,7 +46,7 @@ MEANINGS = MappingProxyType(
 class Limits:
     """What one encoded image may cost.
 
-    Decoding takes at its peak 3 to 14 bytes of memory a pixel, up to 22 for WebP and for gray of 32 bits, besides the
+    Decoding takes at its peak 3 to 14 bytes of memory a pixel, up to 22 for WebP and samples of 64 bits, besides the
     payload: with the defaults at most about 1.2 GB. They allow the pictures of phones and cameras up to 50 megapixels.
 
     Raises `RequestError` for a number below 1, and for a time that is not above 0.
@@ -57,7 +57,8 @@ class Limits:
     max_pixels: int = 50_000_000
     """Maximum width x height, read from the header before any pixel is decoded.
 
-    Above 178,956,970, Pillow's own limit, WebP and TIFF are rejected in any case.
+    Above 178,956,970, Pillow's own limit, WebP is rejected in any case. A TIFF may have 8 bytes of samples a pixel for
+    this number of pixels.
     """
     timeout: float = 30.0
     """Maximum time for one image, seconds, where it is decoded in a separate process."""

@@ -132,13 +132,28 @@ def test_transparent_gif_entry_is_white() -> None:
         (png(2, 1, 4, 0, [b"\x37"], chunk(b"tRNS", b"\0\7")), [51, 255]),
         (png(2, 1, 8, 0, [b"\x37\x40"], chunk(b"tRNS", b"\0\x40")), [0x37, 255]),
         (png(8, 1, 1, 0, [b"\xf0"], chunk(b"tRNS", b"\0\0")), [255] * 8),
-        (png(2, 1, 16, 0, [b"\x12\x34\x12\x35"], chunk(b"tRNS", b"\x12\x34")), [255, 0x12]),
+        (png(2, 1, 16, 0, [b"\x92\x34\x92\x35"], chunk(b"tRNS", b"\x92\x34")), [255, 0x92]),
+        (
+            png(2, 1, 16, 2, [b"\x92\1\0\2\0\3\x92\1\0\2\0\4"], chunk(b"tRNS", b"\x92\1\0\2\0\3")),
+            [255] * 3 + [0, 0, 0x92],
+        ),
         (png(2, 1, 8, 2, [b"\1\2\3\1\2\4"], chunk(b"tRNS", b"\0\1\0\2\0\3")), [255, 255, 255, 4, 2, 1]),
         (png(1, 1, 16, 2, [b"\1\0\2\0\3\0"], chunk(b"tRNS", b"\1\0\2\0\3\0")), [255, 255, 255]),
         (png(1, 1, 16, 2, [b"\x12\xff\x34\xff\x56\xff"]), [0x56, 0x34, 0x12]),
         (png(1, 1, 16, 4, [b"\x40\xff\x80\x00"]), [160, 160, 160]),
     ],
-    ids=["2 bit", "4 bit", "8 bit", "1 bit", "16 bit", "rgb", "rgb 16 bit", "rgb 16 bit opaque", "gray alpha 16 bit"],
+    ids=[
+        "2 bit",
+        "4 bit",
+        "8 bit",
+        "1 bit",
+        "16 bit",
+        "rgb 16 bit near",
+        "rgb",
+        "rgb 16 bit",
+        "rgb 16 bit opaque",
+        "gray alpha 16 bit",
+    ],
 )
 def test_png_transparent_colours_and_deep_samples_follow_the_standard(payload: bytes, expected: list[int]) -> None:
     assert_near(pixels(payload).ravel(), np.array(expected), 1)

@@ -46,7 +46,7 @@ def test_pillow_says_so_where_it_does_not_decode_a_variant(message: str) -> None
 def test_a_missing_hook_is_an_error_that_names_it() -> None:
     other = Path(importlib.import_module("_struct").__file__ or "")  # a library without libtiff
     with pytest.raises(
-        SparkdlError, match=rf"^{PILLOW}: {other.name} does not export .*, without which damage"
+        SparkdlError, match=rf"^{PILLOW}: {other.name} does not export .*, without which TIFF files cannot be read"
     ) as raised:
         libtiff(other)
     assert all(hook in str(raised.value) for hook in LIBTIFF_HOOKS)
