@@ -6,18 +6,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sparkdl.decoding.reader import read_images
+    from sparkdl.decoding.single import decode
+    from sparkdl.images.rejection import Limits, Rejected
     from sparkdl.transformers.featurizer import DeepImageFeaturizer
     from sparkdl.transformers.ink_normalizer import InkNormalizer
     from sparkdl.transformers.temperature_scaling import TemperatureScaling
 
-__all__ = ["DeepImageFeaturizer", "InkNormalizer", "TemperatureScaling", "__version__"]
+__all__ = [
+    "DeepImageFeaturizer",
+    "InkNormalizer",
+    "Limits",
+    "Rejected",
+    "TemperatureScaling",
+    "__version__",
+    "decode",
+    "read_images",
+]
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "DeepImageFeaturizer": "sparkdl.transformers.featurizer",
     "InkNormalizer": "sparkdl.transformers.ink_normalizer",
+    "Limits": "sparkdl.images.rejection",
+    "Rejected": "sparkdl.images.rejection",
     "TemperatureScaling": "sparkdl.transformers.temperature_scaling",
+    "decode": "sparkdl.decoding.single",
+    "read_images": "sparkdl.decoding.reader",
 }
 
 

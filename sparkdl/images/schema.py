@@ -117,6 +117,6 @@ def check_image_column(schema: StructType, name: str) -> None:
     fields = [(field.name, field.dataType) for field in IMAGE_TYPE]
     if not isinstance(received, StructType) or [(f.name, f.dataType) for f in received] != fields:
         raise RequestError(
-            f"expected column {name!r} of Spark's image schema, as spark.read.format('image') gives it, "
+            f"expected column {name!r} of Spark's image schema, as sparkdl.read_images gives it, "
             f"received {received.simpleString()}"
         )

@@ -20,7 +20,8 @@ class Files:
     """File operations on Hadoop paths: of the default file system, or with a scheme."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self._hadoop: Any = jvm(spark.sparkContext).org.apache.hadoop.fs
+        self._jvm: Any = jvm(spark.sparkContext)
+        self._hadoop: Any = self._jvm.org.apache.hadoop.fs
         self._path: Any = self._hadoop.Path
         self._conf = hadoop_configuration(spark.sparkContext)
 
@@ -35,6 +36,19 @@ class Files:
     def names(self, directory: str) -> list[str]:
         system, place = self._open(directory)
         return [status.getPath().getName() for status in system.listStatus(place)] if system.exists(place) else []
+
+    def glob(self, pattern: str) -> list[tuple[str, bool]]:
+        """Return the URIs that match a Hadoop glob, in order, and whether each is a directory."""
+        system, place = self._open(pattern)
+        return [
+            (str(status.getPath().toString()), bool(status.isDirectory())) for status in system.globStatus(place) or ()
+        ]
+
+    def names_below(self, directory: str) -> list[str]:
+        """Return the relative paths of all files below `directory`, a URI as `glob` returns it."""
+        system, place = self._open(directory)
+        statuses = self._jvm.org.apache.hadoop.util.functional.RemoteIterators.toList(system.listFiles(place, True))
+        return [str(status.getPath().toString()).removeprefix(f"{directory}/") for status in statuses]
 
     def make_directory(self, path: str) -> None:
         system, place = self._open(path)

@@ -54,7 +54,9 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
     Parameters
     ----------
     inputCol
-        A column of Spark's image schema, as `spark.read.format("image")` gives it.
+        A column of Spark's image schema, as `sparkdl.read_images` gives it: gray, BGR, or BGRA, which is composited on
+        white. Spark's own `spark.read.format("image")` has the same schema but other pixels than a stream, see
+        `sparkdl.read_images`.
     outputCol
         The name of the column of dense Vectors to add.
     modelName

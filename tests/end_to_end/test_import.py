@@ -73,7 +73,9 @@ def test_no_module_of_ours_loads_tensorflow_when_imported() -> None:
     assert loaded & TENSORFLOW == set()
 
 
-@pytest.mark.parametrize("room", ["sparkdl.decoding.udf", "sparkdl.networks.runtime", "sparkdl.spark.udf"])
+@pytest.mark.parametrize(
+    "room", ["sparkdl.decoding.reader", "sparkdl.decoding.udf", "sparkdl.networks.runtime", "sparkdl.spark.udf"]
+)
 def test_what_workers_import_loads_no_ml_stages(room: str) -> None:
     assert not {name for name in loaded_by(f"import {room}") if name.startswith("pyspark.ml")}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from images import features_of, image_rows, noise
+from pictures import encode
 from PIL import Image
 from pooling import adaptive_mean
 from pyspark.errors import PythonException
@@ -18,7 +19,7 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from sparkdl import DeepImageFeaturizer
+from sparkdl import DeepImageFeaturizer, InkNormalizer, decode
 from sparkdl.errors import RequestError
 from sparkdl.images.pixels import to_gray
 from sparkdl.images.schema import IMAGE_TYPE
@@ -134,13 +135,28 @@ def test_two_taps_are_joined_in_the_order_asked_for(spark: SparkSession) -> None
     np.testing.assert_allclose(joined, np.concatenate([first, second], axis=1), rtol=0, atol=1e-5)
 
 
-def test_gray_is_three_equal_channels_and_alpha_is_left_out(spark: SparkSession) -> None:
-    gray, colour = noise(1, 40, 30, 1), noise(2, 20, 50, 3)
-    alpha = np.concatenate([colour, noise(3, 20, 50, 1)], axis=2)
-    features = features_of(small(), image_rows(spark, [gray, np.repeat(gray, 3, axis=2), colour, alpha]))
+def test_gray_is_three_equal_channels(spark: SparkSession) -> None:
+    gray = noise(1, 40, 30, 1)
+    features = features_of(small(), image_rows(spark, [gray, np.repeat(gray, 3, axis=2)]))
     np.testing.assert_array_equal(features[0], features[1])
-    np.testing.assert_array_equal(features[2], features[3])
-    assert not np.array_equal(features[0], features[2])
+
+
+@pytest.mark.parametrize("mode", ["color", "grayscale"])
+@pytest.mark.parametrize("ink", [False, True])
+def test_alpha_is_composited_on_white_as_decoding_does(spark: SparkSession, mode: str, ink: bool) -> None:
+    bgra = noise(3, 20, 50, 4)
+    bgra[:7, ..., 3] = 0  # invisible
+    hidden = bgra.copy()
+    hidden[:7, ..., :3] = noise(4, 7, 50, 3)
+    decoded = decode(encode(bgra[..., [2, 1, 0, 3]], "PNG"))
+    assert isinstance(decoded, np.ndarray)
+    frame = image_rows(spark, [bgra, hidden, decoded, bgra[..., :3]])
+    if ink:
+        frame = InkNormalizer(inputCol="image", outputCol="image").transform(frame)
+    features = features_of(small(colorMode=mode), frame)
+    np.testing.assert_array_equal(features[0], features[1])
+    np.testing.assert_array_equal(features[0], features[2])
+    assert not np.array_equal(features[0], features[3])
 
 
 @pytest.mark.parametrize("hint", SCALE_HINTS)
@@ -231,7 +247,7 @@ def test_a_wrong_request_is_answered_in_one_line(attempt: Callable[[], object], 
     ("params", "message"),
     [
         ({"inputCol": "picture"}, "expected a column 'picture' of images, received columns id, image"),
-        ({"inputCol": "id"}, "expected column 'id' of Spark's image schema, as spark.read.format('image') gives it,"),
+        ({"inputCol": "id"}, "expected column 'id' of Spark's image schema, as sparkdl.read_images gives it,"),
     ],
 )
 def test_a_column_without_images_is_refused_before_any_work(
