@@ -50,6 +50,21 @@ def downscale(array: Pixels) -> Pixels:
     return np.asarray(picture).reshape(picture.height, picture.width, channels)
 
 
+def composite_on_white(array: Pixels) -> Pixels:
+    """Return BGRA, uint8 [H, W, 4], composited on white as uint8 [H, W, 3], with the rounding of `decode`.
+
+    Images of other channels come back as they are.
+    """
+    if array.shape[2] != 4:
+        return array
+    size = array.shape[1], array.shape[0]
+    # The order of the colours does not matter to Pillow.
+    image = Image.frombytes("RGBA", size, np.ascontiguousarray(array).data)
+    white = Image.new("RGB", size, (255, 255, 255))
+    white.paste(image, mask=image)
+    return pack(white, "RGB", 3)
+
+
 def to_gray(array: Pixels) -> Pixels:
     """ITU-R BT.601 luma, 0.299 R + 0.587 G + 0.114 B, of uint8 [H, W, 1, 3 or 4] (gray, BGR, BGRA) as uint8 [H, W].
 
@@ -58,14 +73,9 @@ def to_gray(array: Pixels) -> Pixels:
     """
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:
         raise SparkdlError(f"expected uint8 [H, W, 1, 3 or 4], received: {array.dtype} {list(array.shape)}")
+    array = composite_on_white(array)
     height, width, channels = array.shape
     if channels == 1:
         return array[..., 0]
-    mode, rawmode = ("RGB", "BGR") if channels == 3 else ("RGBA", "BGRA")
-    image = Image.frombytes(mode, (width, height), np.ascontiguousarray(array).data, "raw", rawmode)
-    luma = image.convert("L")
-    if channels == 4:
-        white = Image.new("L", image.size, 255)
-        white.paste(luma, mask=image)
-        luma = white
-    return pack(luma, "L", 1)[..., 0]
+    image = Image.frombytes("RGB", (width, height), np.ascontiguousarray(array).data, "raw", "BGR")
+    return pack(image.convert("L"), "L", 1)[..., 0]

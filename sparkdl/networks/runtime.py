@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sparkdl.errors import SparkdlError
-from sparkdl.images.pixels import to_gray
+from sparkdl.images.pixels import composite_on_white, to_gray
 from sparkdl.spark.worker_gc import freeze_gc
 
 if TYPE_CHECKING:
@@ -97,18 +97,19 @@ def resize_to_input(
 ) -> NDArray[np.uint8]:
     """Resize an image to the input of a network: uint8 [height, width, 1 or 3] from [H, W, C], C = 1, 3 or 4.
 
-    The aspect ratio is not kept. A gray image becomes three equal channels; a colour image becomes gray as by
-    `sparkdl.images.pixels.to_gray`.
+    The aspect ratio is not kept. Alpha is composited on white, as decoding does. A gray image becomes three equal
+    channels; a colour image becomes gray as by `sparkdl.images.pixels.to_gray`.
     """
     *size, wanted = shape
+    image = composite_on_white(image)
     if wanted == 1 and image.shape[2] != 1:
         image = to_gray(image)[:, :, np.newaxis]
     channels = image.shape[2]
     if list(image.shape[:2]) != size:
         # The order of the channels does not matter to Pillow.
-        picture = Image.fromarray(image[:, :, 0] if channels == 1 else np.ascontiguousarray(image[:, :, :3]))
+        picture = Image.fromarray(image[:, :, 0] if channels == 1 else np.ascontiguousarray(image))
         image = np.asarray(picture.resize((size[1], size[0]), resample)).reshape(*size, -1)
-    return np.repeat(image, 3, axis=2) if channels < wanted else image[:, :, :wanted]
+    return np.repeat(image, 3, axis=2) if channels < wanted else image
 
 
 def to_vectors(features: NDArray[Any]) -> pa.StructArray:
