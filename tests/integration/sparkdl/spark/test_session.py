@@ -75,6 +75,32 @@ def test_starting_spark_says_nothing() -> None:
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
+FEW_ROWS = """
+import sys
+import numpy as np
+from pyspark.ml.classification import LogisticRegression
+from pyspark.ml.linalg import Vectors
+from sparkdl.spark.session import spark_session
+
+spark = spark_session("few rows", {"spark.master": "local[1]"})
+noise = np.random.default_rng(1).normal(size=(2, 1000)) * 0.1
+rows = spark.createDataFrame([(float(i), Vectors.dense(noise[i] + i)) for i in range(2)], ["label", "features"])
+LogisticRegression(regParam=0.01).fit(rows)
+print("as Spark does it", file=sys.stderr, flush=True)
+levels = spark._jvm.org.apache.logging.log4j
+levels.core.config.Configurator.setLevel("breeze.optimize", levels.Level.ERROR)
+LogisticRegression(regParam=0.01).fit(rows)
+"""
+
+
+def test_fitting_on_very_few_rows_logs_no_error() -> None:
+    done = in_a_new_process(FEW_ROWS)
+    assert done.returncode == 0, done.stderr
+    ours, _, sparks = done.stderr.partition("as Spark does it\n")
+    assert ours == ""
+    assert "spark ERROR LBFGS: Failure!" in sparks
+
+
 @pytest.mark.parametrize("looks", [True, False])
 def test_a_session_looks_for_data_sources_of_other_packages_unless_told_not_to(tmp_path: Path, looks: bool) -> None:
     (tmp_path / "pyspark_other.py").write_text(f"open({str(tmp_path / 'looked')!r}, 'w')")
