@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fuzzing import ANY, DAMAGED, PREDICTED, Hostile, chunk, encode, png, tiff, valid
+from heif_bombs import heif_structures
 from PIL import Image
 
 from sparkdl.images.rejection import DEFAULT_LIMITS
@@ -278,7 +279,7 @@ def polyglots() -> Made:
     yield "EPS", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", UNSUPPORTED
     yield "SVG", b'<svg xmlns="http://www.w3.org/2000/svg"/>', UNSUPPORTED
     yield "JPEG 2000", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100), UNSUPPORTED
-    yield "AVIF", b"\0\0\0\x1cftypavif" + bytes(100), UNSUPPORTED
+    yield "AVIF", b"\0\0\0\x1cftypavif" + bytes(100), FOUND
 
 
 def small() -> Made:
@@ -301,7 +302,7 @@ def large_batch() -> Made:
         yield "white", white, P
 
 
-QUICK = (declared_sizes, tiff_structures, palettes, polyglots, small)
+QUICK = (declared_sizes, heif_structures, tiff_structures, palettes, polyglots, small)
 SLOW = (pixel_bombs, scan_bombs, text_bombs, metadata, endless_structures)
 
 

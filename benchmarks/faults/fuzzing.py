@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from heif_files import heif_images
 from PIL import Image
 
 from sparkdl.images.rejection import Reason
@@ -46,18 +47,13 @@ def png(width: int, height: int, depth: int, colour: int, *chunks: bytes, interl
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
 
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
 def interlaced_png(picture: Image.Image, samples: int, colour: int) -> bytes:
     """Pillow writes none."""
     pixels, data = np.asarray(picture).reshape(picture.height, picture.width, samples), b""
-    for left, top, x, y in (
-        (0, 0, 8, 8),
-        (4, 0, 8, 8),
-        (0, 4, 4, 8),
-        (2, 0, 4, 4),
-        (0, 2, 2, 4),
-        (1, 0, 2, 2),
-        (0, 1, 1, 2),
-    ):
+    for left, top, x, y in ADAM7:
         data += b"".join(b"\0" + row.tobytes() for row in pixels[top::y, left::x] if row.size)
     return png(*picture.size, 8, colour, chunk(b"IDAT", zlib.compress(data)), interlaced=1)
 
@@ -108,6 +104,7 @@ def valid() -> dict[str, bytes]:
         "GIF animated": encode(colour, "GIF", **frames),
     }
     made |= {f"BMP {image.mode}": encode(image, "BMP") for image in (colour, gray, palette, bits, alpha)}
+    made |= heif_images(colour, gray, alpha)
     made |= {"BMP RLE8": _rle8(gray)}
     plain = (
         colour,
@@ -300,6 +297,8 @@ def parts_of(image: bytes) -> list[bytes]:
             image[:12],
             *_walk(image, 12, lambda at: 8 + (int.from_bytes(image[at + 4 : at + 8], "little") + 1) // 2 * 2),
         ]
+    if image[4:8] == b"ftyp":
+        return list(_walk(image, 0, lambda at: max(int.from_bytes(image[at : at + 4], "big"), 8)))
     if image.startswith(b"\xff\xd8"):
         pieces = image[2:].split(b"\xff\xdb")
         return [image[:2], pieces[0], *(b"\xff\xdb" + piece for piece in pieces[1:])]

@@ -35,9 +35,15 @@ def apply_exif_orientation(image: Image.Image) -> Image.Image:
     if _ORIENTATION_SOURCES.isdisjoint(image.info):
         return image
     try:
-        method = _TRANSPOSES.get(image.getexif().get(_ORIENTATION_TAG, 1))
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # noqa: BLE001 - metadata that cannot be read, in any way, does not spoil the picture
         return image
+    return oriented(image, orientation)
+
+
+def oriented(image: Image.Image, orientation: int) -> Image.Image:
+    """Return an image turned as a value of EXIF's orientation says."""
+    method = _TRANSPOSES.get(orientation)
     return image if method is None else image.transpose(method)
 
 
@@ -133,6 +139,7 @@ _READERS: dict[str, Callable[[Image.Image], Pixels]] = {
     "P": _palette,
     "RGB": _bgr,
     "RGBA": _on_white,
+    "RGBa": _on_white,
     "CMYK": _through_rgb,
     "YCbCr": _through_rgb,
     "LAB": _through_rgb,

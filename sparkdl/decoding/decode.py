@@ -19,10 +19,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from sparkdl.decoding.codec_output import suppress_codec_output
 from sparkdl.decoding.conversion import apply_exif_orientation, scale_transparency, to_array
-from sparkdl.decoding.pillow_private import UNSUPPORTED_MESSAGES
+from sparkdl.decoding.damage import damage_of
+from sparkdl.decoding.heif_pictures import check_codec, open_heif
 from sparkdl.decoding.png_depth import is_deep, to_eight_bits
 from sparkdl.decoding.png_rows import lacks_rows
 from sparkdl.decoding.tiff import decode_tiff
+from sparkdl.formats.mangled import passed_through_text
 from sparkdl.formats.signatures import identify
 from sparkdl.formats.structure import CheckSize
 from sparkdl.images.pixels import Pixels, downscale, downscale_factor, to_gray
@@ -42,17 +44,19 @@ _DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
 def decode(
     payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bool = False, gray: bool = False
 ) -> Pixels | Rejected:
-    """Decode PNG, JPEG, BMP, GIF, TIFF or WebP into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
+    """Decode an encoded image into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
 
-    The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
-    white, only the first frame of an animation or page of a document is decoded; `sparkdl.decoding.conversion.to_array`
-    has the table of modes. With `reduce`, a picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is
+    PNG, JPEG, BMP, GIF, TIFF, WebP, AVIF and, with the extra `heif`, HEIC. The array is C-contiguous and may be
+    read-only. Orientation (in EXIF; of AVIF and HEIC in the container) is applied, transparency is composited on white,
+    only the first frame of an animation or page of a document is decoded; `sparkdl.decoding.conversion.to_array` has
+    the table of modes. With `reduce`, a picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is
     downscaled to at most that; a JPEG as far as possible by decoding it at a half, a quarter or an eighth of its size.
     With `gray`, colour is converted as by `sparkdl.images.pixels.to_gray`.
 
     Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
-    format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the
-    structure or the code, otherwise not; never in the pixels of an uncompressed BMP or TIFF, which have no redundancy.
+    format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF, WebP, AVIF and HEIC where it
+    breaks the structure or the code, otherwise not; never in the pixels of an uncompressed BMP or TIFF, which have no
+    redundancy.
     """
     if not payload:
         return Rejected(Reason.EMPTY, "null" if payload is None else "0 bytes")
@@ -71,23 +75,34 @@ def decode(
     try:
         container = identify(payload)
         name = container.name
+        check_codec(name)
         container.scan_structure(payload, check_size)
         with suppress_codec_output():
             pixels = _decode_whole(name, payload, check_size, limits, reduce, gray)
         pixels = downscale(pixels) if reduce else pixels
         return to_gray(pixels)[..., np.newaxis] if gray else pixels
     except Refused as refused:
-        return refused.rejected
+        return _explained(name, refused.rejected, payload)
     except (MemoryError, Image.DecompressionBombError) as error:
         return Rejected(Reason.TOO_MANY_PIXELS, f"{name}: {str(error) or 'out of memory'}")
     except Exception as error:  # noqa: BLE001 - hostile bytes can raise anything; the promise is that nothing escapes
-        reason = Reason.UNSUPPORTED_FORMAT if _is_unknown_variant(error) else Reason.CORRUPT
-        return Rejected(reason, f"{name}: {type(error).__name__}: {error}")
+        return _explained(name, Rejected(Reason.CORRUPT, f"{name}: {damage_of(error)}"), payload)
+
+
+def _explained(name: str, rejected: Rejected, payload: bytes) -> Rejected:
+    """Say what damaged an image, where its bytes show it."""
+    if rejected.reason in (Reason.CORRUPT, Reason.TRUNCATED) and (cause := passed_through_text(payload)):
+        return Rejected(rejected.reason, f"{name}: {cause}")
+    return rejected
 
 
 def _decode_whole(name: str, payload: bytes, check_size: CheckSize, limits: Limits, reduce: bool, gray: bool) -> Pixels:
     if name == "TIFF":
         return decode_tiff(payload, limits.max_pixels)
+    if name in ("AVIF", "HEIC"):
+        image = open_heif(name, payload, check_size)
+        factor = downscale_factor(image.height, image.width) if reduce else 1
+        return to_array(image, gray=gray and factor == 1)
     image = _DECODERS[name](io.BytesIO(payload))
     check_size(*image.size)
     factor = downscale_factor(image.height, image.width) if reduce else 1
@@ -102,8 +117,3 @@ def _decode_whole(name: str, payload: bytes, check_size: CheckSize, limits: Limi
         image = to_eight_bits(image, payload)
     image = apply_exif_orientation(image)  # the picture before it was turned, with its decoder, makes room
     return to_array(image, gray=gray and factor == 1)  # the mean of colours has another gray than the mean of grays
-
-
-def _is_unknown_variant(error: Exception) -> bool:
-    text = str(error).lower()
-    return any(message in text for message in UNSUPPORTED_MESSAGES)

@@ -1,4 +1,4 @@
-"""Private parts of Pillow that decoding depends on: C hooks, logger names, late imports, wording of errors.
+"""Private parts of Pillow that decoding depends on: C hooks, logger names, late imports, the decoder of AVIF.
 
 They are not public interfaces, so an upgrade of Pillow may change them.
 `tests/unit/sparkdl/decoding/test_pillow_private.py` names what is gone.
@@ -10,7 +10,7 @@ import ctypes
 from pathlib import Path
 
 import PIL
-from PIL import _imaging, features
+from PIL import Image, _imaging, features
 
 from sparkdl.errors import SparkdlError
 
@@ -40,9 +40,31 @@ LATE_MODULES = (
 )
 """Modules that Pillow imports only when a picture needs them."""
 
-UNSUPPORTED_MESSAGES = ("unsupported", "cannot handle", "not yet supported", "unknown pixel mode", "unknown data organ")
-"""Parts of the errors, in lower case, by which Pillow says that a file is sound but of a kind that it does not
-decode."""
+
+class AvifFile:
+    """An AVIF, opened by the extension module behind Pillow's plugin.
+
+    The plugin itself refuses a picture for its EXIF, and takes the number of its threads from a global variable.
+
+    Attributes
+    ----------
+    size
+        Width and height before orientation.
+    mode
+        Pillow's mode of the pixels: L, RGB or RGBA.
+    orientation
+        What the container's `irot` and `imir` say, as a value of EXIF's orientation; EXIF does not count in AVIF.
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        from PIL import _avif  # a Pillow without AVIF has no such module
+
+        self._decoder = _avif.AvifDecoder(payload, "auto", 1)
+        (self.size, _, self.mode, _, _, self.orientation, _) = self._decoder.get_info()
+
+    def load(self) -> Image.Image:
+        """Return the pixels of the first frame."""
+        return Image.frombytes(self.mode, self.size, self._decoder.get_frame(0)[0])
 
 
 def libtiff(extension: Path | None = None) -> ctypes.CDLL | None:

@@ -33,8 +33,8 @@ _KEPT = (
     "LC_ALL",
     "LC_CTYPE",
 )
-# A decoder works on one image at a time; numpy would make room for a thread a core.
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# A decoder works on one image at a time; numpy and malloc would make room for a thread a core.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 def memory_for(limits: Limits) -> int:

@@ -8,6 +8,8 @@ Calls that no codec needs (network, programs, processes, signals to other proces
 process: a decoder that tries one was taken over, and gets no second try. All other calls that are not allowed fail with
 EPERM, so that a library which asks for something harmless in a rare case, such as the number of processors, goes on
 without it.
+
+The codec of HEIC works in a thread of its own. Where it is installed, threads are allowed, and processes are not.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ _RET_KILL_PROCESS, _RET_ERRNO, _RET_ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of classic BPF, on words
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data
 _PROT_EXEC = 4
+_THREAD_FLAGS = (0x3D0F00, 0x7D0F00)
+"""Of `clone`, with which glibc and musl start a thread, and which no process that is not a thread has."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class _Machine:
         Numbers from here on are another ABI's (x32), 0 if there is none.
     seccomp, to_thread, maps
         `seccomp`, `tgkill`, and `mmap` and `mprotect`.
+    clones
+        `clone` and `clone3`, among `deadly` too.
     allowed
         read, write, writev, close, fstat, lseek; munmap, mremap, madvise, brk; futex, sched_yield, rseq; rt_sigaction,
         rt_sigprocmask, rt_sigreturn, sigaltstack; clock_gettime, clock_getres, gettimeofday, times, getrusage; getpid,
@@ -59,6 +65,7 @@ class _Machine:
     seccomp: int
     to_thread: int
     maps: tuple[int, int]
+    clones: tuple[int, int]
     allowed: tuple[int, ...]
     deadly: tuple[int, ...]
 
@@ -66,14 +73,14 @@ class _Machine:
 # fmt: off
 _MACHINES = {
     "x86_64": _Machine(
-        0xC000003E, 0x40000000, 317, 234, (9, 10),
+        0xC000003E, 0x40000000, 317, 234, (9, 10), (56, 435),
         (0, 1, 20, 3, 5, 8, 11, 25, 28, 12, 202, 24, 334, 13, 14, 15, 131, 228, 229, 96, 100, 98, 39, 186, 204, 99, 318,
          219, 60, 231),
         (41, 42, 43, 288, 49, 50, 53, 44, 46, 307, 47, 56, 435, 57, 58, 59, 322, 62, 200, 434, 424, 438, 101, 310, 311,
          272, 308, 165, 321, 298, 323, 425, 250, 248, 249, 319, 304, 175, 313),
     ),
     "aarch64": _Machine(
-        0xC00000B7, 0, 277, 131, (222, 226),
+        0xC00000B7, 0, 277, 131, (222, 226), (220, 435),
         (63, 64, 66, 57, 80, 62, 215, 216, 233, 214, 98, 124, 293, 134, 135, 139, 132, 113, 114, 169, 153, 165, 172,
          178, 123, 179, 278, 128, 93, 94),
         (198, 203, 202, 242, 200, 201, 199, 206, 211, 269, 212, 220, 435, 221, 281, 129, 130, 434, 424, 438, 117, 270,
@@ -122,7 +129,7 @@ def mapped_memory() -> int | None:
         return None
 
 
-def confine(max_memory: int | None, *, filtered: bool) -> None:
+def confine(max_memory: int | None, *, filtered: bool, threads: bool = False) -> None:
     """Take from this process, for good, what it does not need to decode.
 
     It touches little memory: a process that was just forked has to copy each page that it writes to.
@@ -133,6 +140,8 @@ def confine(max_memory: int | None, *, filtered: bool) -> None:
         Bytes of address space that the process may have; None for no limit.
     filtered
         Whether system calls are filtered too.
+    threads
+        Whether the process may start threads. The limit of processes, which counts threads, then stays as it is.
 
     Raises
     ------
@@ -143,12 +152,12 @@ def confine(max_memory: int | None, *, filtered: bool) -> None:
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         limit = max_memory if hard == resource.RLIM_INFINITY else min(max_memory, hard)
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
+    for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, *(() if threads else (resource.RLIMIT_NPROC,))):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (0, 0))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if filtered:
-        _filter_calls()
+        _filter_calls(_THREADS_FILTER if threads else _FILTER)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -162,9 +171,9 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def _filter_calls() -> None:
+def _filter_calls(filter_program: bytes) -> None:
     assert _machine is not None
-    instructions = _FILTER.replace(_step(_IF_EQUAL, _SELF, 0, 1), _step(_IF_EQUAL, os.getpid(), 0, 1))
+    instructions = filter_program.replace(_step(_IF_EQUAL, _SELF, 0, 1), _step(_IF_EQUAL, os.getpid(), 0, 1))
     program = _Program(len(instructions) // 8, instructions)
     if _libc.syscall(_machine.seccomp, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(program)):
         code = ctypes.get_errno()
@@ -175,7 +184,7 @@ def _step(code: int, operand: int, yes: int = 0, no: int = 0) -> bytes:
     return struct.pack("=HBBI", code, yes, no, operand)
 
 
-def _instructions(machine: _Machine) -> bytes:
+def _instructions(machine: _Machine, *, threads: bool) -> bytes:
     """The filter, with `_SELF` in place of the number of the process."""
     allow, kill = _step(_RETURN, _RET_ALLOW), _step(_RETURN, _RET_KILL_PROCESS)
     refuse = _step(_RETURN, _RET_ERRNO | errno.EPERM)
@@ -193,10 +202,18 @@ def _instructions(machine: _Machine) -> bytes:
         program += _step(_IF_EQUAL, number, 0, 4) + argument(2) + _step(_IF_ANY_BIT, _PROT_EXEC, 0, 1) + refuse + allow
     # What `abort` does.
     program += _step(_IF_EQUAL, machine.to_thread, 0, 4) + argument(0) + _step(_IF_EQUAL, _SELF, 0, 1) + allow + kill
+    if threads:
+        # The flags of `clone3` are in memory, where no filter sees them; the C library then takes `clone`.
+        clone, clone3 = machine.clones
+        no_such_call = _step(_RETURN, _RET_ERRNO | errno.ENOSYS)
+        program += _step(_IF_EQUAL, clone3, 0, 1) + no_such_call
+        program += _step(_IF_EQUAL, clone, 0, 2 + 2 * len(_THREAD_FLAGS)) + argument(0)
+        program += b"".join(_step(_IF_EQUAL, flags, 0, 1) + allow for flags in _THREAD_FLAGS) + kill
     for number in machine.deadly:
         program += _step(_IF_EQUAL, number, 0, 1) + kill
     return program + refuse
 
 
 _SELF = 0xFFFFFFFF  # no process has this number
-_FILTER = _instructions(_machine) if _machine else b""
+_FILTER = _instructions(_machine, threads=False) if _machine else b""
+_THREADS_FILTER = _instructions(_machine, threads=True) if _machine else b""

@@ -23,7 +23,10 @@ from typing import Any
 
 from PIL import Image
 
+from sparkdl.decoding.damage import failure_of
 from sparkdl.decoding.decode import decode
+from sparkdl.decoding.heif_pictures import is_readable
+from sparkdl.decoding.heif_samples import HEIF_SAMPLES
 from sparkdl.decoding.pillow_private import LATE_MODULES
 from sparkdl.decoding.sandbox import (
     adopt_orphans,
@@ -107,15 +110,13 @@ def _run(work: Callable[[], None], link: int, template: int, max_memory: int | N
         os.dup2(1, 2)  # the null device; what codecs print, they print from C
         os.closerange(3, _MAX_DESCRIPTORS)
         sys.meta_path.insert(0, _NoImports())
-        confine(max_memory, filtered=filtered)
+        confine(max_memory, filtered=filtered, threads=is_readable("HEIC"))
         with suppress(ConnectionError):
             work()
         code = 0
     except BaseException as error:  # noqa: BLE001 - whatever it is, the worker is told
         with suppress(OSError):
-            os.write(
-                _CONTROL, (FAILED + f"{type(error).__name__}: {error}".encode("utf-8", "replace"))[:MAX_MESSAGE_BYTES]
-            )
+            os.write(_CONTROL, (FAILED + failure_of(error).encode("utf-8", "replace"))[:MAX_MESSAGE_BYTES])
     finally:
         os._exit(code)
 
@@ -243,7 +244,7 @@ def _encode_samples() -> list[bytes]:
         with suppress(OSError, KeyError):  # Pillow may be built without this format
             Image.new(mode, (24, 16)).save(target, image_format, **options)
             made.append(target.getvalue())
-    return made
+    return made + [payload for name, payload in HEIF_SAMPLES if is_readable(name)]
 
 
 def decode_samples() -> None:

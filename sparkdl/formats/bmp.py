@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from sparkdl.formats.structure import CheckSize, reject_truncated
+from sparkdl.formats.variants import check_bmp
 
 
 def scan_bmp(payload: bytes, check_size: CheckSize) -> None:
@@ -19,6 +20,7 @@ def scan_bmp(payload: bytes, check_size: CheckSize) -> None:
         width, height, _, bits, compression, data_size = struct.unpack_from("<iiHHII", payload, 18)
     # A negative height means that the first row is the top one.
     check_size(width, abs(height))
+    check_bmp(payload, header, bits, compression)
     start = max(offset, 14 + header)
     if compression in (1, 2):
         whole = start + data_size if data_size else file_size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sparkdl.formats.boxes import boxes
+from sparkdl.formats.heif import end_of_data
 from sparkdl.formats.signatures import CONTAINERS
 
 ReadAt = Callable[[int, int], bytes]
@@ -11,6 +13,7 @@ ReadAt = Callable[[int, int], bytes]
 
 _HEAD, _TAIL = 32, 64  # bytes: every signature, and every end
 _JPEG_SCAN, _JPEG_SEGMENTS = 0xDA, 100
+_MAX_BOXES, _MAX_META = 100, 1 << 20
 
 
 def is_whole(read: ReadAt, size: int) -> bool:
@@ -22,9 +25,11 @@ def is_whole(read: ReadAt, size: int) -> bool:
     name = next((container.name for container in CONTAINERS if container.signature.match(head)), "")
     if name not in _ENDS:
         return False
-    return _ENDS[name](head, read(max(0, size - _TAIL), _TAIL), size) and (
-        name != "JPEG" or _reaches_the_scan(read, size)
-    )
+    if not _ENDS[name](head, read(max(0, size - _TAIL), _TAIL), size):
+        return False
+    if name in _BOXED:
+        return _boxes_fill(read, size)
+    return name != "JPEG" or _reaches_the_scan(read, size)
 
 
 def _png(head: bytes, tail: bytes, size: int) -> bool:
@@ -47,6 +52,10 @@ def _webp(head: bytes, tail: bytes, size: int) -> bool:
     return 8 + int.from_bytes(head[4:8], "little") == size and _is_filled(tail)
 
 
+def _filled(head: bytes, tail: bytes, size: int) -> bool:
+    return _is_filled(tail)
+
+
 def _is_filled(tail: bytes) -> bool:
     """Not zeros alone: some programs give a file its full length first, and its content then."""
     return any(tail)
@@ -58,7 +67,27 @@ _ENDS: dict[str, Callable[[bytes, bytes, int], bool]] = {
     "GIF": _gif,
     "BMP": _bmp,
     "WEBP": _webp,
+    "AVIF": _filled,
+    "HEIC": _filled,
 }
+_BOXED = frozenset({"AVIF", "HEIC"})
+
+
+def _boxes_fill(read: ReadAt, size: int) -> bool:
+    """Whether the boxes of a file end where it ends, and the data of its pictures lies before that."""
+    position, data_end, has_data = 0, None, False
+    for _ in range(_MAX_BOXES):
+        header = read(position, 16)
+        box = next(boxes(header, 0, len(header)), None)
+        if box is None or header[:4] == bytes(4):
+            return False  # no box, or one that reaches to the end of the file, wherever that is
+        if box.kind == b"meta" and box.end <= _MAX_META:
+            data_end = end_of_data(read(position, box.end))
+        has_data = has_data or box.kind == b"mdat"
+        position += box.end
+        if position == size:
+            return has_data and data_end is not None and data_end <= size
+    return False
 
 
 def _reaches_the_scan(read: ReadAt, size: int) -> bool:

@@ -6,6 +6,7 @@ import re
 import struct
 
 from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end, reject_truncated, reject_unsupported
+from sparkdl.formats.variants import JPEG_LS_FRAME, check_jpeg
 
 # In entropy-coded data FF is followed by 00 or by a restart marker, so the next other marker ends it.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
@@ -25,6 +26,8 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> None:
         marker, position = match[1][0], match.end()
         if marker == _JPEG_END:
             break
+        if marker == JPEG_LS_FRAME and not has_frame:
+            check_jpeg(marker, 0, 0)
         if marker not in _JPEG_SEGMENTS:
             # Decoders stop the scan here and fill the rest of the picture with gray.
             reject_corrupt(f"JPEG: stray marker {marker:02X} at byte {position - 2}")
@@ -36,6 +39,8 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> None:
         if marker in _JPEG_FRAMES and position + 7 <= size:
             height, width = struct.unpack_from(">HH", payload, position + 3)
             check_size(width, height)
+            if position + 7 < size:
+                check_jpeg(marker, payload[position + 2], payload[position + 7])
             has_frame = True
         position += length
         if position > size:

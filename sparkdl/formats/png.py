@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end, reject_truncated, reject_unsupported
+from sparkdl.formats.variants import check_png, reject_cgbi
 
 # Each takes the decoder some time, and a payload of maximum length can have millions of empty ones.
 _PNG_MAX_CHUNKS = 65_536
@@ -57,6 +58,8 @@ def scan_png(payload: bytes, check_size: CheckSize) -> None:
             reject_unsupported(f"PNG: more than {_PNG_MAX_CHUNKS} chunks")
         if not kind.isalpha():
             reject_corrupt(f"PNG: chunk type {kind!r}")
+        if is_first and kind == b"CgBI":
+            reject_cgbi()
         if is_first and (kind != b"IHDR" or chunk.stop - chunk.start != 13):
             reject_corrupt(f"PNG: expected IHDR of 13 bytes first, received {kind!r} of {chunk.stop - chunk.start}")
         if chunk.end > size:
@@ -65,6 +68,7 @@ def scan_png(payload: bytes, check_size: CheckSize) -> None:
             reject_corrupt(f"PNG: wrong checksum of chunk {kind.decode('latin-1')}")
         if is_first:
             check_size(*struct.unpack_from(">II", payload, 16))
+            check_png(payload)
             palette_needed = payload[25] == 3
         has_data = has_data or kind == b"IDAT"
         has_palette = has_palette or kind == b"PLTE"

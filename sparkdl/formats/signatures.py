@@ -1,4 +1,4 @@
-"""The six image formats, by signature; each scans the structure of a file without decoding a pixel.
+"""The image formats that are read, by signature; each scans the structure of a file without decoding a pixel.
 
 Decoders treat a short file in different ways: an error, a warning, a picture whose lower half is gray. A file's own
 structure (chunk lengths, strip tables, end markers) is the same for all decoders, so it is checked first, from the
@@ -16,10 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sparkdl.formats.bmp import scan_bmp
+from sparkdl.formats.foreign import foreign_detail
 from sparkdl.formats.gif import scan_gif
+from sparkdl.formats.heif import AVIF_SIGNATURE, HEIC_SIGNATURE, scan_avif, scan_heic
 from sparkdl.formats.jpeg import scan_jpeg
+from sparkdl.formats.mangled import mangled_detail
 from sparkdl.formats.png import scan_png
 from sparkdl.formats.structure import CheckSize, reject_truncated
+from sparkdl.formats.text_payloads import text_detail
 from sparkdl.formats.tiff import scan_tiff
 from sparkdl.formats.webp import scan_webp
 from sparkdl.images.rejection import Reason, Refused
@@ -40,20 +44,38 @@ class Container:
 
 def identify(payload: bytes) -> Container:
     """The format whose signature the payload bears; raises `Refused` when there is none, or only the start of one."""
+    if container := _container_of(payload):
+        return container
     for container in CONTAINERS:
-        if container.signature.match(payload):
-            return container
         if 2 <= len(payload) < container.signature_bytes and any(
             payload.startswith(prefix[: len(payload)]) for prefix in container.prefixes
         ):
             reject_truncated(f"{container.name}: {len(payload)} bytes, ends inside the signature")
+    raise Refused(Reason.UNSUPPORTED_FORMAT, _unsupported_detail(payload))
+
+
+def _container_of(payload: bytes) -> Container | None:
+    return next((container for container in CONTAINERS if container.signature.match(payload)), None)
+
+
+def _name_of(payload: bytes) -> str | None:
+    container = _container_of(payload)
+    return container.name if container else None
+
+
+def _unsupported_detail(payload: bytes) -> str:
+    for detail_of in (foreign_detail, mangled_detail, text_detail):
+        if detail := detail_of(payload, _name_of):
+            return detail
     names = ", ".join(container.name for container in CONTAINERS)
-    raise Refused(Reason.UNSUPPORTED_FORMAT, f"expected one of {names}; received bytes that begin {payload[:16]!r}")
+    return f"expected one of {names}; received bytes that begin {payload[:16]!r}"
 
 
 def _signature(pattern: bytes) -> re.Pattern[bytes]:
     return re.compile(pattern, re.DOTALL)
 
+
+_FTYP = tuple(bytes((0, 0, 0, length)) + b"ftyp" for length in range(16, 80, 4))
 
 CONTAINERS = (
     Container("PNG", _signature(rb"\x89PNG\r\n\x1a\n"), (b"\x89PNG\r\n\x1a\n",), 8, scan_png),
@@ -63,4 +85,6 @@ CONTAINERS = (
     Container("GIF", _signature(rb"GIF8[79]a"), (b"GIF87a", b"GIF89a"), 6, scan_gif),
     Container("TIFF", _signature(rb"II[*+]\x00|MM\x00[*+]"), (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"), 4, scan_tiff),
     Container("WEBP", _signature(rb"RIFF.{4}WEBP"), (b"RIFF",), 12, scan_webp),
+    Container("AVIF", AVIF_SIGNATURE, _FTYP, 32, scan_avif),
+    Container("HEIC", HEIC_SIGNATURE, _FTYP, 32, scan_heic),
 )

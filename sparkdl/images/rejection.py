@@ -32,7 +32,7 @@ MEANINGS = MappingProxyType(
         Reason.EMPTY: "there are no bytes: the payload is null or has length 0",
         Reason.TOO_MANY_BYTES: "the encoded image is longer than `Limits.max_bytes`; it was not looked into",
         Reason.TOO_MANY_PIXELS: "width x height is above `Limits.max_pixels`, or the pixels did not fit in memory",
-        Reason.UNSUPPORTED_FORMAT: "not PNG, JPEG, BMP, GIF, TIFF or WebP, or a variant that cannot be decoded",
+        Reason.UNSUPPORTED_FORMAT: "not PNG, JPEG, BMP, GIF, TIFF, WebP, AVIF or HEIC, or a variant that is not read",
         Reason.TRUNCATED: "a valid start whose own structure says that more bytes should follow",
         Reason.CORRUPT: "complete, but a checksum, the structure or the pixel data contradicts itself",
         Reason.DECODER_CRASHED: "the process that decoded the image died or made no sense while doing so",

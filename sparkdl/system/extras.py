@@ -15,6 +15,7 @@ EXTRAS = {
         "cryptography": "cryptography",
     },
     "delta": {"deltalake": "deltalake"},
+    "heif": {"pillow_heif": "pillow-heif"},
     "keras": {"tensorflow": "TensorFlow", "keras": "Keras", "tf2onnx": "tf2onnx"},
     "kaggle": {"kagglehub": "kagglehub"},
 }

@@ -231,7 +231,7 @@ def main() -> None:
     if lie is _leave:
         replaced["serve"] = _leave
     if not confined:
-        replaced |= {"is_filter_known": lambda: False, "confine": lambda max_memory, *, filtered: None}
+        replaced |= {"is_filter_known": lambda: False, "confine": lambda max_memory, *, filtered, threads: None}
     for name, function in replaced.items():
         assert hasattr(decoder, name)
         setattr(decoder, name, function)

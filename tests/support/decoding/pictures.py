@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from needs import need
 from PIL import Image
 
 from sparkdl.decoding.decode import decode
 from sparkdl.images.rejection import Limits, Rejected
+
+HAS_HEIC = find_spec("pillow_heif") is not None
 
 Array = npt.NDArray[Any]
 
@@ -28,6 +32,17 @@ def encode(image: Image.Image | Array, image_format: str, **options: Any) -> byt
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     target = io.BytesIO()
     image.save(target, image_format, **options)
+    return target.getvalue()
+
+
+def heic(image: Image.Image | Array, **options: Any) -> bytes:
+    """A HEIC; skips the test where the extra `heif` is not installed."""
+    need(HAS_HEIC, "the extra heif is not installed")
+    import pillow_heif
+
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    target = io.BytesIO()
+    pillow_heif.from_pillow(image).save(target, **options)
     return target.getvalue()
 
 
@@ -89,6 +104,9 @@ SAMPLES = {
     "WEBP lossless": encode(RGB, "WEBP", lossless=True),
     "WEBP animated": encode(RGB, "WEBP", save_all=True, append_images=[Image.fromarray(255 - RGB)]),
     "PNG animated": encode(RGB, "PNG", save_all=True, append_images=[Image.fromarray(255 - RGB)]),
+    "AVIF": encode(RGB, "AVIF", max_threads=1),
+    "AVIF animated": encode(RGB, "AVIF", max_threads=1, save_all=True, append_images=[Image.fromarray(255 - RGB)]),
+    **({"HEIC": heic(RGB), "HEIC grid": heic(RGB, tile_size=16)} if HAS_HEIC else {}),
 }
 
 

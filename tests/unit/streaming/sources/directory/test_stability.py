@@ -20,7 +20,7 @@ from streaming.sources.directory.listing import WatchedFile, list_files
 from streaming.sources.directory.stability import Stability
 from training.data.synthetic.digits import draw_png
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "AVIF")
 
 
 def whole(content: bytes) -> bool:
