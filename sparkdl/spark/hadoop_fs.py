@@ -20,8 +20,8 @@ class Files:
     """File operations on Hadoop paths: of the default file system, or with a scheme."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self._jvm: Any = jvm(spark.sparkContext)
-        self._hadoop: Any = self._jvm.org.apache.hadoop.fs
+        self._java: Any = jvm(spark.sparkContext)
+        self._hadoop: Any = self._java.org.apache.hadoop.fs
         self._path: Any = self._hadoop.Path
         self._conf = hadoop_configuration(spark.sparkContext)
 
@@ -47,7 +47,7 @@ class Files:
     def names_below(self, directory: str) -> list[str]:
         """Return the relative paths of all files below `directory`, a URI as `glob` returns it."""
         system, place = self._open(directory)
-        statuses = self._jvm.org.apache.hadoop.util.functional.RemoteIterators.toList(system.listFiles(place, True))
+        statuses = self._java.org.apache.hadoop.util.functional.RemoteIterators.toList(system.listFiles(place, True))
         return [str(status.getPath().toString()).removeprefix(f"{directory}/") for status in statuses]
 
     def make_directory(self, path: str) -> None:
