@@ -53,6 +53,15 @@ Duration = Annotated[float, BeforeValidator(_to_seconds)]
 """A duration in seconds; a text with a unit is converted."""
 
 
+def _to_patterns(value: object) -> object:
+    """Return the patterns of one text, as an environment variable has it: separated by commas."""
+    return [pattern.strip() for pattern in value.split(",")] if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_to_patterns)]
+"""Patterns of file names."""
+
+
 class StreamSettings(BaseModel):
     """One stream: its source, model, sink and checkpoint, and how it runs.
 
@@ -86,6 +95,7 @@ class StreamSettings(BaseModel):
     )
     after_read: AfterRead = Field(AfterRead.KEEP, description="What to do with read files: keep, archive or delete.")
     archive_dir: Path | None = Field(None, description="Where --after-read archive moves files.")
+    ignore: Patterns = Field((), description="A pattern of file names to leave alone; can be repeated.")
     review_below: float | None = Field(
         None, ge=0, le=1, description="Confidence below which a prediction needs review; by default the model's own."
     )

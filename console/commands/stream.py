@@ -29,7 +29,7 @@ def stream(*, debug: bool, conf: list[str] | None, **given: Any) -> None:
 
     Ctrl-C or SIGTERM ends the stream after the running micro-batch; a second one ends it at once.
     """
-    settings = StreamSettings.read(**given)
+    settings = StreamSettings.read(**{name: value for name, value in given.items() if value != []})
     print_file_settings(settings)
     from streaming.checkpoint.lock import CheckpointLock
 
@@ -90,10 +90,10 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     text, metavar = field.description or "", None if is_switch else _metavar(field)
     if field.default is True:
         text += " [default: yes]"
-    if not is_switch and field.default not in (None, PydanticUndefined):
+    if not is_switch and field.default not in (None, (), PydanticUndefined):
         text += f" [default: {f'{field.default:g}s' if metavar == 'DURATION' else field.default}]"
     option = typer.Option(*flags, help=text, metavar=metavar)
-    kind = bool if is_switch else str
+    kind = bool if is_switch else list[str] if isinstance(field.default, tuple) else str
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
@@ -103,6 +103,8 @@ def _metavar(field: FieldInfo) -> str:
     """How the value is written."""
     if isinstance(field.annotation, type) and issubclass(field.annotation, StrEnum):
         return "|".join(field.annotation)
+    if isinstance(field.default, tuple):
+        return "PATTERN"
     if any(isinstance(constraint, BeforeValidator) for constraint in field.metadata):
         return "DURATION"
     kinds = (("Path", "PATH"), ("int", "INTEGER"), ("float", "NUMBER"))

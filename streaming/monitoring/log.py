@@ -8,11 +8,14 @@ from pathlib import Path
 
 import structlog
 
+from sparkdl.system.left_out import LeftOut, Why
 from sparkdl.system.terminal import printable
 from streaming.failures import Failure
 from streaming.monitoring.observer import Batch, Observer
 
 _MAX_PATH = 1000  # characters
+_TOLD = (Why.TEMPORARY, Why.IGNORED, Why.NOT_REGULAR)
+"""Why files are left out that the log names. Hidden ones come and go; for unreadable ones there is `not_listed`."""
 
 
 class BatchLog(Observer):
@@ -40,6 +43,7 @@ class BatchLog(Observer):
             ],
         )
         self._since = time.monotonic()
+        self._told: set[Why] = set()
         self.batches = self.predictions = self.dead_letters = 0
 
     def repaired(self, path: Path) -> None:
@@ -71,6 +75,12 @@ class BatchLog(Observer):
             seconds=round(batch.seconds, 3),
             images_per_second=round(batch.images / batch.seconds, 1),
         )
+
+    def left_out(self, left_out: LeftOut) -> None:
+        for why in _TOLD:
+            if (named := left_out.reasons.get(why)) and why not in self._told:
+                self._told.add(why)
+                self._log.info("left out", reason=why.value, count=named.count, names=named.shown)
 
     def failed(self, failure: Failure, retry: int, wait: float) -> None:
         stack = {"stack": failure.stack} if self._debug else {}

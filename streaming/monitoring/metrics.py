@@ -7,10 +7,13 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from sparkdl.system.left_out import LeftOut, Why
 from streaming.failures import Failure
 from streaming.monitoring.observer import Batch, Observer
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+_WATCHED = (Why.HIDDEN, Why.TEMPORARY, Why.IGNORED, Why.NOT_REGULAR, Why.UNREADABLE)
+"""The reasons for which a directory source leaves files and folders out."""
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -38,6 +41,14 @@ class Metrics(Observer):
         )
         self._changes = Counter("sparkdl_model_changes", "Changes to another promoted model.", registry=self.registry)
         self._refusals = Counter("sparkdl_models_refused", "Promoted models that were refused.", registry=self.registry)
+        self._left_out = Gauge(
+            "sparkdl_left_out",
+            "Files and folders that the source leaves out, as of its last listing.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for why in _WATCHED:
+            self._left_out.labels(why.value)  # 0 from the start
         self._model = Gauge(
             "sparkdl_model_info",
             "The model version in use, as the label of the value 1.",
@@ -61,6 +72,10 @@ class Metrics(Observer):
         self._images.labels("dead_letter").inc(batch.dead_letters)
         self._batches.observe(batch.seconds)
         self._last.set_to_current_time()
+
+    def left_out(self, left_out: LeftOut) -> None:
+        for why in {*_WATCHED, *left_out.reasons}:
+            self._left_out.labels(why.value).set(left_out.count(why))
 
     def failed(self, failure: Failure, retry: int, wait: float) -> None:
         self._failures.inc()

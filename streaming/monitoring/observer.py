@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkdl.system.left_out import LeftOut
     from streaming.failures import Failure
 
 
@@ -40,6 +41,9 @@ class Observer:
 
     def batch(self, batch: Batch) -> None:
         """A micro-batch is in the sink."""
+
+    def left_out(self, left_out: LeftOut) -> None:
+        """The source leaves out other files or folders than it did before; `left_out` has all of them."""
 
     def failed(self, failure: Failure, retry: int, wait: float) -> None:
         """The stream failed; after `wait` seconds it is restarted, for the `retry`-th time in a row."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sparkdl.errors import SparkdlError
+from sparkdl.images.labels import normalize_label
 from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS
 
 _MAX_MESSAGE = 300  # characters of a library's error message
@@ -55,7 +56,10 @@ class Reader(ABC):
             models.update(part["model"])
             review += sum(part["needs_review"])
             labelled += sum(label is not None for label in labels)
-            correct += sum(label == name for label, name in zip(labels, said, strict=True))
+            correct += sum(
+                label is not None and normalize_label(label) == normalize_label(name)
+                for label, name in zip(labels, said, strict=True)
+            )
         for part in self.columns(("reason",), dead=True):
             reasons.update(part["reason"])
         return {

@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from sparkdl.system.left_out import LeftOut
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -84,6 +86,10 @@ class Source(ABC):
 
     def close(self, checkpoint: Path) -> None:  # noqa: B027 - optional
         """Finish, after the stream was stopped or has processed all input."""
+
+    def left_out(self, checkpoint: Path) -> LeftOut:
+        """Return what the source leaves out, as of its last listing. A stream asks about once a second."""
+        return LeftOut()
 
     def describe_error(self, message: str) -> KnownError | None:
         """Return the meaning of an error of this source, None if unknown; `message` is the full text of Spark."""

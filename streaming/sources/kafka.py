@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ class KafkaSource(Source):
         label_from: LabelFrom = LabelFrom.NONE,
         after_read: AfterRead = AfterRead.KEEP,
         archive_dir: Path | None = None,
+        ignore: Sequence[str] = (),
         starting_offsets: str = "earliest",
         min_partitions: int | None = None,
         fail_on_data_loss: bool = True,
@@ -77,6 +79,8 @@ class KafkaSource(Source):
             raise RequestError(f"--after-read {after_read} is for directories: omit it, messages stay on the broker")
         if archive_dir is not None:
             raise RequestError("--archive-dir is for directories: omit it, messages stay on the broker")
+        if ignore:
+            raise RequestError("--ignore is for directories: omit it, messages have no file names")
         return cls(
             KafkaAddress.parse(address),
             kafka_client,

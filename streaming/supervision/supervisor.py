@@ -16,6 +16,7 @@ from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.callbacks import require_token
 from sparkdl.spark.private import gateway
 from sparkdl.spark.session import SAFE_PATH
+from sparkdl.system.left_out import LeftOut
 from streaming.checkpoint.identity import claim_checkpoint, is_claimed
 from streaming.checkpoint.lock import CheckpointLock, LostCheckpointError
 from streaming.checkpoint.repair import repair_checkpoint
@@ -30,6 +31,7 @@ from streaming.supervision.query import QueryRun
 from streaming.supervision.retries import RetryPolicy
 
 _POLL = 0.1  # seconds between two polls of the query
+_LOOK = 1.0  # seconds between two questions to the source what it leaves out
 _HEARTBEAT = 120.0  # seconds without a heartbeat after which the stream is not live; loading a model takes some
 
 
@@ -69,6 +71,8 @@ class Supervisor:
         self._watcher = ModelWatcher(plan.settings.model, plan.model)
         self._heartbeat = time.monotonic()
         self._waiting_for = ""
+        self._left_out = LeftOut()
+        self._look_at = 0.0
         self._classifier: Classifier
         self._checkpoint_id: str
         self._run: QueryRun
@@ -108,6 +112,7 @@ class Supervisor:
             while self._supervise_query():
                 pass
             self._lock.check()  # closing a source may change files
+            self._tell_left_out()
             self._plan.source.close(self._settings.checkpoint)
             self._notify(lambda observer: observer.ended())
         finally:
@@ -152,6 +157,13 @@ class Supervisor:
         for observer in self._observers:
             event(observer)
 
+    def _tell_left_out(self) -> None:
+        left_out = self._plan.source.left_out(self._settings.checkpoint)
+        self._look_at = time.monotonic() + _LOOK
+        if left_out != self._left_out:
+            self._left_out = left_out
+            self._notify(lambda observer: observer.left_out(left_out))
+
     def _write(self, rows: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
         self._check_checkpoint()
@@ -171,6 +183,8 @@ class Supervisor:
                 self._run.stop_now()
                 raise self._lock.lost
             self._run.poll()
+            if time.monotonic() >= self._look_at:
+                self._tell_left_out()
             if next_model is None and not self._stopping.is_set():
                 next_model = self._next_model()
             if self._stopping.is_set() or next_model is not None or self._sizer.should_resize:

@@ -165,11 +165,16 @@ def damaged(path: Path, why: str) -> SparkdlError:
     )
 
 
+def make_directory(directory: Path) -> None:
+    """Make the directory of a log if it is missing; even after a power failure it is there."""
+    if not directory.is_dir():
+        directory.mkdir(parents=True)
+        _sync(directory.parent)
+
+
 def _write(path: Path, value: object) -> None:
     """Write a JSON file atomically; even after a power failure it is complete or absent."""
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True)
-        _sync(path.parent.parent)
+    make_directory(path.parent)
     write_atomically(path, json.dumps(value), partial=f".{path.name}.{os.getpid()}", sync=True)
     _sync(path.parent)
 

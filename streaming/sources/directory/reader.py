@@ -9,6 +9,7 @@ The offset is the number of a log, which `streaming.sources.directory.file_log` 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -20,13 +21,18 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
+from sparkdl.images.labels import normalize_label
 from sparkdl.spark.worker_gc import freeze_gc
+from sparkdl.system.directory_walk import walk
 from sparkdl.system.file_uris import origin_of
 from sparkdl.system.files import read_beginning
+from sparkdl.system.ignored_names import IgnoredNames
+from sparkdl.system.left_out import LeftOut, Why
 from streaming.schemas import INPUT_RECORD
 from streaming.sources.directory.cleanup import Cleanup, completed_logs
 from streaming.sources.directory.file_log import FILES, FileLog, damaged
-from streaming.sources.directory.listing import WatchedFile, parent_of, scan, stat_file
+from streaming.sources.directory.listing import WatchedFile, parent_of, stat_file
+from streaming.sources.directory.passed_over import PassedOver
 from streaming.sources.directory.stability import Stability
 
 if TYPE_CHECKING:
@@ -38,7 +44,6 @@ _BATCH_ROWS = 256
 _TRIGGER_BYTES = 128 << 20  # encoded bytes per micro-batch, unless one image has more: the driver holds them in memory
 _SMALL_BYTES = 256 << 10  # smaller files are not counted if workers read: only dead letters keep bytes, 256 at a time
 _LISTED_FOR = 50  # a listing with enough files may be reused for this many times its duration
-_REPORTED = 10  # maximum number of logged folders and files that cannot be listed
 _POLL = 0.2  # seconds between two listings while files may still be growing
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Microseconds since then that Python's datetime can represent; the readers use it.
@@ -53,7 +58,8 @@ class DirectoryDataSource(DataSource):
     maximum encoded bytes of an image (of a longer file only one byte more is read); `parallelism`, tasks per
     micro-batch; `stableAfter`, seconds without a change before a file without the end marker of its format is read;
     `afterRead`, keep (the default), archive or delete; `archive`, the directory to archive in; `includePayload`, true
-    (the default), or false for rows whose `payload` and `size` are null, because workers read the files at `origin`.
+    (the default), or false for rows whose `payload` and `size` are null, because workers read the files at `origin`;
+    `ignore`, a JSON list of patterns (`sparkdl.system.ignored_names`).
     """
 
     @classmethod
@@ -76,6 +82,7 @@ class DirectoryDataSource(DataSource):
             Stability(directory, float(self.options["stableAfter"])),
             Cleanup(directory, archive, max_bytes) if after_read != "keep" else None,
             self.options.get("includePayload", "true") == "true",
+            IgnoredNames(json.loads(self.options.get("ignore", "[]"))),
         )
 
 
@@ -97,6 +104,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         stability: Stability,
         cleanup: Cleanup | None,
         include_payload: bool,
+        ignored: IgnoredNames,
     ) -> None:
         self._directory = directory
         self._checkpoint = checkpoint
@@ -106,12 +114,13 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._stability = stability
         self._cleanup = cleanup
         self._include_payload = include_payload
+        self._ignored = ignored
+        self._passed_over = PassedOver(checkpoint / FILES)
         self._log: FileLog | None = None
         self._listed: list[WatchedFile] = []  # listed but not chosen yet, oldest last
         self._listed_until = 0.0
         self._until: set[str] | None = None
         self._stable_at = 0.0
-        self._unlisted: set[str] = set()
 
     def getDefaultReadLimit(self) -> ReadLimit:
         return ReadMaxFiles(self._max_files)
@@ -151,22 +160,21 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def _list(self, log: FileLog) -> tuple[set[str], list[WatchedFile]]:
         """Return all names in the directory, and the files that are not in the log; reads the status of those only."""
-        names, fresh = set[str](), list[WatchedFile]()
-        for name, entry in scan(self._directory, self._report_unlisted):
+        names, fresh, left_out = set[str](), list[WatchedFile](), LeftOut()
+
+        def leave_out(why: Why, name: str, error: OSError | None) -> None:
+            left_out.add(why, _printable(name))
+            if error:
+                self._passed_over.report(_printable(name), error)
+
+        for name, entry in walk(self._directory, self._ignored, leave_out):
             names.add(name)
             if name in log or (self._until is not None and name not in self._until):
                 continue
-            if file := stat_file(name, entry, self._report_unlisted):
+            if file := stat_file(name, entry, leave_out):
                 fresh.append(file)
+        self._passed_over.record(left_out)
         return names, fresh
-
-    def _report_unlisted(self, name: str, error: OSError) -> None:
-        """Log a folder or file that cannot be listed; each once, and only the first `_REPORTED`."""
-        if name not in self._unlisted and len(self._unlisted) < _REPORTED:
-            self._unlisted.add(name)
-            from streaming.monitoring.log import BatchLog  # tasks import this module and do not need the log
-
-            BatchLog().not_listed(_printable(name), error.strerror or str(error))
 
     def _choose(self, log: FileLog, max_files: int) -> list[WatchedFile]:
         """Return the oldest stable files that are not in the log, at most as many as fit in a micro-batch."""
@@ -221,7 +229,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             path = self._directory / file.name
             payload, size = read_beginning(path, self._max_bytes) if self._include_payload else (None, None)
             name = _printable(file.name)
-            rows.append((name, origin_of(path), payload, size, parent_of(name), _moment(file.modified_ns)))
+            rows.append((name, origin_of(path), payload, size, _label(name), _moment(file.modified_ns)))
             weight += len(payload or b"")  # not the listed size: the file may have grown
             if len(rows) >= _BATCH_ROWS or weight >= _BATCH_BYTES:
                 yield _to_arrow(rows)
@@ -239,6 +247,11 @@ def balance_partitions(files: Sequence[WatchedFile], count: int) -> list[list[Wa
         parts[lightest].append(file)
         weights[lightest] += file.size + 4096  # opening a file costs as much as reading about 4 KiB
     return parts
+
+
+def _label(name: str) -> str | None:
+    parent = parent_of(name)
+    return None if parent is None else normalize_label(parent)
 
 
 def _printable(name: str) -> str:

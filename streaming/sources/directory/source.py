@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import DEFAULT_LIMITS
+from sparkdl.system.ignored_names import IgnoredNames
+from sparkdl.system.left_out import LeftOut
 from streaming.sources.base import AfterRead, LabelFrom, Source
 from streaming.sources.directory.cleanup import Cleanup, check_archive, completed_logs
 from streaming.sources.directory.file_log import FILES, FileLog
+from streaming.sources.directory.passed_over import read_left_out
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -39,6 +43,13 @@ class DirectorySource(Source):
         The directory to archive files in.
     max_bytes
         Maximum encoded bytes of an image; of a longer file only one byte more is read.
+    ignore
+        Patterns of names that are left alone, besides `sparkdl.system.ignored_names.TEMPORARY`.
+
+    Raises
+    ------
+    RequestError
+        If a pattern is none.
     """
 
     repeats_batches = True
@@ -53,6 +64,7 @@ class DirectorySource(Source):
         after_read: AfterRead = AfterRead.KEEP,
         archive_dir: Path | None = None,
         max_bytes: int = DEFAULT_LIMITS.max_bytes,
+        ignore: Sequence[str] = (),
     ) -> None:
         self._directory = Path(directory)
         self._label_from = label_from
@@ -60,6 +72,8 @@ class DirectorySource(Source):
         self._after_read = after_read
         self._archive_dir = archive_dir
         self._max_bytes = max_bytes
+        self._ignore = tuple(ignore)
+        IgnoredNames(self._ignore)  # refuses what is no pattern
 
     def check(self) -> None:
         if not self._directory.is_dir():
@@ -92,6 +106,7 @@ class DirectorySource(Source):
             .option("stableAfter", self._stable_after)
             .option("afterRead", self._after_read.value)
             .option("includePayload", include_payload)
+            .option("ignore", json.dumps(self._ignore))
             .option("archive", str(self._archive_dir.absolute()) if self._archive_dir else "")
             .load(str(self._directory.absolute()))
         )
@@ -106,6 +121,9 @@ class DirectorySource(Source):
         archive = self._archive_dir.absolute() if self._archive_dir else None
         cleanup = Cleanup(self._directory.absolute(), archive, self._max_bytes)
         cleanup.run(FileLog(checkpoint / FILES), completed_logs(checkpoint))
+
+    def left_out(self, checkpoint: Path) -> LeftOut:
+        return read_left_out(checkpoint / FILES)
 
     def __str__(self) -> str:
         return str(self._directory)

@@ -13,7 +13,9 @@ from another_user import UID, shared_directory
 from folders import LONGEST_PATH, bury
 from needs import need
 
-from streaming.sources.directory.listing import WatchedFile, list_files, parent_of, scan, stat_file
+from sparkdl.system.directory_walk import walk
+from sparkdl.system.left_out import Why
+from streaming.sources.directory.listing import WatchedFile, list_files, parent_of, stat_file
 
 
 def touch(path: Path, payload: bytes = b"x") -> Path:
@@ -67,19 +69,35 @@ def test_links_that_lead_nowhere_are_left_out(watched: Path) -> None:
     assert names(watched) == {"a.png"}
 
 
-def test_what_is_no_file_is_left_out(watched: Path) -> None:
+def test_what_is_no_file_is_left_out_and_reported(watched: Path, tmp_path: Path) -> None:
     os.mkfifo(watched / "pipe.png")
     (watched / "empty folder").mkdir()
+    (watched / "elsewhere").symlink_to(tmp_path)
     assert names(watched) == set()
+    reported: list[tuple[Why, str]] = []
+    for entry in walk(watched):
+        stat_file(*entry, lambda why, name, _: reported.append((why, name)))
+    assert sorted(reported) == [(Why.NOT_REGULAR, "elsewhere/"), (Why.NOT_REGULAR, "pipe.png")]
+
+
+@pytest.mark.parametrize(
+    "name", ["x.png.part", "X.JPG.CRDOWNLOAD", "~x.png", "x.png~", "Thumbs.db", "__MACOSX/._x.png"]
+)
+def test_temporary_and_system_names_are_left_alone_in_any_letter_case(watched: Path, name: str) -> None:
+    touch(watched / "deep" / name)
+    touch(watched / "_DSC0001.JPG")
+    touch(watched / "_background_" / "notes.txt")
+    assert names(watched) == {"_DSC0001.JPG", "_background_/notes.txt"}
 
 
 def test_a_path_that_is_too_long_to_open_is_reported_and_the_rest_is_listed(watched: Path) -> None:
     touch(watched / "a.png")
     bury(watched, b"x")
-    reported: list[tuple[str, OSError]] = []
-    found = {name for name, _ in scan(watched, lambda name, error: reported.append((name, error)))}
-    ((name, error),) = reported
-    assert found == {"a.png"}
+    reported: list[tuple[Why, str, OSError | None]] = []
+    found = {name for name, _ in walk(watched, on_left_out=lambda *what: reported.append(what))}
+    ((why, name, error),) = reported
+    assert (found, why) == ({"a.png"}, Why.UNREADABLE)
+    assert error is not None
     assert error.errno == errno.ENAMETOOLONG
     assert len(os.fsencode(watched / name)) > LONGEST_PATH
 
@@ -91,10 +109,15 @@ def test_folders_that_may_not_be_listed_or_entered_are_reported() -> None:
             touch(directory / name / "a.png").parent.chmod(mode)
         touch(directory / "b.png")
         reported: dict[str, int | None] = {}
+
+        def report(why: Why, name: str, error: OSError | None) -> None:
+            assert (why, error is None) == (Why.UNREADABLE, False)
+            reported[name] = error and error.errno
+
         os.seteuid(UID)
         try:
-            entries = list(scan(directory, lambda name, error: reported.update({name: error.errno})))
-            files = [stat_file(*entry, lambda name, error: reported.update({name: error.errno})) for entry in entries]
+            entries = list(walk(directory, on_left_out=report))
+            files = [stat_file(*entry, report) for entry in entries]
         finally:
             os.seteuid(0)
     assert {file.name for file in files if file} == {"b.png"}
@@ -105,8 +128,8 @@ def test_links_that_lead_nowhere_are_not_reported(watched: Path) -> None:
     (watched / "broken.png").symlink_to(watched / "missing.png")
     (watched / "loop.png").symlink_to(watched / "loop.png")
     reported: list[str] = []
-    entries = list(scan(watched, lambda name, _: reported.append(name)))
-    assert [stat_file(name, entry, lambda name, _: reported.append(name)) for name, entry in entries] == [None, None]
+    entries = list(walk(watched, on_left_out=lambda why, name, error: reported.append(name)))
+    assert [stat_file(*entry, lambda why, name, error: reported.append(name)) for entry in entries] == [None, None]
     assert reported == []
 
 
@@ -125,7 +148,7 @@ def test_a_scan_gives_names_and_looks_at_no_file(watched: Path) -> None:
     touch(watched / "7" / "a.png")
     os.mkfifo(watched / "pipe.png")
     (watched / "broken.png").symlink_to(watched / "missing.png")
-    assert {name for name, _ in scan(watched)} == {"7/a.png", "pipe.png", "broken.png"}
+    assert {name for name, _ in walk(watched)} == {"7/a.png", "pipe.png", "broken.png"}
 
 
 # --- the same file or another ------------------------------------------------------------------------------------

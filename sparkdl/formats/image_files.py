@@ -1,0 +1,115 @@
+"""The rule of what is an image file: by its first bytes, or by the suffix that says it should be one.
+
+A file with the suffix of an image counts whatever is in it, so that a broken image becomes an error or a dead letter
+instead of being passed over. Any other file counts if it begins as an image does: `IMG_1`, `scan.dat`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+
+from sparkdl.formats.signatures import CONTAINERS
+from sparkdl.system.directory_walk import NO_PATTERNS, stat_regular, walk
+from sparkdl.system.files import open_regular
+from sparkdl.system.ignored_names import IgnoredNames
+from sparkdl.system.left_out import LeftOut, Why
+
+SUFFIXES = frozenset(
+    (
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
+        *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k"),
+    )
+)
+"""Suffixes of images, in lower case; also of formats that are refused, so that these are named."""
+
+_HEAD = 32  # bytes
+_OTHER_IMAGES = re.compile(
+    rb".{4}ftyp(?:heic|heix|heim|heis|hevc|hevx|mif1|msf1|avif|avis|jp2 )"
+    rb"|\xff\x0a|\x00\x00\x00\x0cJXL |\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51",
+    re.DOTALL,
+)
+"""HEIC, AVIF, JPEG XL and JPEG 2000, whether or not they can be decoded here."""
+
+
+def is_image(name: str, head: bytes) -> bool:
+    """Whether a file counts as an image, by its name and its first 32 bytes."""
+    return has_image_suffix(name) or begins_as_image(head)
+
+
+def has_image_suffix(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def begins_as_image(head: bytes) -> bool:
+    return any(container.signature.match(head) for container in CONTAINERS) or bool(_OTHER_IMAGES.match(head))
+
+
+def find_images(
+    directory: Path,
+    left_out: LeftOut | None = None,
+    ignored: IgnoredNames = NO_PATTERNS,
+    *,
+    below: str = "",
+    others: Collection[str] = (),
+) -> Iterator[str]:
+    """Yield the relative paths of the image files below `directory`, in any order.
+
+    Only files without the suffix of an image are opened. What is left out is added to `left_out`.
+
+    Parameters
+    ----------
+    below
+        The folder of `directory` to look in, with a slash at its end. Paths are relative to `directory` all the same.
+    others
+        Paths of files that are no images, and are not left out either.
+
+    Raises
+    ------
+    OSError
+        If `directory` itself cannot be listed.
+    """
+    passed = LeftOut() if left_out is None else left_out
+
+    def leave_out(why: Why, name: str, error: OSError | None) -> None:
+        passed.add(why, f"{name}: {error.strerror}" if error else name)
+
+    for name, entry in walk(directory, ignored, leave_out, below=below):
+        if stat_regular(name, entry, leave_out) is None:
+            continue
+        try:
+            counts = has_image_suffix(name) or begins_as_image(read_head(entry.path))
+        except OSError as error:
+            leave_out(Why.UNREADABLE, name, error)
+            continue
+        if counts:
+            yield name
+        elif name not in others:
+            leave_out(Why.NOT_IMAGE, name, None)
+
+
+def list_images(
+    directory: Path,
+    left_out: LeftOut | None = None,
+    ignored: IgnoredNames = NO_PATTERNS,
+    *,
+    below: str = "",
+    others: Collection[str] = (),
+) -> list[str]:
+    """Return what `find_images` yields, in the order of folders and names."""
+    return sorted(
+        find_images(directory, left_out, ignored, below=below, others=others), key=lambda name: name.split("/")
+    )
+
+
+def read_head(path: str) -> bytes:
+    """Return the first bytes of a regular file, as many as `is_image` looks at.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is not a regular file.
+    """
+    with open_regular(path) as file:
+        return file.read(_HEAD) or b""

@@ -1,0 +1,86 @@
+"""The walk through a directory that every command makes: its files, without those that are left alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sparkdl.system.ignored_names import IgnoredNames
+from sparkdl.system.left_out import Why
+
+OnLeftOut = Callable[[Why, str, OSError | None], None]
+"""Receives a file or folder that is left out: why, its relative path (of a folder with a slash), the error if any."""
+
+NO_PATTERNS = IgnoredNames()
+
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""Errors of a file that was removed after it was listed, or of a broken link."""
+
+
+def pass_over(why: Why, name: str, error: OSError | None) -> None:
+    """Say nothing of what is left out."""
+
+
+def walk(
+    directory: Path, ignored: IgnoredNames = NO_PATTERNS, on_left_out: OnLeftOut = pass_over, *, below: str = ""
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield every entry below `directory` that is not a folder, with its relative path; reads names only.
+
+    Names that `ignored` leaves alone are left out, and folders of such names with all that is in them. A folder that
+    cannot be listed is left out too, unless it was removed in the meantime. A link to a folder is not followed.
+
+    Parameters
+    ----------
+    below
+        The folder of `directory` to begin at, with a slash at its end. Paths are relative to `directory` all the same.
+
+    Raises
+    ------
+    OSError
+        If `directory` itself cannot be listed.
+    """
+    folders = [below]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(directory / folder))
+        except OSError as error:
+            if not folder:
+                raise
+            if error.errno not in _NOWHERE:
+                on_left_out(Why.UNREADABLE, folder, error)
+            continue
+        for entry in entries:
+            name = f"{folder}{entry.name}"
+            try:
+                is_folder = entry.is_dir(follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in _NOWHERE:
+                    on_left_out(Why.UNREADABLE, name, error)
+                continue
+            if why := ignored.reason(folder, entry.name, is_folder=is_folder):
+                on_left_out(why, f"{name}/" if is_folder else name, None)
+            elif is_folder:
+                folders.append(f"{name}/")
+            else:
+                yield name, entry
+
+
+def stat_regular(name: str, entry: os.DirEntry[str], on_left_out: OnLeftOut = pass_over) -> os.stat_result | None:
+    """Return the status of the regular file at an entry of `walk`, or at the target of its link; None if there is none.
+
+    A file whose status cannot be read, and what is no file, are left out, unless removed in the meantime.
+    """
+    try:
+        status = entry.stat()
+    except OSError as error:
+        if error.errno not in _NOWHERE:
+            on_left_out(Why.UNREADABLE, name, error)
+        return None
+    if stat.S_ISREG(status.st_mode):
+        return status
+    on_left_out(Why.NOT_REGULAR, f"{name}/" if stat.S_ISDIR(status.st_mode) else name, None)
+    return None
