@@ -11,6 +11,7 @@ import typer
 from console.output import err
 from sparkdl.errors import RequestError
 from sparkdl.system.terminal import printable
+from training.data.request import Layout
 
 if TYPE_CHECKING:
     from streaming.settings import StreamSettings
@@ -25,8 +26,22 @@ def _check_conf(settings: list[str] | None) -> list[str] | None:
 
 
 Data = Annotated[
-    str, typer.Option(help="Labelled images: a directory, FILE.npz, kaggle:OWNER/NAME, or 'samples' for drawn digits.")
+    str,
+    typer.Option(
+        help="Labelled images: a directory, a table, FILE.npz, kaggle:OWNER/NAME, or 'samples' for drawn digits."
+    ),
 ]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A pattern of file names to leave alone, such as '*.bak' or 'raw/'; can be repeated.", metavar="PATTERN"
+    ),
+]
+DataLayout = Annotated[
+    Layout, typer.Option("--layout", help="Where the labels of a directory are, if it is not recognised.")
+]
+ImageColumn = Annotated[str | None, typer.Option(help="The column of files in a table of labels.", metavar="COLUMN")]
+LabelColumn = Annotated[str | None, typer.Option(help="The column of labels in a table.", metavar="COLUMN")]
 Models = Annotated[Path, typer.Option(help="The registry of models.", envvar="SPARKDL_MODELS")]
 Conf = Annotated[
     list[str] | None,

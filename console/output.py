@@ -8,13 +8,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sparkdl.system.terminal import printable, printable_json
+
+if TYPE_CHECKING:
+    from sparkdl.system.left_out import LeftOut
+    from training.data.dataset import Dataset
 
 
 class _SanitizingConsole(Console):
@@ -146,6 +150,20 @@ def fetching(what: str) -> Iterator[Callable[[int, int], None]]:
         yield note
     finally:
         bar.stop()
+
+
+def print_reading(dataset: Dataset) -> None:
+    """Print how a dataset was read on stderr: what was left out, and what cannot be used."""
+    for note in dataset.notes:
+        err.print(printable(note), soft_wrap=True)
+    print_left_out(dataset.left_out)
+    print_problems(dataset.problems)
+
+
+def print_left_out(left_out: LeftOut) -> None:
+    """Print on stderr what was left out, if anything was."""
+    if left_out:
+        err.print(printable(str(left_out)), soft_wrap=True)
 
 
 def print_problems(problems: Sequence[str], kind: str = "left out") -> None:

@@ -69,7 +69,7 @@ def train(
     seed
         Seed of the split and of fitting, 0 to 4294967295.
     test_fraction
-        The share of each class to test on, 0 to 1, both excluded.
+        The share of each class to test on, 0 to 1, both excluded; without effect on a dataset with a test subset.
 
     Raises
     ------
@@ -101,7 +101,11 @@ def train(
             "test_images": len(test_set),
             "test_digest": test_set.digest(),
             "duplicates": dataset.duplicates.count,
-            "test_fraction": test_fraction,
+            **(
+                {"test_fraction": test_fraction}
+                if dataset.test_subset is None
+                else {"test_subset": dataset.test_subset}
+            ),
             "seed": seed,
         },
         "fit_seconds": round(middle - start, 1),
@@ -110,9 +114,13 @@ def train(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
     }
+    how = (
+        f"about {test_fraction:g} of each class, set aside before training with seed {seed}"
+        if dataset.test_subset is None
+        else f"the subset {dataset.test_subset} that it comes with"
+    )
     provenance = Provenance(
-        f"{len(test_set)} of the {len(dataset)} images of {dataset.address}, about {test_fraction:g} of each class, "
-        f"set aside before training with seed {seed}; no picture is in both sets",
+        f"{len(test_set)} of the {len(dataset)} images of {dataset.address}, {how}; no picture is in both sets",
         description,
     )
     version = registry.save(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.options import Conf, Data, make_directory
-from console.output import err, print_json, print_problems, working
+from console.options import Conf, Data, DataLayout, Ignore, ImageColumn, LabelColumn, make_directory
+from console.output import err, print_json, print_problems, print_reading, working
 from console.session import start_spark
 from console.tables import print_comparison, print_evaluation
 from sparkdl.system.extras import require_extra
+from training.data.request import Layout
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,6 +28,10 @@ def evaluate(
     against: Annotated[str | None, typer.Option(help="Another model, to compare with on the same images.")] = None,
     out_directory: Annotated[Path | None, typer.Option("--out", help="Directory of the report.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of drawn samples.")] = 0,
+    ignore: Ignore = None,
+    layout: DataLayout = Layout.AUTO,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics, or the comparison, as JSON.")] = False,
     conf: Conf = None,
 ) -> None:
@@ -40,8 +45,19 @@ def evaluate(
 
     version = resolve_model(model)
     other = resolve_model(against) if against is not None else None
-    dataset = open_dataset(data, seed)
-    print_problems(dataset.problems)
+    whole = open_dataset(
+        data,
+        seed,
+        ignore=ignore or (),
+        layout=layout,
+        image_column=image_column,
+        label_column=label_column,
+    )
+    print_reading(whole)
+    dataset = whole.to_evaluate()
+    if whole.subsets:
+        unused = ", ".join(f"{name} {count}" for name, count in whole.subsets.items() if name != whole.test_subset)
+        err.print(f"evaluating on {whole.test_subset}, {len(dataset)} images; not used: {unused or 'none'}")
     if out_directory is not None:
         make_directory(out_directory, "--out")
     for each in (version, *([other] if other else [])):

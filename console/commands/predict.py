@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from console.options import Conf
-from console.output import Format, err, print_rows, working
+from console.options import Conf, Ignore
+from console.output import Format, err, print_left_out, print_rows, working
 from console.session import start_spark
 from sparkdl.errors import RequestError
 
@@ -17,21 +17,31 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
     model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")] = "models",
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    ignore: Ignore = None,
     conf: Conf = None,
 ) -> None:
     """Classify image files."""
+    from sparkdl.formats.image_files import list_images
     from sparkdl.models.registry import resolve_model
-    from training.data.loading import Dataset, LabelledImage, list_images
+    from sparkdl.system.ignored_names import IgnoredNames
+    from sparkdl.system.left_out import LeftOut
+    from training.data.loading import Dataset, LabelledImage
 
+    ignored = IgnoredNames(ignore or ())
     version = resolve_model(model)
     files: list[Path] = []
+    left_out = LeftOut()
     for path in paths:
         if not path.exists():
             raise RequestError(f"no such file or directory: {path}")
-        found = list_images(path) if path.is_dir() else [path]
+        try:
+            found = [path / name for name in list_images(path, left_out, ignored)] if path.is_dir() else [path]
+        except OSError as error:
+            raise RequestError(f"{path} cannot be read: {error.strerror}") from error
         if not found:
-            raise RequestError(f"{path}: no image files in it")
+            raise RequestError(f"{path}: no image files in it{f' ({left_out})' if left_out else ''}")
         files += found
+    print_left_out(left_out)
     images = Dataset("", tuple(LabelledImage(str(path), "", path) for path in files))
     from training.data.dataframes import encoded_rows
 

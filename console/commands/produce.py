@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console.options import Data, KafkaConfig
-from console.output import err, print_problems
+from console.options import Data, DataLayout, Ignore, ImageColumn, KafkaConfig, LabelColumn
+from console.output import err, print_reading
 from console.signals import catch_stop_signals
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.system.terminal import printable
+from training.data.request import Layout
 
 
 def produce(
@@ -26,6 +27,10 @@ def produce(
     label_folders: Annotated[
         bool, typer.Option("--label-folders", help="Put each image into a folder named as its label.")
     ] = False,
+    ignore: Ignore = None,
+    layout: DataLayout = Layout.AUTO,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     kafka_config: KafkaConfig = None,
 ) -> None:
     """Replay labelled images into a directory, one file each, or onto a topic, one message each.
@@ -41,8 +46,16 @@ def produce(
     if is_kafka(to) and label_folders:
         raise RequestError("--label-folders is for directories: a message has its label as a header")
     address = KafkaAddress.parse(to) if is_kafka(to) else None
-    dataset = open_dataset(data, seed, require_labels=False)
-    print_problems(dataset.problems)
+    dataset = open_dataset(
+        data,
+        seed,
+        require_labels=False,
+        ignore=ignore or (),
+        layout=layout,
+        image_column=image_column,
+        label_column=label_column,
+    )
+    print_reading(dataset)
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
     total = limit if loop else min(len(dataset), limit or len(dataset))
     columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.options import Conf, Data, Models
-from console.output import err, print_json, print_problems, progressing, working
+from console.options import Conf, Data, DataLayout, Ignore, ImageColumn, LabelColumn, Models
+from console.output import err, print_json, print_problems, print_reading, progressing, working
 from console.session import start_spark
 from console.tables import print_evaluation
 from sparkdl.system.extras import require_extra
+from training.data.request import Layout
 
 if TYPE_CHECKING:
+    from training.data.dataset import Dataset
     from training.train import Trained
 
 
@@ -27,6 +29,10 @@ def train(
         list[str] | None, typer.Option("--set", help="A setting of the recipe; can be repeated.", metavar="KEY=VALUE")
     ] = None,
     promote: Annotated[bool, typer.Option(help="Promote the new version.")] = True,
+    ignore: Ignore = None,
+    layout: DataLayout = Layout.AUTO,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     conf: Conf = None,
 ) -> None:
@@ -41,12 +47,21 @@ def train(
     chosen = find_recipe(recipe, settings or ())
     if chosen.trains_network:
         require_extra("keras", f"the recipe {chosen.name}")
-    dataset = open_dataset(data, seed)
+    dataset = open_dataset(
+        data,
+        seed,
+        ignore=ignore or (),
+        layout=layout,
+        image_column=image_column,
+        label_column=label_column,
+    )
     registry = Registry(models)
-    dataset.split(test_fraction, seed)  # refuses what cannot be split, before Spark is started
+    training_set, test_set = dataset.split(test_fraction, seed)  # refuses what cannot be split, before Spark is started
     registry.make()
     err.print(f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}")
-    print_problems(dataset.problems)
+    print_reading(dataset)
+    if dataset.test_subset is not None:
+        _say_split(dataset, training_set, test_set)
     if (duplicates := dataset.duplicates).count:
         err.print(f"{duplicates.count} of {len(dataset)} images are duplicates; the split keeps duplicates together")
         print_problems(duplicates.conflicts, "problem")
@@ -64,6 +79,23 @@ def train(
     else:
         print_evaluation(trained.evaluation, samples=10)
     _say_where(trained, promoted=promote)
+
+
+def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> None:
+    """Say which subsets are used for what: nobody asked for that on the command line."""
+    from training.data.dataset import Subset
+
+    parts = ", ".join(f"{name} {count}" for name, count in dataset.subsets.items())
+    err.print(
+        f"it comes with its split ({parts}), so --test-fraction does not count: "
+        f"{len(training_set)} images to train on, {len(test_set)} of {dataset.test_subset} to test on"
+    )
+    if same := dataset.subsets[Subset.TRAIN] - len(training_set):
+        err.print(f"{same} images are not trained on, because {dataset.test_subset} has the same pictures")
+    if unused := sum(
+        count for name, count in dataset.subsets.items() if name not in (Subset.TRAIN, dataset.test_subset)
+    ):
+        err.print(f"{unused} images of {Subset.VAL} are not used; sparkdl evaluate measures on them: name their folder")
 
 
 def _say_where(trained: Trained, *, promoted: bool) -> None:

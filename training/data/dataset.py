@@ -5,26 +5,40 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
 from sparkdl.errors import RequestError
 from sparkdl.images.labels import MAX_LABEL_LENGTH
+from sparkdl.system.left_out import LeftOut
 from training.data.duplicates import Duplicates, find_duplicates, picture_key
 from training.data.splitting import split
 
 BAD_LABEL = f"its label is not text of at most {MAX_LABEL_LENGTH} characters"
 
 
+class Subset(StrEnum):
+    """A part of a dataset that comes with its split."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
 @dataclass(frozen=True)
 class LabelledImage:
-    """One image and its class: a file, or encoded bytes in memory."""
+    """One image and its class: a file, or encoded bytes in memory.
+
+    `subset` is a `Subset` if the dataset comes with its split, else "".
+    """
 
     name: str
     label: str
     path: Path | None = None
     payload: bytes | None = None
+    subset: str = ""
 
     def read(self) -> bytes:
         """Return the encoded image."""
@@ -71,11 +85,17 @@ class Dataset:
     problems
         A line for each image that is listed but cannot be used, such as a file missing beside its CSV, or for all
         images of a set.
+    notes
+        Lines that say how the address was read, where that was found out and not told.
+    left_out
+        Files and folders of a directory that are no part of the dataset.
     """
 
     address: str
     images: tuple[LabelledImage, ...]
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -109,10 +129,42 @@ class Dataset:
         """Which images show the same picture; reads every image once."""
         return find_duplicates([(image.name, image.label, image.hashes[1]) for image in self.images])
 
+    @property
+    def subsets(self) -> dict[str, int]:
+        """The images of each subset that the dataset comes with, in the order of `Subset`; empty without a split."""
+        counted = Counter(image.subset for image in self.images)
+        return {subset.value: counted[subset] for subset in Subset if counted[subset]}
+
+    @property
+    def test_subset(self) -> str | None:
+        """The subset to test on: test, or else val; None if the dataset comes without one."""
+        return next((name for name in (Subset.TEST, Subset.VAL) if name in self.subsets), None)
+
+    def part(self, subset: str) -> Dataset:
+        """Return the images of a subset."""
+        return replace(self, images=tuple(image for image in self.images if image.subset == subset))
+
+    def to_evaluate(self) -> Dataset:
+        """Return the images to evaluate a model on: those of the test subset if there is a split, else all.
+
+        Raises
+        ------
+        RequestError
+            If the split has a subset for training only.
+        """
+        if not self.subsets:
+            return self
+        if self.test_subset is None:
+            raise RequestError(
+                f"{self.address}: it has images for training only; name their folder below it to evaluate on these"
+            )
+        return self.part(self.test_subset)
+
     def split(self, test_fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """Split into a training set and a test set, stratified by class; the same seed gives the same split.
 
-        No picture is in both sets: all its duplicates, whatever their names and labels, are in one set.
+        No picture is in both sets: all its duplicates, whatever their names and labels, are in one set. A dataset that
+        comes with a test subset is split by that instead; training images with a picture of that subset are left out.
 
         Parameters
         ----------
@@ -132,11 +184,44 @@ class Dataset:
             raise RequestError(f"expected a test fraction between 0 and 1, received {test_fraction}")
         if len(self.classes) < 2:
             raise RequestError(f"{self.address}: expected at least two classes, found only {self.classes[0]!r}")
+        if self.test_subset is not None:
+            return self._split_as_given(self.test_subset)
         try:
             parts = split([image.label for image in self.images], self.duplicates.first, test_fraction, seed)
         except RequestError as error:
             raise RequestError(f"{self.address}: {error}") from error
         train, test = (replace(self, images=tuple(self.images[index] for index in part)) for part in parts)
+        return train, test
+
+    def _split_as_given(self, test_subset: str) -> tuple[Dataset, Dataset]:
+        tested = {
+            first
+            for first, image in zip(self.duplicates.first, self.images, strict=True)
+            if image.subset == test_subset
+        }
+        train = replace(
+            self,
+            images=tuple(
+                image
+                for first, image in zip(self.duplicates.first, self.images, strict=True)
+                if image.subset == Subset.TRAIN and first not in tested
+            ),
+        )
+        test = self.part(test_subset)
+        if not train.images:
+            only = " and ".join(name for name in self.subsets if name != Subset.TRAIN)
+            raise RequestError(
+                f"{self.address}: nothing is left to train on besides {only}: name a folder below it to train on that"
+            )
+        if len(train.classes) < 2:
+            raise RequestError(
+                f"{self.address}: expected at least two classes to train on, found only {train.classes[0]!r}"
+            )
+        if unknown := [label for label in test.classes if label not in train.counts]:
+            raise RequestError(
+                f"{self.address}: no image to train on of {', '.join(map(repr, unknown[:5]))}, which the subset "
+                f"{test_subset} has"
+            )
         return train, test
 
 

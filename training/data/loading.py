@@ -1,111 +1,136 @@
-"""Opens labelled images by address: label folders, NumtaDB's official layout, arrays, Kaggle, synthetic digits."""
+"""Opens labelled images by address: directories, tables, arrays, Kaggle, exported dead letters, synthetic digits."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from sparkdl.errors import RequestError
 from sparkdl.images.labels import MAX_LABEL_LENGTH
 from sparkdl.images.rejection import DEAD_LETTER_LIST
+from sparkdl.system.ignored_names import IgnoredNames
 from training.data import kaggle, npz
 from training.data.dataset import BAD_LABEL, Dataset, LabelledImage, check_seed, natural_order
-from training.data.image_files import list_folders, list_images, valid
-from training.data.numtadb import is_numtadb, read_numtadb
+from training.data.found import Found
+from training.data.layouts import read_directory
+from training.data.names import valid_label
+from training.data.request import Layout, Request
 from training.data.synthetic import digits
+from training.data.tables import is_table
 
-__all__ = ["SAMPLES", "Dataset", "LabelledImage", "list_images", "natural_order", "open_dataset"]
+__all__ = ["SAMPLES", "Dataset", "LabelledImage", "Layout", "natural_order", "open_dataset"]
 
 SAMPLES = "samples"
 """The address of synthetic digits: `samples`, or `samples:N` for N images per class."""
 _SAMPLES_PER_CLASS = 100
 
 
-def open_dataset(address: str, seed: int = 0, *, require_labels: bool = True) -> Dataset:
+def open_dataset(
+    address: str,
+    seed: int = 0,
+    *,
+    require_labels: bool = True,
+    ignore: Sequence[str] = (),
+    layout: Layout = Layout.AUTO,
+    image_column: str | None = None,
+    label_column: str | None = None,
+) -> Dataset:
     """Open the labelled images at `address`.
 
     Parameters
     ----------
     address
-        A directory of label folders (`DIR/<label>/**/<image>`), a directory in NumtaDB's official layout
-        (`training-a.csv` beside `training-a/`), a directory of exported dead letters (with their
-        `dead-letters.jsonl`), a file of arrays (`FILE.npz`), `kaggle:OWNER/NAME`, `samples` or `samples:N`.
+        A directory in one of the layouts of docs/data.md, a directory of exported dead letters (with their
+        `dead-letters.jsonl`), a table of labels beside its images, a file of arrays (`FILE.npz`), `kaggle:OWNER/NAME`,
+        `samples` or `samples:N`.
     seed
         Seed of the synthetic digits, 0 to 4294967295.
     require_labels
         Whether each image must have a label. If False, images without a label get the label "".
+    ignore
+        Patterns of names that are left alone (`sparkdl.system.ignored_names`).
+    layout
+        The layout of a directory, if it cannot be recognised.
+    image_column, label_column
+        The columns of a table; by default they are found by their names.
 
     Raises
     ------
     RequestError
-        If the address does not exist, or contains no labelled image.
+        If the address does not exist, contains no labelled image, or can be read in several ways.
     """
     check_seed(seed)
+    request = Request(address, require_labels, IgnoredNames(ignore), layout, image_column, label_column)
     if address == SAMPLES or address.startswith(f"{SAMPLES}:"):
+        _check_is_plain(request, "drawn digits")
         return _draw(address, seed)
     root = kaggle.download(address) if address.startswith(kaggle.SCHEME) else Path(address)
-    if root.is_dir():
-        dataset = _read_directory(address, root, require_labels=require_labels)
-    elif root.suffix.lower() == npz.SUFFIX and root.is_file():
-        dataset = npz.read_npz(address, root, require_labels=require_labels)
-    else:
-        raise RequestError(
-            f"no such directory of labelled images: {address} "
-            f"(expected a directory, FILE{npz.SUFFIX}, {kaggle.SCHEME}OWNER/NAME, or '{SAMPLES}' for synthetic digits)"
-        )
+    try:
+        dataset = _read_path(root, request)
+    except OSError as error:
+        raise RequestError(f"{address}: {root} cannot be read: {error.strerror or error}") from error
     if not dataset.images:
         count = len(dataset.problems)
-        problems = f" ({count} problem{'s' * (count > 1)}, the first: {dataset.problems[0]})" if count else ""
+        reasons = []
+        if count:
+            reasons.append(f"{count} problem{'s' * (count > 1)}, the first: {dataset.problems[0]}")
+        if dataset.left_out:
+            reasons.append(str(dataset.left_out))
+        because = f" ({'; '.join(reasons)})" if reasons else ""
         raise RequestError(
-            f"{address}: no labelled image found{problems}; expected <label>/<image> below it, "
+            f"{address}: no labelled image found{because}; "
+            "expected <label>/<image> below it, train/<label>/<image>, labels.csv beside the images, "
             "or NumtaDB's training-a.csv beside training-a/"
         )
     return dataset
 
 
-def _read_directory(address: str, root: Path, *, require_labels: bool) -> Dataset:
-    if (root / DEAD_LETTER_LIST).is_file():
-        return _read_export(address, root, require_labels=require_labels)
-    if is_numtadb(root):
-        return read_numtadb(address, root, require_labels=require_labels)
-    folders = list_folders(root)
-    if len(folders) == 1 and is_numtadb(folders[0]):  # some of its archives have one folder around everything
-        return read_numtadb(address, folders[0], require_labels=require_labels)
-    return _read_folders(address, root)
+def _check_is_plain(request: Request, what: str) -> None:
+    given = {
+        "--layout": request.layout is not Layout.AUTO,
+        "--image-column": request.image_column is not None,
+        "--label-column": request.label_column is not None,
+    }
+    for flag in (flag for flag, is_given in given.items() if is_given):
+        raise RequestError(f"{flag} is for directories and tables: omit it for {what}, {request.address}")
 
 
-def _read_folders(address: str, root: Path) -> Dataset:
-    return Dataset(
-        address,
-        tuple(
-            LabelledImage(valid(path.relative_to(root).as_posix()), valid(folder.name), path)
-            for folder in list_folders(root)
-            for path in list_images(folder)
-        ),
+def _read_path(root: Path, request: Request) -> Dataset:
+    if root.is_dir() or (root.is_file() and is_table(root.name)):
+        found = Found()
+        is_export = root.is_dir() and request.layout is Layout.AUTO and (root / DEAD_LETTER_LIST).is_file()
+        _read_export(root, request, found) if is_export else read_directory(root, request, found)
+        return found.dataset(request.address)
+    if root.suffix.lower() == npz.SUFFIX and root.is_file():
+        _check_is_plain(request, "a file of arrays")
+        return npz.read_npz(request.address, root, require_labels=request.require_labels)
+    raise RequestError(
+        f"no such directory of labelled images: {request.address} "
+        f"(expected a directory, a table, FILE{npz.SUFFIX}, {kaggle.SCHEME}OWNER/NAME, or '{SAMPLES}' for synthetic "
+        "digits)"
     )
 
 
-def _read_export(address: str, root: Path, *, require_labels: bool) -> Dataset:
+def _read_export(root: Path, request: Request, found: Found) -> None:
     """Read an export of `streaming.readers.export`: a line per dead letter, with its file's name if it has a file."""
-    images, problems = [], []
     for number, line in enumerate((root / DEAD_LETTER_LIST).read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
             name, label = row["file"], row["label"] or ""
         except (ValueError, KeyError, TypeError, RecursionError):
-            problems.append(f"{DEAD_LETTER_LIST}, line {number}: not a dead letter")
+            found.problems.append(f"{DEAD_LETTER_LIST}, line {number}: not a dead letter")
             continue
         if name is None:
             continue
         if not isinstance(name, str) or Path(name).name != name or not _is_own_file(root / name):
-            problems.append(f"{DEAD_LETTER_LIST}, line {number}: no file {name} beside it")
-        elif require_labels and not label:
-            problems.append(f"{name}: it has no label")
+            found.problems.append(f"{DEAD_LETTER_LIST}, line {number}: no file {name} beside it")
+        elif request.require_labels and not label:
+            found.problems.append(f"{name}: it has no label")
         elif not isinstance(label, str) or len(label) > MAX_LABEL_LENGTH:
-            problems.append(f"{name}: {BAD_LABEL}")
+            found.problems.append(f"{name}: {BAD_LABEL}")
         else:
-            images.append(LabelledImage(name, valid(label), root / name))
-    return Dataset(address, tuple(images), tuple(problems))
+            found.images.append(LabelledImage(name, valid_label(label), root / name))
 
 
 def _is_own_file(path: Path) -> bool:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sparkdl.errors import RequestError
 from sparkdl.images.labels import MAX_LABEL_LENGTH
 from training.data.dataset import BAD_LABEL, Dataset, LabelledImage
-from training.data.image_files import valid
+from training.data.names import valid, valid_label
 
 SUFFIX = ".npz"
 MAX_BYTES = 2**30
@@ -98,7 +98,7 @@ def read_npz(address: str, path: Path, *, require_labels: bool) -> Dataset:
 
     stem, width = valid(path.stem), max(5, len(str(len(y) - 1)))
     images, problems = [], []
-    for index, label in enumerate(map(valid, y)):
+    for index, label in enumerate(map(valid_label, y)):
         name = f"{stem}/{subsets[index]}/{index:0{width}d}.png" if subsets else f"{stem}/{index:0{width}d}.png"
         if (require_labels and not label) or len(label) > MAX_LABEL_LENGTH:
             problems.append(f"{name}: {BAD_LABEL if label else 'it has no label'}")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparkdl.errors import RequestError
+from sparkdl.images.labels import normalize_label
 from training.data.dataset import Dataset, UnreadableImage
 from training.evaluation.calibration import calibration
 from training.evaluation.intervals import wilson
@@ -245,7 +246,7 @@ def evaluate(
     return Evaluation(
         classes,
         tuple(table["id"].to_pylist()),
-        tuple(table["label"].to_pylist()),
+        tuple(spelled(label, classes) for label in table["label"].to_pylist()),
         tuple(table["prediction"].to_pylist()),
         values.to_numpy().reshape(len(table), len(classes)),
         unreadable,
@@ -254,8 +255,15 @@ def evaluate(
     )
 
 
+def spelled(label: str, known: Sequence[str]) -> str:
+    """Return the class that a label means, as the model spells it: Unicode can compose letters in several ways."""
+    if label in known:
+        return label
+    return next((name for name in known if normalize_label(name) == normalize_label(label)), label)
+
+
 def _check_classes(dataset: Dataset, known: Sequence[str]) -> None:
-    unknown_labels = [label for label in dataset.classes if label not in known]
+    unknown_labels = [label for label in dataset.classes if spelled(label, known) not in known]
     if unknown_labels:
         raise RequestError(
             f"{dataset.address}: the model knows the classes {', '.join(known)}, but not {', '.join(unknown_labels)}"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.data.dataset import Subset
 from training.data.loading import SAMPLES, Dataset
+from training.data.split_folders import subset_of
 
 if TYPE_CHECKING:
     from sparkdl.models.registry import ModelVersion
@@ -46,7 +48,8 @@ def evaluation_provenance(version: ModelVersion, dataset: Dataset, seed: int) ->
     seed
         The seed of `dataset`, if it is synthetic.
     """
-    images = f"all images of {dataset.address}"
+    subset = f" in the subset {next(iter(dataset.subsets))}" if len(dataset.subsets) == 1 else ""
+    images = f"all images of {dataset.address}{subset}"
     trained_on = Provenance(images, version.description).section("data").get("address")
     if trained_on is None:
         images += "; whether the model was trained on some of them is not known"
@@ -68,4 +71,10 @@ def was_trained_on(version: ModelVersion, dataset: Dataset, seed: int) -> bool:
         return False
     if dataset.address.partition(":")[0] == trained_on.partition(":")[0] == SAMPLES:
         return bool(seed == data.get("seed"))
-    return Path(dataset.address).resolve() == Path(trained_on).resolve()
+    here, there = Path(dataset.address).resolve(), Path(trained_on).resolve()
+    if (tested := data.get("test_subset")) is None:
+        return here == there
+    # It came with a split: what was not its test subset may have been trained on.
+    if here == there:
+        return {*dataset.subsets} != {tested}
+    return here.is_relative_to(there) and subset_of(here.relative_to(there).parts[0]) == Subset.TRAIN

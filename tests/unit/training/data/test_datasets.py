@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from refusals import refused
 
 from sparkdl.errors import RequestError
-from training.data.loading import Dataset, LabelledImage, list_images, natural_order, open_dataset
+from sparkdl.formats.image_files import list_images
+from sparkdl.system.left_out import Why
+from training.data.loading import Dataset, LabelledImage, natural_order, open_dataset
 
 
 def dataset_of(counts: dict[str, int]) -> Dataset:
@@ -31,23 +33,47 @@ def test_a_folder_is_a_label_and_every_image_below_it_is_one_of_its_class(tmp_pa
     assert labelled(open_dataset(str(root))) == {"cat/1.png": "cat", "cat/more/deep/2.JPG": "cat", "dog/3.webp": "dog"}
 
 
-def test_what_is_no_image_by_its_suffix_is_left_out(tmp_path: Path) -> None:
+def test_what_is_no_image_is_left_out_and_named(tmp_path: Path) -> None:
     root = write_files(tmp_path, "cat/1.png", "cat/notes.txt", "cat/archive.png.zip", "README.md", "loose.png")
     (root / "cat" / "folder.png").mkdir()
-    assert list(labelled(open_dataset(str(root)))) == ["cat/1.png"]
-
-
-def test_hidden_files_and_folders_are_left_out(tmp_path: Path) -> None:
-    root = write_files(
-        tmp_path, "cat/1.png", "cat/.1.png", "cat/_1.png", "cat/.cache/2.png", "cat/a/_old/b/3.png", ".git/4.png"
+    dataset = open_dataset(str(root))
+    assert list(labelled(dataset)) == ["cat/1.png"]
+    assert str(dataset.left_out) == (
+        "4 left out: 3 not images (README.md, cat/archive.png.zip, cat/notes.txt), 1 without a label (loose.png)"
     )
-    assert list(labelled(open_dataset(str(root)))) == ["cat/1.png"]
+
+
+def test_hidden_and_temporary_names_are_left_out_and_counted(tmp_path: Path) -> None:
+    root = write_files(tmp_path, "cat/1.png", "cat/.1.png", "cat/.cache/2.png", ".git/4.png", "cat/2.png.part")
+    dataset = open_dataset(str(root))
+    assert list(labelled(dataset)) == ["cat/1.png"]
+    assert {why: named.count for why, named in dataset.left_out.reasons.items()} == {Why.HIDDEN: 3, Why.TEMPORARY: 1}
+
+
+def test_names_that_begin_with_an_underscore_count(tmp_path: Path) -> None:
+    root = write_files(tmp_path, "_background_/_DSC0001.JPG", "cat/a/_old/b/3.png")
+    assert labelled(open_dataset(str(root))) == {
+        "_background_/_DSC0001.JPG": "_background_",
+        "cat/a/_old/b/3.png": "cat",
+    }
+
+
+def test_a_pattern_leaves_out_more(tmp_path: Path) -> None:
+    root = write_files(tmp_path, "cat/1.png", "cat/raw/2.png", "dog/3.bak.png", "dog/4.png")
+    dataset = open_dataset(str(root), ignore=["raw/", "dog/*.bak.*"])
+    assert list(labelled(dataset)) == ["cat/1.png", "dog/4.png"]
+    assert str(dataset.left_out) == "2 left out: 2 named by --ignore (cat/raw/, dog/3.bak.png)"
+
+
+def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
+    with refused("--ignore", "'!keep'"):
+        open_dataset(str(write_files(tmp_path, "cat/1.png")), ignore=["!keep"])
 
 
 def test_a_data_set_below_a_hidden_folder_is_read(tmp_path: Path) -> None:
     root = write_files(tmp_path / ".data" / "_set", "cat/1.png")
     assert list(labelled(open_dataset(str(root)))) == ["cat/1.png"]
-    assert list_images(root / "cat") == [root / "cat" / "1.png"]
+    assert list_images(root / "cat") == ["1.png"]
 
 
 def test_classes_are_ordered_as_people_count(tmp_path: Path) -> None:
