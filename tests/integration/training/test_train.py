@@ -103,3 +103,22 @@ def test_what_cannot_be_split_leaves_no_registry(
     with refused("between 0 and 1"):
         train(spark, folder, quick, Registry(tmp_path / "models"), test_fraction=1.0)
     assert not (tmp_path / "models").exists()
+
+
+def test_a_dataset_that_comes_with_its_split_is_trained_and_tested_on_as_it_says(
+    spark: SparkSession, quick: Recipe, tmp_path: Path
+) -> None:
+    for part, seeds in (("train", range(6)), ("val", range(6, 8)), ("test", range(8, 11))):
+        for label, digit in (("four", 4), ("seven", 7)):
+            (tmp_path / "data" / part / label).mkdir(parents=True)
+            for seed in seeds:
+                (tmp_path / "data" / part / label / f"{seed}.png").write_bytes(draw_png(digit, seed))
+    dataset = open_dataset(str(tmp_path / "data"))
+    trained = train(spark, dataset, quick, Registry(tmp_path / "models"))
+    assert (trained.images, trained.version.description["classes"]) == (12, ["four", "seven"])
+    assert {name.partition("/")[0] for name in trained.evaluation.names} == {"test"}
+    data = trained.version.description["data"]
+    assert (data["test_subset"], data["test_images"], data.get("test_fraction")) == ("test", 6, None)
+    card = (trained.version.path / "report" / "report.md").read_text()
+    assert "6 of the 22 images of" in card
+    assert "the subset test that it comes with; no picture is in both sets" in card

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from refusals import refused
 
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import DEFAULT_LIMITS
@@ -76,6 +77,22 @@ def test_every_setting_can_come_from_the_file(working_directory: Path) -> None:
 def test_a_duration_has_a_unit_or_is_in_seconds(given: object, seconds: float) -> None:
     assert StreamSettings.read(**NEEDED, trigger=given).trigger == seconds
     assert seconds == 0 or StreamSettings.read(**NEEDED, decode_timeout=given).decode_timeout == seconds
+
+
+def test_patterns_are_a_list_or_separated_by_commas(working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert StreamSettings.read(**NEEDED).ignore == ()
+    (working_directory / "sparkdl.toml").write_text('ignore = ["*.bak", "a,b"]')
+    assert StreamSettings.read(**NEEDED).ignore == ("*.bak", "a,b")
+    monkeypatch.setenv("SPARKDL_IGNORE", "*.bak, raw/")
+    assert StreamSettings.read(**NEEDED).ignore == ("*.bak", "raw/")
+    assert StreamSettings.read(**NEEDED, ignore=["a,b"]).ignore == ("a,b",)
+
+
+def test_a_pattern_that_is_none_and_patterns_for_a_topic_are_refused() -> None:
+    with refused("--ignore", "'!x'"):
+        StreamSettings.read(**NEEDED, ignore=["!x"]).make_source()
+    with refused("--ignore is for directories"):
+        StreamSettings.read(**(NEEDED | {"source": "kafka://localhost:9092/topic"}), ignore=["x"]).make_source()
 
 
 @pytest.mark.parametrize("given", ["", "fast", "1 day", "-1s", "1s2", "s"])

@@ -52,3 +52,22 @@ def test_of_a_model_without_a_description_it_is_not_known(folders: Dataset, desc
     version = ModelVersion(Path("pipeline"), description)
     assert not was_trained_on(version, folders, seed=0)
     assert evaluation_provenance(version, folders, 0).images.endswith("is not known")
+
+
+def split_folders(root: Path) -> Path:
+    for part in ("train", "test"):
+        for digit in (1, 2):
+            (root / part / str(digit)).mkdir(parents=True)
+            (root / part / str(digit) / "x.png").write_bytes(draw_png(digit, len(part)))
+    return root
+
+
+def test_the_test_set_that_a_dataset_comes_with_was_not_trained_on(tmp_path: Path) -> None:
+    root = split_folders(tmp_path)
+    version = trained_on(address=str(root), seed=0, test_subset="test")
+    whole = open_dataset(str(root))
+    assert not was_trained_on(version, whole.to_evaluate(), seed=0)
+    assert was_trained_on(version, whole, seed=0)
+    assert was_trained_on(version, open_dataset(str(root / "train")), seed=0)
+    assert not was_trained_on(version, open_dataset(str(root / "test")), seed=0)
+    assert f"all images of {root} in the subset test" in evaluation_provenance(version, whole.to_evaluate(), 0).images
