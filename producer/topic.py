@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConfigurationError, KafkaError
 
 from producer.replay import paced
-from sparkdl.errors import SparkdlError
+from sparkdl.errors import RequestError, SparkdlError
+from sparkdl.formats.envelopes import Envelope
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.admin import BROKER_TIME, AdminSession
 from streaming.kafka.client_config import ClientConfig
@@ -54,6 +55,7 @@ def replay_to_topic(
     rate: float | None = None,
     on_acknowledged: Callable[[int], None] = lambda count: None,
     is_over: Callable[[], bool] = lambda: False,
+    envelope: Envelope | None = None,
 ) -> Delivery:
     """Send each image as a message (`streaming.kafka.messages`) with its name as the key.
 
@@ -71,11 +73,13 @@ def replay_to_topic(
         Called with the number of images acknowledged so far, on the thread of the producer.
     is_over
         Called before each image; true ends the replay. Images that the producer already has are still delivered.
+    envelope
+        How a message holds the image; None if its value is the image.
 
     Raises
     ------
     RequestError
-        If the address does not name exactly one topic, or `rate` is not positive.
+        If the address does not name exactly one topic, `rate` is not positive, or the settings contradict each other.
     SparkdlError
         If no broker answers, or an image cannot be read.
     """
@@ -84,14 +88,15 @@ def replay_to_topic(
     with AdminSession(address, config) as session:
         session.ensure_topic(topic, BROKER_TIME)
         limit = session.max_message_bytes(topic)
-    defaults = {"linger_ms": 5, "batch_size": min(_BATCH, limit)}
-    producer = KafkaProducer(
-        bootstrap_servers=address.servers.split(","),
-        **{**defaults, **config.python_options(KafkaProducer.DEFAULT_CONFIG)},
-        acks="all",
-        enable_idempotence=True,
-    )
-    sender = _Sender(producer, topic, limit, on_acknowledged)
+    options = {"linger_ms": 5, "batch_size": _BATCH, **config.python_options(KafkaProducer.DEFAULT_CONFIG)}
+    options["batch_size"] = min(options["batch_size"], limit)
+    try:
+        producer = KafkaProducer(
+            bootstrap_servers=address.servers.split(","), **options, acks="all", enable_idempotence=True
+        )
+    except KafkaConfigurationError as error:
+        raise RequestError(f"--kafka-config: {error}") from error
+    sender = _Sender(producer, topic, limit, on_acknowledged, envelope)
     try:
         for image, _ in images:
             try:
@@ -114,7 +119,14 @@ def replay_to_topic(
 class _Sender:
     """Passes images to a producer and tracks them until they are acknowledged or given up."""
 
-    def __init__(self, producer: KafkaProducer, topic: str, limit: int, on_acknowledged: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        producer: KafkaProducer,
+        topic: str,
+        limit: int,
+        on_acknowledged: Callable[[int], None],
+        envelope: Envelope | None,
+    ) -> None:
         self.acknowledged = 0
         self._pending: dict[int, str] = {}  # names, by sequence number
         self._refused: list[tuple[str, str]] = []
@@ -127,13 +139,18 @@ class _Sender:
         }
         self._numbers = itertools.count()
         self._on_acknowledged = on_acknowledged
+        self._envelope = envelope
         self._changed = threading.Condition()
 
     def send(self, image: LabelledImage, payload: bytes) -> None:
         number = next(self._numbers)
         with self._changed:
             self._pending[number] = image.name
-        key, headers = image.name.encode(), image_headers(payload, image.label or None, datetime.now(UTC))
+        content_type = None
+        if self._envelope is not None:
+            payload, content_type = self._envelope.seal(payload, image.name), self._envelope.content_type
+        key = image.name.encode()
+        headers = image_headers(payload, image.label or None, datetime.now(UTC), content_type)
         size = _OVERHEAD + len(payload) + len(key) + sum(len(name) + len(value) + 10 for name, value in headers)
         for name, limit in self._limits.items():
             # A refusal by the broker would end the producer: an idempotent producer allows no gaps.

@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from sparkdl.formats.envelopes import Envelope
 from sparkdl.images.rejection import Limits
 from sparkdl.inference.classifier import Classifier
 from streaming.schemas import DEAD_LETTER, PREDICTION
@@ -22,6 +23,7 @@ def results(
     limits: Limits,
     *,
     read_in_workers: bool = False,
+    envelope: Envelope | None = None,
 ) -> DataFrame:
     """Return one row per input record, with the columns of both contracts; `reason` is null for predictions.
 
@@ -33,12 +35,12 @@ def results(
         The model version to name in predictions.
     review_below
         The confidence below which a prediction needs review, 0..1.
-    read_in_workers
+    read_in_workers, envelope
         As for `sparkdl.inference.classifier.Classifier.classify`.
     """
     failed = F.col("reason").isNotNull()
     payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # else only its beginning was read
-    return classifier.classify(records, limits, read_in_workers=read_in_workers).select(
+    return classifier.classify(records, limits, read_in_workers=read_in_workers, envelope=envelope).select(
         "id",
         "origin",
         "prediction",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,6 +21,8 @@ from pydantic import (
 )
 
 from sparkdl.errors import RequestError
+from sparkdl.formats.envelopes import FORMS as MESSAGE_FORMS
+from sparkdl.formats.envelopes import RAW, Envelope
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
 from streaming.kafka.client_config import ClientConfig
 from streaming.settings_file import TOML, check_place, read_settings_file
@@ -60,6 +63,11 @@ def _to_patterns(value: object) -> object:
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_to_patterns)]
 """Patterns of file names."""
+
+
+def _check_message(form: str) -> str:
+    Envelope.parse(form)
+    return form
 
 
 class StreamSettings(BaseModel):
@@ -112,6 +120,9 @@ class StreamSettings(BaseModel):
         None, ge=1, description="Tasks that read a micro-batch of messages; by default one per core."
     )
     fail_on_data_loss: bool = Field(True, description="Fail if Kafka has deleted messages that were not read yet.")
+    message: Annotated[str, AfterValidator(_check_message)] = Field(
+        RAW, description=f"How a message of Kafka holds its image: {MESSAGE_FORMS}."
+    )
     retries: int = Field(5, ge=0, description="Maximum restarts in a row after a failure.")
     http: str | None = Field(None, description="[HOST:]PORT that serves /livez, /readyz and /metrics; by default none.")
 
@@ -146,7 +157,10 @@ class StreamSettings(BaseModel):
         RequestError
             If the address has no known form, or a setting does not apply to this kind of source.
         """
-        return self.source if isinstance(self.source, Source) else parse_source(self.source, **self._options())
+        source = self.source if isinstance(self.source, Source) else parse_source(self.source, **self._options())
+        if self.message != RAW and source.envelope is None:
+            raise RequestError(f"--message {self.message} is for sources on Kafka: omit it, a file is the image itself")
+        return source
 
     def make_sink(self) -> Sink:
         """Return the sink: the object, or the sink at its address.
@@ -184,7 +198,10 @@ class StreamSettings(BaseModel):
             flag = f"{TOML}: {name}" if name in taken else "--" + name.replace("_", "-")
             if first["type"] == "missing":
                 raise RequestError(f"{flag} is missing") from error
-            message = _EXPECTED.get(first["type"]) or first["msg"].removeprefix("Value error, ").lower()
+            if first["type"] == "value_error":  # our own
+                message = first["msg"].removeprefix("Value error, ")
+            else:
+                message = _EXPECTED.get(first["type"]) or first["msg"].lower()
             raise RequestError(f"{flag}: {message}, received {first['input']!r}") from error
         if taken:
             settings._from_file.update(taken)

@@ -32,12 +32,16 @@ def produce(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     kafka_config: KafkaConfig = None,
+    message: Annotated[
+        str, typer.Option(help="How a message of Kafka holds its image: raw, json:FIELD, base64 or cloudevents.")
+    ] = "raw",
 ) -> None:
     """Replay labelled images into a directory, one file each, or onto a topic, one message each.
 
     A file appears only when it is complete. Ctrl-C stops; every image that is counted as sent has arrived.
     """
     from producer.replay import replay_to_directory, sequence
+    from sparkdl.formats.envelopes import Envelope
     from streaming.kafka.address import KafkaAddress, is_kafka
     from training.data.loading import open_dataset
 
@@ -45,6 +49,12 @@ def produce(
         raise RequestError(f"expected --to as a directory or kafka://HOST:PORT/TOPIC, received {to!r}")
     if is_kafka(to) and label_folders:
         raise RequestError("--label-folders is for directories: a message has its label as a header")
+    try:
+        envelope = Envelope.parse(message)
+    except ValueError as error:
+        raise RequestError(f"--message: {error}, received {message!r}") from error
+    if envelope is not None and not is_kafka(to):
+        raise RequestError(f"--message {message} is for topics on Kafka: omit it, a file is the image itself")
     address = KafkaAddress.parse(to) if is_kafka(to) else None
     dataset = open_dataset(
         data,
@@ -73,7 +83,9 @@ def produce(
             from streaming.kafka.client_config import ClientConfig
 
             config = ClientConfig.read(kafka_config)
-            delivery = replay_to_topic(images, address, config, rate=rate, on_acknowledged=note, is_over=is_over)
+            delivery = replay_to_topic(
+                images, address, config, rate=rate, on_acknowledged=note, is_over=is_over, envelope=envelope
+            )
         else:
             delivery = None
             replay_to_directory(images, Path(to), rate=rate, label_folders=label_folders, on_sent=note, is_over=is_over)

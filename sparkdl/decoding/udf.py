@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkdl.decoding.client import Decoded, decoder_client
+from sparkdl.formats.envelopes import Attributes, Envelope, open_messages
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
 from sparkdl.images.schema import IMAGE_TYPE, binary_views, pixels_to_struct
 from sparkdl.spark import arrow
@@ -26,7 +27,14 @@ DECODED_TYPE = StructType(
 """What `decode_images` returns: `image`, or `reason` (a `Reason`) and `detail`."""
 
 
-def decode_images(payload: Column | str, origin: Column | str, limits: Limits = DEFAULT_LIMITS) -> Column:
+def decode_images(
+    payload: Column | str,
+    origin: Column | str,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    envelope: Envelope | None = None,
+    attributes: Column | str | None = None,
+) -> Column:
     """Return a column that decodes encoded images: struct<image: IMAGE_TYPE, reason: string, detail: string>.
 
     Each row has either an `image` or a `reason` with its `detail`; the others are null. A scalar Arrow UDF: Spark runs
@@ -37,23 +45,45 @@ def decode_images(payload: Column | str, origin: Column | str, limits: Limits = 
     `sparkdl.images.pixels.downscale`: at most 3 MiB each. A worker thus needs at most 3 MiB x
     `spark.sql.execution.arrow.maxRecordsPerBatch` for the pixels of one batch; with more than 682 records they may be
     more than the 2 GiB of one Arrow array, which is a `SparkdlError`.
+
+    With an `envelope`, `payload` holds messages that are opened first. `attributes` is the column of what their headers
+    say, a struct of `sparkdl.formats.envelopes.Attributes`, if the envelope has them.
     """
 
     def decoded(payloads: pa.Array, origins: pa.Array) -> pa.Array:
-        return _decode_column(payloads, origins, limits)
+        return _decode_column(payloads, origins, limits, envelope)
+
+    def decoded_with_attributes(payloads: pa.Array, origins: pa.Array, said: pa.Array) -> pa.Array:
+        return _decode_column(payloads, origins, limits, envelope, said)
 
     # PySpark's stub asks for the kind of function, but at run time that is taken from the type hints.
-    udf = arrow_udf(decoded, DECODED_TYPE)
-    return udf(payload, origin)
+    if attributes is None:
+        return arrow_udf(decoded, DECODED_TYPE)(payload, origin)
+    return arrow_udf(decoded_with_attributes, DECODED_TYPE)(payload, origin, attributes)
 
 
-def decode_payloads(payloads: pa.Array, limits: Limits, *, gray: bool = False) -> Decoded:
-    """Return the results of a binary column, from this process's decoder; with `gray` no picture has colours."""
+def decode_payloads(
+    payloads: pa.Array,
+    limits: Limits,
+    *,
+    gray: bool = False,
+    envelope: Envelope | None = None,
+    attributes: pa.Array | None = None,
+) -> Decoded:
+    """Return the results of a binary column, from this process's decoder; with `gray` no picture has colours.
+
+    With an `envelope` the column holds messages, and `attributes` what their headers say; see `decode_images`.
+    """
     data, offsets = binary_views(payloads)
     ends, present = offsets.tolist(), payloads.is_valid().to_pylist()
-    return decoder_client(limits).decode(
-        [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)], gray=gray
-    )
+    views = [data.data[ends[row] : ends[row + 1]] if there else None for row, there in enumerate(present)]
+    if envelope is None:
+        return decoder_client(limits).decode(views, gray=gray)
+    said = None if attributes is None else [Attributes(*row.values()) for row in attributes.to_pylist()]
+    opened, rejected = open_messages(envelope, views, said, limits.max_bytes)
+    decoded = decoder_client(limits).decode(opened, gray=gray)
+    decoded.rejected.update(rejected)  # the decoder has rejected them as empty
+    return decoded
 
 
 def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
@@ -65,7 +95,13 @@ def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
     )
 
 
-def _decode_column(payloads: pa.Array, origins: pa.Array, limits: Limits) -> pa.StructArray:
-    decoded = decode_payloads(payloads, limits)
+def _decode_column(
+    payloads: pa.Array,
+    origins: pa.Array,
+    limits: Limits,
+    envelope: Envelope | None = None,
+    attributes: pa.Array | None = None,
+) -> pa.StructArray:
+    decoded = decode_payloads(payloads, limits, envelope=envelope, attributes=attributes)
     images = pixels_to_struct(origins.cast(pa.string()), decoded.shapes, decoded.pixels)
     return pa.StructArray.from_arrays([images, *reasons_of(decoded)], names=DECODED_TYPE.names)

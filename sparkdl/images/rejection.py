@@ -25,6 +25,7 @@ class Reason(StrEnum):
     DECODER_CRASHED = "decoder_crashed"
     DECODER_TIMEOUT = "decoder_timeout"
     MODEL_ERROR = "model_error"
+    BAD_ENVELOPE = "bad_envelope"
 
 
 MEANINGS = MappingProxyType(
@@ -38,6 +39,7 @@ MEANINGS = MappingProxyType(
         Reason.DECODER_CRASHED: "the process that decoded the image died or made no sense while doing so",
         Reason.DECODER_TIMEOUT: "decoding took longer than it was allowed; the detail has the limit that held",
         Reason.MODEL_ERROR: "the image was decoded, but the model failed on it",
+        Reason.BAD_ENVELOPE: "the JSON, base64 text or CloudEvent that should hold the image cannot be opened",
     }
 )
 

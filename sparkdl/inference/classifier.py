@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from sparkdl.decoding.udf import decode_images
 from sparkdl.errors import RequestError
+from sparkdl.formats.envelopes import ATTRIBUTES, Envelope
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Reason
 from sparkdl.images.schema import IMAGE_TYPE
 from sparkdl.inference.fused_worker import NO_PROBABILITIES
@@ -91,7 +92,12 @@ class Classifier(ABC):
 
     @abstractmethod
     def classify(
-        self, records: DataFrame, limits: Limits = DEFAULT_LIMITS, *, read_in_workers: bool = False
+        self,
+        records: DataFrame,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        read_in_workers: bool = False,
+        envelope: Envelope | None = None,
     ) -> DataFrame:
         """Decode the `payload` of each row and apply the pipeline to it.
 
@@ -104,6 +110,9 @@ class Classifier(ABC):
         read_in_workers
             Let the workers read the files that `origin` names; `payload` and `size` are replaced by those of the file.
             The rows need a column `size bigint`. Only where `reads_files` is true.
+        envelope
+            How `payload` holds the image; None if it is the image. An envelope with attributes needs their column,
+            `sparkdl.formats.envelopes.ATTRIBUTES`.
 
         Returns
         -------
@@ -143,9 +152,14 @@ class FusedClassifier(Classifier):
         return self._load()
 
     def classify(
-        self, records: DataFrame, limits: Limits = DEFAULT_LIMITS, *, read_in_workers: bool = False
+        self,
+        records: DataFrame,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        read_in_workers: bool = False,
+        envelope: Envelope | None = None,
     ) -> DataFrame:
-        return self.model.predict(records, limits, read_in_workers=read_in_workers)
+        return self.model.predict(records, limits, read_in_workers=read_in_workers, envelope=envelope)
 
 
 class PipelineClassifier(Classifier):
@@ -164,13 +178,18 @@ class PipelineClassifier(Classifier):
         return self._pipeline
 
     def classify(
-        self, records: DataFrame, limits: Limits = DEFAULT_LIMITS, *, read_in_workers: bool = False
+        self,
+        records: DataFrame,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        read_in_workers: bool = False,
+        envelope: Envelope | None = None,
     ) -> DataFrame:
         from sparkdl.inference import stages
 
         if read_in_workers:
             raise RequestError("expected a pipeline that can be fused to read files in workers, received another one")
-        images = decode_rows(records, stages.image_column(self._pipeline), limits)
+        images = decode_rows(records, stages.image_column(self._pipeline), limits, envelope)
         predicted = stages.apply(self._pipeline, images, index="_index", probabilities="_probabilities")
         reason, detail = F.col(f"{DECODED}.reason"), F.col(f"{DECODED}.detail")
         confidence = F.array_max("_probabilities")
@@ -187,7 +206,9 @@ class PipelineClassifier(Classifier):
         )
 
 
-def decode_rows(records: DataFrame, image_column: str, limits: Limits = DEFAULT_LIMITS) -> DataFrame:
+def decode_rows(
+    records: DataFrame, image_column: str, limits: Limits = DEFAULT_LIMITS, envelope: Envelope | None = None
+) -> DataFrame:
     """Return rows with an image for every input record, ready for a pipeline's stages.
 
     A row that does not decode gets a gray placeholder, whose result is to be discarded: so the good and the bad take
@@ -198,9 +219,11 @@ def decode_rows(records: DataFrame, image_column: str, limits: Limits = DEFAULT_
     Three columns: `INPUT_RECORD`, a struct of the columns of `records`; `DECODED`, the result of
     `sparkdl.decoding.udf.decode_images`; and `image_column`.
     """
-    return records.select(
-        F.struct("*").alias(INPUT_RECORD), decode_images("payload", "origin", limits).alias(DECODED)
-    ).withColumn(image_column, F.coalesce(f"{DECODED}.image", _placeholder()))
+    attributes = ATTRIBUTES if envelope is not None and envelope.has_attributes else None
+    decoded = decode_images("payload", "origin", limits, envelope=envelope, attributes=attributes)
+    return records.select(F.struct("*").alias(INPUT_RECORD), decoded.alias(DECODED)).withColumn(
+        image_column, F.coalesce(f"{DECODED}.image", _placeholder())
+    )
 
 
 def _placeholder() -> Column:

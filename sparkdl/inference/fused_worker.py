@@ -15,6 +15,7 @@ from pyspark.sql.types import DoubleType, MapType, StringType, StructField, Stru
 
 from sparkdl.decoding.client import Decoded
 from sparkdl.decoding.udf import decode_payloads, reasons_of
+from sparkdl.formats.envelopes import ATTRIBUTES, Envelope
 from sparkdl.images.ink import normalize_ink
 from sparkdl.images.rejection import Limits, Reason, Rejected
 from sparkdl.networks.runtime import Network, extract_features
@@ -72,6 +73,8 @@ class FusedInference:
         As of `sparkdl.InkNormalizer`; None for no ink crop.
     head
         As a Spark broadcast.
+    envelope
+        How `payload` holds the image; None if it is the image.
     """
 
     limits: Limits
@@ -79,6 +82,7 @@ class FusedInference:
     network: Network
     resample: Resampling
     head: Broadcast[Head]
+    envelope: Envelope | None = None
 
     def predict_payloads(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Add the columns of `RESULT_TYPE` to rows with `payload`; keep `payload` only of rejected images."""
@@ -97,7 +101,8 @@ class FusedInference:
                 yield self._with_results(sized, arrow.binary_array(payloads))
 
     def _with_results(self, rows: pa.RecordBatch, payloads: pa.Array) -> pa.RecordBatch:
-        results = self._predict(payloads)
+        has_attributes = self.envelope is not None and self.envelope.has_attributes
+        results = self._predict(payloads, rows[ATTRIBUTES] if has_attributes else None)
         rejected = pc.if_else(results.field("reason").is_valid(), payloads, pa.nulls(len(payloads), payloads.type))
         return pa.RecordBatch.from_arrays(
             [
@@ -107,9 +112,10 @@ class FusedInference:
             names=[*rows.schema.names, *RESULT_TYPE.names],
         )
 
-    def _predict(self, payloads: pa.Array) -> pa.StructArray:
-        """Return a struct of `RESULT_TYPE` for each of N encoded images."""
-        decoded = decode_payloads(payloads, self.limits, gray=self.ink_margin is not None)
+    def _predict(self, payloads: pa.Array, attributes: pa.Array | None) -> pa.StructArray:
+        """Return a struct of `RESULT_TYPE` for each of N payloads."""
+        gray = self.ink_margin is not None
+        decoded = decode_payloads(payloads, self.limits, gray=gray, envelope=self.envelope, attributes=attributes)
         head = self.head.value
         return results_of(softmax(self._features(decoded), head), head.classes, decoded)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sparkdl.formats.envelopes import Envelope
 from sparkdl.images.rejection import Limits
 from sparkdl.inference.fused_worker import RESULT_TYPE, FusedInference, Head
 from sparkdl.networks.runtime import Network
@@ -124,7 +125,9 @@ class FusedModel:
     head: Head
     labels: tuple[str, ...] | None
 
-    def predict(self, records: DataFrame, limits: Limits, *, read_in_workers: bool) -> DataFrame:
+    def predict(
+        self, records: DataFrame, limits: Limits, *, read_in_workers: bool, envelope: Envelope | None = None
+    ) -> DataFrame:
         """Return what `sparkdl.inference.classifier.Classifier.classify` returns.
 
         Whole rows go to the workers and come back without the bytes of images. As an argument of a function of columns,
@@ -132,11 +135,11 @@ class FusedModel:
         """
         from pyspark.sql.types import StructType
 
-        inference = self.inference(records.sparkSession.sparkContext, limits)
+        inference = self.inference(records.sparkSession.sparkContext, limits, envelope)
         predict = inference.predict_files if read_in_workers else inference.predict_payloads
         return map_in_arrow(records, predict, StructType([*records.schema, *RESULT_TYPE]))
 
-    def inference(self, context: SparkContext, limits: Limits) -> FusedInference:
+    def inference(self, context: SparkContext, limits: Limits, envelope: Envelope | None = None) -> FusedInference:
         """Return the worker's side, with the network and the head as broadcasts."""
         content = self.featurizer.network
         digest = hashlib.sha256(content).hexdigest()
@@ -146,6 +149,7 @@ class FusedModel:
             Network(digest, context.broadcast(content), self.featurizer.spec.input_shape),
             SCALE_HINTS[self.featurizer.scale_hint],
             context.broadcast(self.head),
+            envelope,
         )
 
 

@@ -64,8 +64,8 @@ class Header(StrEnum):
     BATCH_ID = "batch-id"
 
 
-def image_headers(payload: bytes, label: str | None, produced_at: datetime) -> Headers:
-    """Return the headers of an encoded image.
+def image_headers(payload: bytes, label: str | None, produced_at: datetime, content_type: str | None = None) -> Headers:
+    """Return the headers of an encoded image, or of a message that holds one.
 
     Parameters
     ----------
@@ -73,10 +73,12 @@ def image_headers(payload: bytes, label: str | None, produced_at: datetime) -> H
         The true class, None if it is not known.
     produced_at
         A time with a time zone.
+    content_type
+        The media type of the message; None for that of the image.
     """
     values = {
         Header.LABEL: label,
-        Header.CONTENT_TYPE: _content_type(payload),
+        Header.CONTENT_TYPE: content_type or _content_type(payload),
         Header.SHA256: hashlib.sha256(payload).hexdigest(),
         Header.PRODUCED_AT: produced_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         Header.SCHEMA: SCHEMA,

@@ -12,6 +12,7 @@ from sparkdl.system.left_out import LeftOut
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from sparkdl.formats.envelopes import Envelope
     from streaming.failures import KnownError
     from streaming.spark_conf import Connector
 
@@ -47,6 +48,10 @@ class Source(ABC):
 
     has_files: ClassVar[bool] = False
     """Whether `origin` is the URI of a local file that holds the image, so that workers can read the file."""
+
+    envelope: Envelope | None = None
+    """How `payload` holds the image; None if it is the image. For CloudEvents, the rows have one more column,
+    `sparkdl.formats.envelopes.ATTRIBUTES`."""
 
     def check(self) -> None:  # noqa: B027 - optional
         """Check that the source can be read, without Spark and in less than a second.

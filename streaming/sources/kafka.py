@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
+from sparkdl.formats.envelopes import RAW, Envelope
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.errors import describe_error
@@ -38,6 +39,8 @@ class KafkaSource(Source):
         Tasks that read a micro-batch; by default one per core.
     fail_on_data_loss
         Whether the stream fails if messages were deleted before it read them.
+    envelope
+        How a message holds the image; None if its value is the image.
     """
 
     connector = KAFKA
@@ -50,12 +53,14 @@ class KafkaSource(Source):
         starting_offsets: str = "earliest",
         min_partitions: int | None = None,
         fail_on_data_loss: bool = True,
+        envelope: Envelope | None = None,
     ) -> None:
         self._address = address
         self._config = config or ClientConfig()
         self._starting_offsets = starting_offsets
         self._min_partitions = min_partitions
         self._fail_on_data_loss = fail_on_data_loss
+        self.envelope = envelope
         self._cluster_id = ""
 
     @classmethod
@@ -71,6 +76,7 @@ class KafkaSource(Source):
         starting_offsets: str = "earliest",
         min_partitions: int | None = None,
         fail_on_data_loss: bool = True,
+        message: str = RAW,
     ) -> KafkaSource:
         """Return the source for `kafka://HOST:PORT/TOPIC` and the settings of a stream."""
         if label_from is LabelFrom.PARENT:
@@ -87,6 +93,7 @@ class KafkaSource(Source):
             starting_offsets=starting_offsets,
             min_partitions=min_partitions,
             fail_on_data_loss=fail_on_data_loss,
+            envelope=Envelope.parse(message),
         )
 
     def check(self) -> None:
@@ -120,7 +127,7 @@ class KafkaSource(Source):
             .option("includeHeaders", True)
             .load()
         )
-        return input_records(records)
+        return input_records(records, with_attributes=self.envelope is not None and self.envelope.has_attributes)
 
     def describe_error(self, message: str) -> KnownError | None:
         return describe_error(message, str(self))

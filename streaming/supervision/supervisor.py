@@ -141,6 +141,7 @@ class Supervisor:
             self._plan.review_below(self.model),
             settings.limits,
             read_in_workers=read_in_workers,
+            envelope=source.envelope,
         )
         return QueryRun(rows, settings, self._write)
 

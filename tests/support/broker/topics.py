@@ -48,9 +48,11 @@ def new_sink(servers: str) -> str:
     return name
 
 
-def send(servers: str, topic: str, messages: Iterable[Message]) -> None:
+def send(servers: str, topic: str, messages: Iterable[Message], codec: str | None = None) -> None:
     """Puts messages on a topic, and returns when the broker has them all."""
-    producer = KafkaProducer(bootstrap_servers=servers, acks="all", max_request_size=64 << 20)
+    producer = KafkaProducer(
+        bootstrap_servers=servers, acks="all", max_request_size=64 << 20, compression_type=codec, linger_ms=50
+    )
     try:
         for message in messages:
             producer.send(

@@ -56,6 +56,20 @@ def test_the_argument_goes_before_the_environment_before_the_file_before_the_def
     assert (settings.max_images_per_trigger, settings.review_below) == (3, 0.9)
 
 
+def test_the_form_of_messages_is_checked(working_directory: Path) -> None:
+    assert StreamSettings.read(**NEEDED).message == "raw"
+    assert StreamSettings.read(**NEEDED, message="json:a.b").message == "json:a.b"
+    assert refusal(message="avro") == "--message: expected raw, json:FIELD, base64 or cloudevents, received 'avro'"
+    (working_directory / "sparkdl.toml").write_text('message = "json"\n')
+    assert refusal() == "sparkdl.toml: message: expected raw, json:FIELD, base64 or cloudevents, received 'json'"
+
+
+def test_a_form_of_messages_is_not_for_directories() -> None:
+    with pytest.raises(RequestError, match=r"^--message base64 is for sources on Kafka: omit it"):
+        StreamSettings.read(**NEEDED, message="base64").make_source()
+    StreamSettings.read(**NEEDED, message="raw").make_source()
+
+
 def test_an_argument_of_none_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARKDL_TRIGGER", "500ms")
     assert StreamSettings.read(**NEEDED, trigger=None).trigger == 0.5
