@@ -18,6 +18,7 @@ from sparkdl.formats.envelopes import Envelope
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.admin import BROKER_TIME, AdminSession
 from streaming.kafka.client_config import ClientConfig
+from streaming.kafka.codecs import check_codec
 from streaming.kafka.messages import image_headers
 from training.data.loading import LabelledImage
 
@@ -84,6 +85,7 @@ def replay_to_topic(
         If no broker answers, or an image cannot be read.
     """
     topic = address.single_topic
+    check_codec(config.properties.get("compression.type", "none"))
     images = paced(images, rate, is_over)
     with AdminSession(address, config) as session:
         session.ensure_topic(topic, BROKER_TIME)

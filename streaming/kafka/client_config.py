@@ -15,6 +15,7 @@ from typing import Any
 
 from sparkdl.errors import RequestError
 from sparkdl.system.extras import require_extra
+from streaming.kafka.codecs import PACKAGES
 
 _DECIDED = (
     # Set by the address or the stream. A file may hold them for other tools.
@@ -29,6 +30,12 @@ _DECIDED = (
     "value.deserializer",
 )
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_CHOICES = {
+    "compression.type": tuple(PACKAGES),
+    "isolation.level": ("read_uncommitted", "read_committed"),
+}
+_JAVA_ONLY = ("acks",)
+"""Properties whose values kafka-python writes in another way. `sparkdl produce` always waits for all replicas."""
 _INLINE = {"ssl.truststore.certificates": "ssl.truststore.type", "ssl.keystore.key": "ssl.keystore.type"}
 _JAAS_OPTION = re.compile(r'([\w.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -93,6 +100,12 @@ class ClientConfig:
                 )
             if not self._login.keys() >= {"username", "password"}:
                 raise RequestError(f"--kafka-config: {path}: sasl.jaas.config has no username and password")
+        for name, choices in _CHOICES.items():
+            if self.properties.get(name, choices[0]) not in choices:
+                raise RequestError(
+                    f"--kafka-config: {path}: expected {name} as one of {', '.join(choices)}, "
+                    f"received {self.properties[name]!r}"
+                )
         for name, kind in _INLINE.items():
             if name in self.properties and self.properties.get(kind) != "PEM":
                 raise RequestError(f"--kafka-config: {path}: {name} needs {kind}=PEM")
@@ -132,7 +145,11 @@ class ClientConfig:
         for name, value in self.properties.items():
             python = name.replace(".", "_")
             default = defaults.get(python)
-            if isinstance(default, int | float | str) and not isinstance(default, bool):
+            if name == "compression.type" and python in defaults:
+                options[python] = None if value == "none" else value
+            elif name in _JAVA_ONLY:
+                continue
+            elif isinstance(default, int | float | str) and not isinstance(default, bool):
                 try:
                     options[python] = type(default)(value)
                 except ValueError as error:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnsupportedCodecError
 
 from sparkdl.errors import SparkdlError
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.admin import AdminSession
 from streaming.kafka.client_config import ClientConfig
+from streaming.kafka.codecs import unsupported_codec
 from streaming.kafka.messages import DEAD_LETTERS_SUFFIX, dead_letter_row, prediction_row
 from streaming.readers.base import Reader
 
@@ -89,6 +90,8 @@ class KafkaReader(Reader):
                             yield record
                 if follow:
                     self._assign(consumer, topic)
+        except UnsupportedCodecError as error:
+            raise unsupported_codec(topic, error) from error
         except KafkaError as error:
             raise SparkdlError(
                 f"Kafka at {self._address.servers} stopped answering: {error}; run the command again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 from refusals import refused
 from streams import digits, wait_until
 from topics import end_offsets, new_topic, received
@@ -18,6 +20,7 @@ from topics import end_offsets, new_topic, received
 from producer.replay import sequence
 from producer.topic import Delivery, replay_to_topic
 from sparkdl.errors import SparkdlError
+from sparkdl.formats.envelopes import Envelope
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.local.broker import Broker
@@ -74,6 +77,63 @@ def test_an_image_above_the_topics_limit_is_refused_by_name_and_the_others_go(ka
     assert name == "big.png"
     assert "max.message.bytes" in why
     assert sorted(m.key or b"" for m in received(kafka, topic)) == [one.name.encode(), two.name.encode()]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_images_are_compressed_as_the_settings_say(kafka: str, codec: str) -> None:
+    plain, compressed = new_topic(kafka), new_topic(kafka)
+    images = [LabelledImage(f"{n}.bmp", "1", payload=bytes(100_000)) for n in range(3)]
+    assert replay(kafka, plain, images).acknowledged == 3
+    assert replay(kafka, compressed, images, compression_type=codec, linger_ms="50").acknowledged == 3
+    assert size_of(kafka, plain) > 300_000
+    assert size_of(kafka, compressed) < 50_000
+    assert [message.value for message in received(kafka, compressed)] == [image.read() for image in images]
+
+
+def test_a_batch_larger_than_the_topic_allows_is_made_smaller(kafka: str) -> None:
+    topic = new_topic(kafka, configs={"max.message.bytes": "20000"})
+    images = [LabelledImage(f"{n}.bmp", "1", payload=bytes(5000)) for n in range(100)]
+    assert replay(kafka, topic, images, batch_size="1000000", linger_ms="200") == Delivery(100, (), (), None)
+
+
+def test_all_replicas_acknowledge_whatever_the_settings_say(kafka: str, drawn: Dataset) -> None:
+    topic = new_topic(kafka)
+    assert replay(kafka, topic, digits(drawn, 3), acks="0") == Delivery(3, (), (), None)
+
+
+def test_settings_that_an_idempotent_producer_cannot_have_are_refused(kafka: str, drawn: Dataset) -> None:
+    with refused("--kafka-config", "retries"):
+        replay(kafka, new_topic(kafka), digits(drawn, 1), retries="0")
+
+
+@pytest.mark.parametrize("form", ["json:image.data", "base64", "cloudevents"])
+def test_an_image_can_be_put_into_an_envelope(kafka: str, drawn: Dataset, form: str) -> None:
+    topic, images, envelope = new_topic(kafka), digits(drawn, 3), Envelope.parse(form)
+    assert envelope is not None
+    address = KafkaAddress(kafka, topic)
+    replay_to_topic(sequence(Dataset("", tuple(images))), address, ClientConfig(), envelope=envelope)
+    messages = received(kafka, topic)
+    assert [envelope.open(message.value or b"") for message in messages] == [image.read() for image in images]
+    headers = dict(messages[0].headers)
+    assert headers["content-type"].decode() == envelope.content_type
+    assert headers["sha256"].decode() == hashlib.sha256(messages[0].value or b"").hexdigest()
+    assert headers["label"].decode() == images[0].label
+
+
+def size_of(servers: str, topic: str) -> int:
+    """The bytes of a topic on the broker's disk."""
+    client = KafkaAdminClient(bootstrap_servers=servers)
+    try:
+        (described,) = client.describe_log_dirs()
+    finally:
+        client.close()
+    return sum(
+        partition["partition_size"]
+        for found in described["log_dirs"]
+        for each in found["topics"]
+        if each["name"] == topic
+        for partition in each["partitions"]
+    )
 
 
 def test_an_address_must_name_one_topic(kafka: str, drawn: Dataset) -> None:

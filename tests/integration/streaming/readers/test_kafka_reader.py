@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 import threading
 from typing import Any
 
@@ -12,13 +13,16 @@ from kafka import KafkaAdminClient
 from refusals import refused
 from streams import wait_until
 from topics import Message, end_offsets, new_sink, new_topic, send
+from transactions import send_transactions
 
 from sparkdl.errors import SparkdlError
 from streaming.kafka.address import KafkaAddress
 from streaming.kafka.client_config import ClientConfig
+from streaming.kafka.local.programs import kafka_tool
 from streaming.kafka.messages import DEAD_LETTERS_SUFFIX
 from streaming.readers.kafka import KafkaReader
 
+CODECS = ("gzip", "snappy", "lz4", "zstd")
 HEADERS = [("origin", b"file:/a"), ("reason", b"empty"), ("size", b"0"), ("failed-at", b"2026-01-02T03:04:05Z")]
 
 
@@ -127,6 +131,52 @@ def test_following_gives_what_comes_later_on_new_partitions_too(kafka: str) -> N
     send(kafka, topic, [prediction("on a new partition")._replace(partition=1)])
     thread.join(30)
     assert seen == ["before", "later", "on a new partition"]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_messages_of_every_codec_are_read(kafka: str, codec: str) -> None:
+    topic = new_sink(kafka)
+    send(kafka, topic, [prediction(str(n)) for n in range(50)], codec)
+    send(kafka, topic + DEAD_LETTERS_SUFFIX, [dead_letter("x", b"\0" * 100_000)], codec)
+    found = reader(kafka, topic)
+    assert ids(found.rows()) == [str(n) for n in range(50)]
+    assert [row["payload"] for row in found.rows(dead=True)] == [b"\0" * 100_000]
+    assert found.summary()["images"] == 51
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_messages_that_kafkas_own_producer_compressed_are_read(kafka: str, codec: str) -> None:
+    topic = new_topic(kafka)
+    tool = kafka_tool(
+        "org.apache.kafka.tools.ConsoleProducer",
+        *("--bootstrap-server", kafka, "--topic", topic, "--compression-codec", codec),
+    )
+    lines = b"".join((prediction(str(n)).value or b"") + b"\n" for n in range(50))
+    subprocess.run(tool, input=lines, check=True, capture_output=True, timeout=60)
+    assert ids(reader(kafka, topic).rows()) == [str(n) for n in range(50)]
+
+
+@pytest.mark.parametrize(("codec", "module"), [("snappy", "snappy"), ("lz4", "lz4"), ("zstd", "zstd")])
+def test_a_codec_whose_package_is_missing_is_one_line_that_names_it(
+    kafka: str, codec: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = new_topic(kafka)
+    send(kafka, topic, [prediction("a"), prediction("b")], codec)
+    monkeypatch.setattr(f"kafka.codec.{module}", None)  # what kafka-python has where it could not import it
+    with pytest.raises(SparkdlError, match=rf"^the messages of {topic} are compressed with {codec}, which needs \S+,"):
+        list(reader(kafka, topic).rows())
+
+
+@pytest.mark.parametrize("last_is_committed", [True, False])
+def test_aborted_transactions_are_read_unless_the_isolation_level_leaves_them_out(
+    kafka: str, last_is_committed: bool
+) -> None:
+    topic = new_topic(kafka)
+    a, b, c, d = ([prediction(name).value or b""] for name in "abcd")
+    send_transactions(kafka, topic, [(a, True), (b, False), (c, True), (d, last_is_committed)])
+    assert ids(reader(kafka, topic).rows()) == ["a", "b", "c", "d"]
+    committed = KafkaReader(KafkaAddress(kafka, topic), ClientConfig({"isolation.level": "read_committed"}))
+    assert ids(committed.rows()) == ["a", "c", *(["d"] if last_is_committed else [])]
 
 
 def test_a_topic_that_is_missing_is_named(kafka: str) -> None:

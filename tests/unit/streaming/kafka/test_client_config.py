@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority, trusted_names
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 from refusals import refused
 
 from streaming.kafka.client_config import ClientConfig
@@ -80,6 +80,30 @@ def test_settings_that_both_have_go_to_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"), [("none", None), ("gzip", "gzip"), ("snappy", "snappy"), ("lz4", "lz4"), ("zstd", "zstd")]
+)
+def test_the_producer_compresses_as_the_file_says(tmp_path: Path, value: str, expected: str | None) -> None:
+    read = config(tmp_path, f"compression.type={value}\nlinger.ms=20\nbatch.size=1000\n")
+    options = read.python_options(KafkaProducer.DEFAULT_CONFIG)
+    assert (options["compression_type"], options["linger_ms"], options["batch_size"]) == (expected, 20, 1000)
+    assert read.spark_options()["kafka.compression.type"] == value
+    assert "compression_type" not in read.python_options(KafkaConsumer.DEFAULT_CONFIG)
+
+
+def test_the_consumer_takes_the_isolation_level(tmp_path: Path) -> None:
+    read = config(tmp_path, "isolation.level=read_committed\n")
+    assert read.python_options(KafkaConsumer.DEFAULT_CONFIG)["isolation_level"] == "read_committed"
+    assert read.spark_options() == {"kafka.isolation.level": "read_committed"}
+
+
+@pytest.mark.parametrize("value", ["all", "-1", "1", "0"])
+def test_the_number_of_acknowledgements_is_for_the_connector(tmp_path: Path, value: str) -> None:
+    read = config(tmp_path, f"acks={value}\n")
+    assert read.spark_options() == {"kafka.acks": value}
+    assert "acks" not in read.python_options(KafkaProducer.DEFAULT_CONFIG)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("security.protocol=SLS", "received 'SLS'"),
@@ -89,6 +113,8 @@ def test_settings_that_both_have_go_to_both(tmp_path: Path) -> None:
             'security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.jaas.config=a required username="a" password="b',
             "no username and password",
         ),
+        ("compression.type=brotli", "compression.type as one of none, gzip, snappy, lz4, zstd, received 'brotli'"),
+        ("isolation.level=committed", "isolation.level as one of read_uncommitted, read_committed"),
         ("ssl.truststore.certificates=a", "ssl.truststore.certificates needs ssl.truststore.type=PEM"),
         ("ssl.keystore.key=a", "ssl.keystore.key needs ssl.keystore.type=PEM"),
         ("ssl.truststore.location=nowhere.pem", "no such file in ssl.truststore.location: nowhere.pem"),
