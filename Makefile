@@ -45,11 +45,11 @@ test-unit: install ## Run the tests that need neither Java nor a broker
 
 coverage: install ## Run the tests and show which lines they reach, in all processes; fails below 90%
 	@$(BIN)/coverage erase
-	@$(SCRATCH) SPARK_CONF_DIR=$(CURDIR)/tests/support/spark_coverage $(BIN)/coverage run -m pytest $(SPREAD)
+	@$(SCRATCH) SPARK_CONF_DIR=$(CURDIR)/tests/support/spark_coverage $(BIN)/coverage run -m pytest $(SPREAD) -m 'slow or not slow'
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-test-slow: install ## Run the tests that wait long, for a broker or for a large network
+test-slow: install ## Run the tests that start Java or TensorFlow themselves, or wait long
 	@$(SCRATCH) $(BIN)/python -m pytest -m slow
 
 test-docker: install ## Run the tests of a reader against Kafka in a container, as most users have it; needs root

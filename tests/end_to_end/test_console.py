@@ -288,6 +288,7 @@ def test_predict_names_each_file_and_what_cannot_be_read(
         assert [row["prediction"] is None for row in rows] == [False] * 4 + [True]
 
 
+@pytest.mark.slow
 def test_the_demo_ends_by_itself_and_accounts_for_every_file(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,7 @@ def test_start_status_and_stop(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_in_the_foreground_it_runs_until_it_is_told_to_stop(number: int, directory: Path) -> None:
     command = [*COMMAND, "start", "--port", "0", "--foreground"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:

@@ -82,6 +82,7 @@ def stream_command(place: Place, *arguments: str) -> list[str]:
     return ["-m", "console.main", "stream", *flags, "--trigger", "0s", "--conf", "spark.master=local[2]", *arguments]
 
 
+@pytest.mark.slow
 def test_the_second_is_refused_before_spark_and_a_killed_one_leaves_the_checkpoint_free_though_its_jvm_lives(
     place: Place, drawn: Dataset
 ) -> None:
@@ -141,6 +142,7 @@ job.wait()
 """
 
 
+@pytest.mark.slow
 def test_a_stream_that_was_paused_for_too_long_and_replaced_writes_nothing_more(place: Place, drawn: Dataset) -> None:
     drop(digits(drawn, 10), place.watched)
     paths = (place.watched, place.sink, place.registry.path, place.checkpoint)

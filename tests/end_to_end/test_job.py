@@ -354,6 +354,7 @@ def interrupted(registry: Registry, drawn: Dataset, tmp_path_factory: pytest.Tem
     return place
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_stream_after_its_batch_with_0_and_the_sum_as_last_line(interrupted: Interrupted) -> None:
     terminated = interrupted.runs[0]
     assert terminated.code == 0
@@ -367,12 +368,14 @@ def test_sigterm_ends_a_stream_after_its_batch_with_0_and_the_sum_as_last_line(i
     assert lines[-1]["images"] == sum(line["images"] for line in lines[1:-1])
 
 
+@pytest.mark.slow
 def test_after_a_stop_each_image_has_ended_once(interrupted: Interrupted) -> None:
     finished = interrupted.runs[-1]
     assert finished.code == 0
     assert finished.ids == sorted(map(id_of, interrupted.images_dropped))
 
 
+@pytest.mark.slow
 def test_a_stream_has_neither_tensorflow_nor_pandas_nor_scipy_in_any_process(interrupted: Interrupted) -> None:
     found = json.loads(interrupted.runs[-1].out)
     assert found["driver"] == []

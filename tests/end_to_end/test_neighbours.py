@@ -116,11 +116,13 @@ def open_driver() -> Iterator[OpenDriver]:
         driver.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_spark_by_itself_serves_any_neighbour(open_driver: OpenDriver) -> None:
     answers = open_driver.attacks(open_driver.driver_port, open_driver.block_port)
     assert {name: answer.was_served for name, answer in answers.items()} == dict.fromkeys(answers, True)
 
 
+@pytest.mark.slow
 def test_a_neighbour_reads_no_block_brings_none_and_is_no_voice_to_the_driver(
     running: Running, open_driver: OpenDriver
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_neighbour_reads_no_block_brings_none_and_is_no_voice_to_the_driver(
             assert not answer.was_served, (port, name, answer)
 
 
+@pytest.mark.slow
 def test_nobody_but_its_own_jvm_calls_the_drivers_python(running: Running) -> None:
     def attack() -> list[bytes]:
         answers = []
@@ -147,6 +150,7 @@ def test_nobody_but_its_own_jvm_calls_the_drivers_python(running: Running) -> No
     assert [answer for answer in as_neighbour(attack) if answer.startswith(b"!")] == []
 
 
+@pytest.mark.slow
 def test_whoever_was_refused_left_nothing_in_the_log_and_the_stream_goes_on(running: Running, drawn: Dataset) -> None:
     for port in running.ports("java"):
         for sent in (b"GET / HTTP/1.1\r\n\r\n", b"\x7f" + b"\xff" * 7 + b"\x03", os.urandom(1000), b"A\nno\n"):
@@ -160,11 +164,13 @@ def test_whoever_was_refused_left_nothing_in_the_log_and_the_stream_goes_on(runn
     assert [line for line in lines if not line.startswith(("{", "starting Spark"))] == []
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_from_the_working_directory(running: Running) -> None:
     assert (running.place.watched / "traceback.py").is_file()
     assert sorted(path.name for path in running.marks.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_all_that_listens_does_so_on_the_loopback_interface(running: Running) -> None:
     listening = {}
     for process in [running.process, *running.process.children(recursive=True)]:
@@ -186,6 +192,7 @@ def addresses(process: psutil.Process) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_what_spills_to_disk_is_closed_to_other_users(running: Running) -> None:
     (private,) = running.temporary.glob("sparkdl-*")
     assert private.stat().st_mode & 0o777 == 0o700

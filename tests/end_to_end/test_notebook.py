@@ -83,6 +83,7 @@ def test_the_notebook_runs_on_numtadb_with_inception_v3(
     check(notebook(spark, tmp_path, "InceptionV3"), images=12, features=131_072)
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_on_drawn_digits_without_any_download(
     spark: SparkSession, drawn: Dataset, tmp_path: Path
 ) -> None:

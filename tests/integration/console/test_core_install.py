@@ -38,6 +38,7 @@ def streamed(registry: Registry, drawn: Dataset, tmp_path_factory: pytest.TempPa
     return place, run_process(arguments, place, modules, without=OPTIONAL)
 
 
+@pytest.mark.slow
 def test_a_stream_from_files_needs_no_extra(streamed: tuple[Path, Answer]) -> None:
     _, answer = streamed
     assert answer.code == 0, answer.err
@@ -45,6 +46,7 @@ def test_a_stream_from_files_needs_no_extra(streamed: tuple[Path, Answer]) -> No
     assert (log[-1]["event"], log[-1]["images"]) == ("stream ended", 11)
 
 
+@pytest.mark.slow
 def test_its_predictions_are_read_without_an_extra(streamed: tuple[Path, Answer], tmp_path: Path) -> None:
     place, _ = streamed
     answer = run_process(["predictions", "out", "--summary", "--format", "json"], place, tmp_path, without=OPTIONAL)
@@ -53,6 +55,7 @@ def test_its_predictions_are_read_without_an_extra(streamed: tuple[Path, Answer]
     assert (summary["predictions"], summary["reasons"]) == (10, {"unsupported_format": 1})
 
 
+@pytest.mark.slow
 def test_files_are_classified_without_an_extra(
     streamed: tuple[Path, Answer], registry: Registry, tmp_path: Path
 ) -> None:

@@ -84,8 +84,10 @@ def vgg16(vgg16_weights: Path) -> onnx.ModelProto:
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=[pytest.mark.slow] * (case is not CASES[0]), id=case.application) for case in CASES],
+    CASES,
+    ids=lambda case: case.application,
 )
+@pytest.mark.slow
 def test_exported_network_agrees_with_keras_at_any_batch_size(case: Case, tmp_path: Path) -> None:
     network = make_network(case.application, case.size)
     weights = tmp_path / f"network{case.suffix}"
@@ -114,6 +116,7 @@ def test_trained_inception_agrees_with_keras(inception_weights: Path, pixels: in
     assert largest_relative_difference(run(model, images), keras_outputs(network, (tap,), images)) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_graph_has_one_input_and_the_taps_in_the_order_asked_for(vgg16: onnx.ModelProto) -> None:
     def signature(values: Any) -> list[tuple[str, list[str | int]]]:
         return [
@@ -128,6 +131,7 @@ def test_graph_has_one_input_and_the_taps_in_the_order_asked_for(vgg16: onnx.Mod
     ]
 
 
+@pytest.mark.slow
 def test_same_weights_give_the_same_bytes_and_no_path(vgg16_weights: Path, vgg16: onnx.ModelProto) -> None:
     content = vgg16.SerializeToString(deterministic=True)
     again = export_keras("VGG16", vgg16_weights, (32, 48), ["block3_pool", "block1_conv2", "block2_pool"])
@@ -137,6 +141,7 @@ def test_same_weights_give_the_same_bytes_and_no_path(vgg16_weights: Path, vgg16
         assert str(path).encode() not in content
 
 
+@pytest.mark.slow
 def test_exporting_leaves_tensorflow_out_of_the_calling_process(vgg16_weights: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from sparkdl.networks.keras_export import export_keras\n"
@@ -150,6 +155,7 @@ def test_exporting_leaves_tensorflow_out_of_the_calling_process(vgg16_weights: P
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
+@pytest.mark.slow
 def test_unknown_tap_layer_offers_the_nearest(vgg16_weights: Path) -> None:
     with pytest.raises(RequestError, match=r"unknown tap layer 'block5_pol': did you mean block5_pool"):
         export_keras("VGG16", vgg16_weights, (32, 32), ["block5_pol"])
@@ -191,6 +197,7 @@ def test_file_that_holds_no_weights_is_refused(tmp_path: Path, name: str) -> Non
         convert("VGG16", path, (32, 32), ["block1_pool"])
 
 
+@pytest.mark.slow
 def test_failed_download_says_where_weights_may_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")

@@ -160,6 +160,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
             check(path)
 
 
+@pytest.mark.slow
 def test_weights_that_lie_in_another_file_are_refused_in_one_line_before_keras_reads_them(
     secret: Path, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_weights_that_lie_in_another_file_are_refused_in_one_line_before_keras_r
         export_keras("VGG16", path, (32, 32), ["block1_conv1"])
 
 
+@pytest.mark.slow
 def test_a_whole_model_whose_layers_would_run_code_is_weights_alone(tmp_path: Path) -> None:
     """A Lambda layer is code; no configuration is ever read."""
     program = (

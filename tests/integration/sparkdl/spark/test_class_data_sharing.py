@@ -39,6 +39,7 @@ def test_without_an_archive_java_is_told_of_none(java: str) -> None:
     assert cds_options(java) == ""
 
 
+@pytest.mark.slow
 def test_an_archive_that_does_not_fit_is_passed_over_without_a_word(java: str) -> None:
     cds_archive_path(java).parent.mkdir(parents=True)
     cds_archive_path(java).write_bytes(b"no archive")
@@ -66,6 +67,7 @@ def test_where_none_can_be_made_one_line_says_so(java: str, tmp_path: Path) -> N
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_java_takes_sparks_classes_out_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPARK_CONF_DIR", raising=False)  # of coverage; it is on the class path that the archive is for
     need(cds_archive_path(ensure_java()).is_file(), "no CDS archive, which `make install` makes")

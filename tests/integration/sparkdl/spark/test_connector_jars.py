@@ -116,6 +116,7 @@ def test_a_jar_among_sparks_own_is_not_fetched(tmp_path: Path, monkeypatch: pyte
     assert session_jars([KAFKA]) == []
 
 
+@pytest.mark.slow
 def test_a_session_takes_its_jars_from_a_mirror_once_and_says_so(mirror: Path, tmp_path: Path) -> None:
     first = stream(tmp_path, "delta:out")
     assert (first.stdout, first.returncode) == ("3\n", 0), first.stderr

@@ -68,6 +68,7 @@ def in_a_new_process(program: str, **environment: str) -> subprocess.CompletedPr
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=variables)
 
 
+@pytest.mark.slow
 def test_starting_spark_says_nothing() -> None:
     done = in_a_new_process(
         "from sparkdl.spark.session import spark_session; print(spark_session('quiet').range(3).count())"
@@ -102,6 +103,7 @@ def test_fitting_on_very_few_rows_logs_no_error() -> None:
 
 
 @pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.slow
 def test_a_session_looks_for_data_sources_of_other_packages_unless_told_not_to(tmp_path: Path, looks: bool) -> None:
     (tmp_path / "pyspark_other.py").write_text(f"open({str(tmp_path / 'looked')!r}, 'w')")
     program = f"""
@@ -153,6 +155,7 @@ def test_workers_elsewhere_or_too_deep_in_directories_are_spoken_to_by_tcp(
 
 
 @pytest.mark.usefixtures("kafka_spark")  # it can be fetched
+@pytest.mark.slow
 def test_a_package_is_fetched_without_a_word() -> None:
     done = in_a_new_process(
         "from sparkdl.spark.session import spark_session\n"
