@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,15 @@ _FATAL = (
     "CONCURRENT_STREAM_LOG_UPDATE",
 )
 """Parts of error messages that mark a failure as fatal: a retry would fail in the same way."""
+
+_TRACEBACK = "Traceback (most recent call last):"
+_CROSSING = re.compile(
+    r"(?:py4j\.Py4JException: )?An exception was raised by the Python Proxy\. Return Message: "
+    rf"(?:{re.escape(_TRACEBACK)})?"
+)
+"""What py4j puts before an error that crosses from Python to Java."""
+_OURS = re.compile(r"^(?:sparkdl|streaming)\.[\w.]+: ")
+"""The class of an error of this project, which says in its message all there is to say."""
 
 _CONCURRENT = re.compile(r"concurrent stream|CONCURRENT_STREAM_LOG_UPDATE|CONCURRENT_QUERY")
 
@@ -89,9 +98,29 @@ def with_causes(failure: Exception) -> str:
 
 
 def root_cause(message: str) -> str:
-    """Return the line of a Spark error that names the root cause: the innermost Python error or the last Java cause."""
+    """Return the line of a Spark error that names the root cause: the innermost Python error or the last Java cause.
+
+    What only tells how an error crossed between Java and Python (the classes of py4j, "An exception was raised by the
+    Python Proxy", the header of a traceback) and the module of an error of this project are left out.
+    """
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     # A line of py4j only tells where an error crossed between Java and Python. ": " starts the message itself.
-    python = [line for line in lines if re.match(r"(?!py4j\.)(?:[\w.]*Error|pyspark\.[\w.]*Exception): ", line)]
     java = [cause[1] for line in lines if (cause := re.match(r"(?:Caused by)?: ((?!py4j\.).+)", line))]
-    return (python or java or lines[:1])[-1][:500]
+    found = (list(_python_errors(message)) or java or lines[:1])[-1]
+    return (_OURS.sub("", _CROSSING.sub("", found)).strip() or "an error without a message")[:500]
+
+
+def _python_errors(message: str) -> Iterator[str]:
+    """Yield the lines of a text that name a Python error: those that end a traceback, and others that look like one."""
+    in_traceback = False
+    for line in message.splitlines():
+        if line.rstrip().endswith(_TRACEBACK):
+            in_traceback = True
+        elif in_traceback and line[:1] not in ("", " ", "\t"):
+            in_traceback = False
+            if line.startswith("py4j."):
+                continue
+            # An error of any name, which may have no message: of `assert` there is the name alone.
+            yield line.strip() if ": " in line else f"{line.strip()}, without a message"
+        elif re.match(r"(?!py4j\.)(?:[\w.]*Error|pyspark\.[\w.]*Exception): ", line.strip()):
+            yield line.strip()

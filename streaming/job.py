@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from sparkdl.errors import SparkdlError
 from sparkdl.models.registry import ModelVersion
 from streaming.checkpoint.lock import CheckpointLock
+from streaming.failures import Failure, root_cause, with_causes
 from streaming.monitoring.health import STARTING, Health
 from streaming.monitoring.observer import Observer
 from streaming.plan import StreamPlan
@@ -53,6 +54,8 @@ class StreamJob:
         ------
         RequestError
             If another stream uses the checkpoint, or the sink holds batches of another checkpoint.
+        SparkdlError
+            If the stream cannot be started for another reason; `__cause__` is the error that Spark raised.
         """
         settings = self._plan.settings
         lock = self._lock or CheckpointLock.acquire(settings.checkpoint)
@@ -60,9 +63,13 @@ class StreamJob:
         try:
             repaired = supervisor.open()
             supervisor.start()
-        except BaseException:
+        except BaseException as error:
             self._release(lock)
-            raise
+            if isinstance(error, SparkdlError) or not isinstance(error, Exception):
+                raise
+            describers = (self._plan.source.describe_error, self._plan.sink.describe_error)
+            reason = Failure.of(error, settings.checkpoint, describers).reason
+            raise SparkdlError(f"the stream cannot be started: {reason}") from error
         self._supervisor = supervisor
         for observer in self._observers:
             for path in repaired:
@@ -105,7 +112,7 @@ class StreamJob:
         except SparkdlError as error:
             self._error = error
         except Exception as error:  # noqa: BLE001 - `wait` raises it, whatever it is
-            self._error = SparkdlError(f"the stream failed: {error}")
+            self._error = SparkdlError(f"the stream failed: {root_cause(with_causes(error))}")
             self._error.__cause__ = error
         finally:
             self._release(lock)

@@ -285,6 +285,26 @@ def test_a_sink_that_was_refused_leaves_the_new_checkpoint_free(
             "\tat a.b\nCaused by: py4j.Py4JException: An exception was raised by the Python Proxy.",
             None,
         ),
+        (
+            "[STREAM_FAILED] An exception was raised by the Python Proxy. Return Message: Traceback (most recent call "
+            'last):\n  File "a.py", line 1, in write\n    raise Full("disk full")\nmine.Full: disk full\n SQLSTATE: XX',
+            "mine.Full: disk full",
+        ),
+        (
+            "[STREAM_FAILED] An exception was raised by the Python Proxy. Return Message: Traceback (most recent call "
+            'last):\n  File "a.py", line 1, in write\n    assert rows\n           ^^^^\nAssertionError\n',
+            "AssertionError, without a message",
+        ),
+        (
+            "[STREAM_FAILED] An exception was raised by the Python Proxy. Return Message: Traceback (most recent call "
+            'last):\n  File "a.py", line 1, in write\nstreaming.checkpoint.lock.LostCheckpointError: another has it\n',
+            "another has it",
+        ),
+        ("An exception was raised by the Python Proxy. Return Message: disk full", "disk full"),
+        (
+            "An exception was raised by the Python Proxy. Return Message: Traceback (most recent call last):",
+            "an error without a message",
+        ),
     ],
 )
 def test_the_root_cause_is_the_innermost_line(message: str, line: str | None) -> None:

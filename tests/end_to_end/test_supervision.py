@@ -12,20 +12,24 @@ import urllib.error
 import urllib.request
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paths import ROOT
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from streams import Place, digits, drop, id_of, wait_until
 
 from console.main import run
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.models.registry import Registry
+from streaming.checkpoint.lock import CheckpointLock
 from streaming.failures import Failure
 from streaming.job import StreamJob
 from streaming.monitoring.metrics import Metrics
 from streaming.monitoring.server import parse_http, serve
 from streaming.plan import prepare
+from streaming.sinks.base import BatchStats, Sink
+from streaming.sources.directory.source import DirectorySource
 from streaming.sources.factory import parse_source
 from training.data.loading import Dataset
 
@@ -218,6 +222,50 @@ def test_an_address_to_answer_on_is_a_port_with_or_without_a_host() -> None:
     for wrong in ("", "host", "host:", "1:99999"):
         with pytest.raises(RequestError, match="expected --http as PORT or HOST:PORT"):
             parse_http(wrong)
+
+
+class RaisingSink(Sink):
+    """A sink of a user that fails as it was told to."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def identity(self) -> str:
+        return "raising"
+
+    def is_complete(self, batch_id: int) -> bool:
+        return False
+
+    def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Exception("disk on fire"), "Exception: disk on fire"),
+        (Warning(), "Warning, without a message"),
+        (SparkdlError("set X to Y"), "set X to Y"),
+    ],
+)
+def test_what_a_sink_raises_is_said_without_the_words_of_spark_and_py4j(
+    spark: SparkSession, place: Place, drawn: Dataset, error: Exception, line: str
+) -> None:
+    drop(digits(drawn, 1), place.watched)
+    job = place.job(spark, sink=RaisingSink(error), available_now=True)
+    with pytest.raises(SparkdlError, match=f"^the stream failed: {line}$"):
+        job.wait()
+
+
+def test_a_stream_that_spark_cannot_start_says_why_in_one_line(spark: SparkSession, place: Place) -> None:
+    class Headless(DirectorySource):
+        def open(self, *arguments: Any, **options: Any) -> DataFrame:
+            return super().open(*arguments, **options).drop("id")
+
+    with pytest.raises(SparkdlError, match=r"^the stream cannot be started: .*`?id`?.*$") as raised:
+        place.job(spark, source=Headless(place.watched))
+    assert "\n" not in str(raised.value)
+    CheckpointLock.acquire(place.checkpoint).release()
 
 
 def test_the_stack_of_a_failure_is_shown_with_debug_alone(
