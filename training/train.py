@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sparkdl.system.extras import require_extra
 from training.data.dataset import Dataset, UnreadableImage
 from training.evaluation.evaluate import Evaluation, evaluate
+from training.fitting.features import check_requirements
 from training.fitting.progress import Progress, no_progress
 from training.fitting.recipes import Recipe
 from training.reporting.provenance import Provenance
@@ -74,12 +75,13 @@ def train(
     Raises
     ------
     RequestError
-        If the dataset cannot be split, a class has no image that can be decoded, the recipe cannot be fitted, or the
-        extra `train` is not installed.
+        If the extra `train`, or one that the recipe needs, is not installed, before any image is read; if the dataset
+        cannot be split, a class has no image that can be decoded, or the recipe cannot be fitted.
     SparkdlError
         If training the network or saving the version fails.
     """
     require_extra("train", "training")
+    check_requirements(recipe)
     from training.fitting.fit import fit_recipe  # imports Spark's machine learning library
 
     training_set, test_set = dataset.split(test_fraction, seed)

@@ -40,13 +40,12 @@ def train(
     require_extra("train", "sparkdl train")
     from sparkdl.models.registry import Registry
     from training.data.loading import open_dataset
-    from training.fitting.features import prepare_network
+    from training.fitting.features import check_requirements, prepare_network
     from training.fitting.recipes import recipe as find_recipe
     from training.train import train as run
 
     chosen = find_recipe(recipe, settings or ())
-    if chosen.trains_network:
-        require_extra("keras", f"the recipe {chosen.name}")
+    check_requirements(chosen)  # before any image is read
     dataset = open_dataset(
         data,
         seed,

@@ -18,6 +18,7 @@ from sparkdl.networks.preprocessing import preprocess
 from sparkdl.networks.spec import NetworkSpec
 from sparkdl.networks.weights import find_weights
 from sparkdl.system.cache import cache_directory, is_owned, write_cached
+from sparkdl.system.extras import require_extra
 from sparkdl.system.hashing import sha256
 
 if TYPE_CHECKING:
@@ -32,6 +33,29 @@ def build_network(spec: NetworkSpec) -> bytes:
     The graph has one input, `image`: uint8 [N, H, W, 3], BGR, or [N, H, W, 1], gray; and one output, `features`:
     float32 [N, D].
     """
+    network, weights, cached = _find(spec)
+    if is_owned(cached):
+        return cached.read_bytes()
+    content: bytes = _compose(network, spec, _body(network, weights, spec)).SerializeToString(deterministic=True)
+    write_cached(cached, content)
+    return content
+
+
+def check_network_available(spec: NetworkSpec) -> None:
+    """Check, without building it, that what the network of `spec` is made of is installed.
+
+    Raises
+    ------
+    RequestError
+        If the description is wrong, its file of weights is missing, or it is neither cached nor can be exported here.
+    """
+    network, _, cached = _find(spec)
+    if network.keras_file is not None and not is_owned(cached):
+        require_extra("keras", f"the export of {network.name}")
+
+
+def _find(spec: NetworkSpec) -> tuple[Backbone, Path | None, Path]:
+    """Return the backbone of `spec`, its file of weights, and the file that caches its ONNX file."""
     network = backbone(spec.model_name)
     grid_of(spec.pooling)
     if not spec.tap_layers or len(set(spec.tap_layers)) != len(spec.tap_layers):
@@ -41,12 +65,7 @@ def build_network(spec: NetworkSpec) -> bytes:
     weights = find_weights(network, spec.weights)
     identity = {**asdict(spec), "weights": "published" if weights is None else sha256(weights), "format": _FORMAT}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-    cached = cache_directory("networks") / f"{spec.model_name}-{key}.onnx"
-    if is_owned(cached):
-        return cached.read_bytes()
-    content: bytes = _compose(network, spec, _body(network, weights, spec)).SerializeToString(deterministic=True)
-    write_cached(cached, content)
-    return content
+    return network, weights, cache_directory("networks") / f"{spec.model_name}-{key}.onnx"
 
 
 def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.ModelProto:

@@ -5,12 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkdl.networks.builder import build_network
+from sparkdl.networks.builder import build_network, check_network_available
 from sparkdl.networks.spec import NetworkSpec
+from sparkdl.system.extras import require_extra
 from training.fitting.recipes import Recipe
 
 if TYPE_CHECKING:
     from pyspark.ml import Transformer
+
+
+def check_requirements(recipe: Recipe) -> None:
+    """Check, without reading an image or building a network, that what `recipe` needs is installed.
+
+    Raises
+    ------
+    RequestError
+        If an extra or a file of weights is missing, or the recipe has an unknown network or pooling.
+    """
+    if recipe.trains_network:
+        require_extra("keras", f"the recipe {recipe.name}")
+    else:
+        check_network_available(_spec(recipe))
 
 
 def prepare_network(recipe: Recipe) -> None:
@@ -23,13 +38,15 @@ def prepare_network(recipe: Recipe) -> None:
     RequestError
         If the recipe has an unknown network, layer or pooling, or an input size that the network does not accept.
     """
-    if recipe.trains_network:
-        return
+    if not recipe.trains_network:
+        build_network(_spec(recipe))
+
+
+def _spec(recipe: Recipe) -> NetworkSpec:
     size = (recipe.input_size, recipe.input_size)
-    spec = NetworkSpec(
+    return NetworkSpec(
         recipe.model_name, size, recipe.tap_layers, recipe.pooling, recipe.weights, grayscale=recipe.normalize_ink
     )
-    build_network(spec)
 
 
 def feature_stages(recipe: Recipe, weights: Path | None = None) -> list[Transformer]:

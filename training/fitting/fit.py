@@ -19,7 +19,7 @@ from training.data.dataframes import image_rows
 from training.data.dataset import Dataset, UnreadableImage
 from training.fitting.augmented_rows import add_augmented_rows
 from training.fitting.classifiers import cross_validate, fit_classifier, make_classifier
-from training.fitting.features import feature_stages
+from training.fitting.features import check_requirements, feature_stages
 from training.fitting.inknet.trainer import discard_training
 from training.fitting.inknet.training_images import train_network
 from training.fitting.progress import Progress, no_progress
@@ -103,10 +103,11 @@ def fit_recipe(
     RequestError
         If no image of a class can be decoded; if the classifier has no such Param, or the Param does not accept the
         value, or the classifier cannot be fitted on these features; if the network has no such layer or does not
-        accept the input size.
+        accept the input size; if an extra that the recipe needs is not installed.
     SparkdlError
         If training the network fails.
     """
+    check_requirements(recipe)
     make_classifier(recipe, seed)  # refuses unknown Params and bad values before any work
     images = image_rows(spark, dataset, dataset.classes)
     stages, holdout_ids = _fit_feature_stages(spark, dataset, images, recipe, seed, progress)

@@ -38,14 +38,25 @@ def test_a_missing_extra_is_named_in_one_line_before_any_work(arguments: list[st
     assert not any(place.iterdir())
 
 
-@pytest.mark.parametrize("extra", ["train", "keras"])
-def test_the_extra_of_a_recipe_is_checked_too(extra: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "extra"),
+    [
+        (["--recipe", "digits-large"], "train"),
+        (["--recipe", "digits-large"], "keras"),
+        (["--recipe", "original"], "keras"),
+        (["--recipe", "photos", "--set", "model_name=VGG16", "--set", "tap_layers=block5_pool"], "keras"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_the_extra_of_a_recipe_is_checked_before_the_images(options: list[str], extra: str, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
-    answer = run_process(["train", "--data", "samples:9", "--recipe", "digits-large"], place, tmp_path, EXTRAS[extra])
+    answer = run_process(
+        ["train", "--data", "nowhere", *options], place, tmp_path, EXTRAS[extra], SPARKDL_CACHE_DIR=str(tmp_path)
+    )
     assert answer.code == 2
-    assert f"pip install 'sparkdl-streaming[{extra}]'" in answer.err.splitlines()[-1]
-    assert "starting Spark" not in answer.err
+    assert f"pip install 'sparkdl-streaming[{extra}]'" in answer.err
+    assert answer.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
