@@ -12,6 +12,7 @@ from PIL import Image, features
 
 from sparkdl.decoding.conversion import oriented
 from sparkdl.decoding.pillow_private import AvifFile
+from sparkdl.formats.heif import without_metadata
 from sparkdl.formats.structure import CheckSize
 from sparkdl.images.rejection import Reason, Refused
 
@@ -37,6 +38,7 @@ def open_heif(name: str, payload: bytes, check_size: CheckSize) -> Image.Image:
 
     The container states the orientation, which counts, and so may EXIF and XMP, which then do not.
     """
+    payload = without_metadata(payload)
     if name == "AVIF":
         avif = AvifFile(payload)
         check_size(*avif.size)
