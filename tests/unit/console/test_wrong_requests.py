@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_process import run_process
+from folders import write_files
 
 SLOW = {
     "cryptography",
@@ -28,11 +29,13 @@ STREAM = ("stream", "--source", "empty", "--model", "pipeline", "--sink", "out",
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory with an empty directory, a file, and what looks like a saved pipeline."""
+    """A directory with an empty directory, a file, what looks like a saved pipeline, and labelled images."""
     place = tmp_path / "place"
     for directory in ("empty", "pipeline/metadata", "pipeline/stages"):
         (place / directory).mkdir(parents=True)
     (place / "a-file").touch()
+    write_files(place, "table/1.png", "split/train/cat/1.png", "split/train/dog/1.png")
+    (place / "table" / "labels.csv").write_text("who,what\n1.png,cat\n")
     return place
 
 
@@ -49,6 +52,14 @@ def place(tmp_path: Path) -> Path:
         (["evaluate", "--data", "samples:2"], "'--model'"),
         (["evaluate", "--model", "nowhere", "--data", "samples:2"], "no such model: nowhere"),
         (["evaluate", "--model", "pipeline", "--data", "nowhere"], "no such directory of labelled images: nowhere"),
+        (["train", "--data", "samples:2", "--ignore", "!a"], "--ignore: expected a pattern such as *.bak"),
+        (["train", "--data", "samples:2", "--layout", "split"], "--layout is for directories"),
+        (["train", "--data", "table"], "no column is known for the image among who, what"),
+        (["evaluate", "--model", "pipeline", "--data", "split"], "for training only"),
+        (["predict", "empty", "--model", "pipeline"], "empty: no image files in it"),
+        (["predict", "empty", "--ignore", ""], "--ignore: expected a pattern such as *.bak"),
+        ([*STREAM, "--ignore", "/"], "--ignore: expected a pattern such as *.bak"),
+        (["produce", "--data", "table", "--to", "out"], "--image-column"),
         (["predict", "empty", "--modle", "pipeline"], "--model"),
         (["predict", "empty", "--model", "nowhere"], "no such model: nowhere"),
         (["predict", "nowhere.png", "--model", "pipeline"], "no such file or directory: nowhere.png"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
@@ -259,6 +260,18 @@ def test_a_class_that_the_model_does_not_know_is_refused_by_name(spark: SparkSes
     strange = [LabelledImage(f"{label}.png", label, payload=b"") for label in ("cat", "7", "dog")]
     with refused("here", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9", "not cat, dog"):
         evaluate(spark, classifier, Dataset("here", tuple(strange)))
+
+
+def test_labels_and_classes_are_compared_however_their_letters_are_composed(
+    spark: SparkSession, classifier: Classifier
+) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    pipeline = PipelineModel(classifier.pipeline.stages[:-1])
+    old = Classifier.of(pipeline, (*"012345678", decomposed))
+    (image,) = [image for image in open_dataset("samples:1", seed=9) if image.label == "9"]
+    evaluation = evaluate(spark, old, Dataset("here", (replace(image, label=composed),)))
+    assert evaluation.labels == (decomposed,)
+    assert sum(map(sum, evaluation.metrics["confusion_matrix"])) == 1
 
 
 def test_images_of_which_none_can_be_decoded_are_refused(spark: SparkSession, classifier: Classifier) -> None:

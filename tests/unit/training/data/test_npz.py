@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import unicodedata
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ def test_labels_are_whole_numbers_or_strings(tmp_path: Path, y: Any) -> None:
         "digits/00001.png": "0",
         "digits/00002.png": "11",
     }
+
+
+def test_labels_are_composed(tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    assert open_arrays(tmp_path, x=GRAY, y=[composed, decomposed, "tea"]).counts == {composed: 2, "tea": 1}
 
 
 def test_the_name_of_its_part_is_in_the_name_of_an_image(tmp_path: Path) -> None:
