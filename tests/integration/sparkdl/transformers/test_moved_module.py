@@ -46,6 +46,7 @@ def test_a_saved_stage_is_named_by_the_package(spark: SparkSession, tmp_path: Pa
     assert json.loads(metadata.read_text())["class"] == f"sparkdl.{type(stage).__name__}"
 
 
+@pytest.mark.slow
 def test_a_saved_pipeline_loads_after_the_module_of_a_stage_has_moved(spark: SparkSession, tmp_path: Path) -> None:
     images = image_rows(spark, [noise(1, 20, 30, 3)])
     images.write.parquet(str(tmp_path / "rows"))
