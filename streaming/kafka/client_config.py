@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparkdl.errors import RequestError
 from sparkdl.system.extras import require_extra
 from streaming.kafka.codecs import PACKAGES
+
+if TYPE_CHECKING:
+    from streaming.kafka.oauth import ClientCredentials, TokenProvider
 
 _DECIDED = (
     # Set by the address or the stream. A file may hold them for other tools.
@@ -29,7 +32,8 @@ _DECIDED = (
     "value.serializer",
     "value.deserializer",
 )
-_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_OAUTH = "OAUTHBEARER"
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", _OAUTH)
 _CHOICES = {
     "compression.type": tuple(PACKAGES),
     "isolation.level": ("read_uncommitted", "read_committed"),
@@ -98,7 +102,12 @@ class ClientConfig:
                     f"--kafka-config: {path}: expected sasl.mechanism as one of {', '.join(_MECHANISMS)}, "
                     f"received {mechanism!r}"
                 )
-            if not self._login.keys() >= {"username", "password"}:
+            if mechanism == _OAUTH:
+                try:
+                    _ = self.client_credentials
+                except ValueError as error:
+                    raise RequestError(f"--kafka-config: {path}: {error}") from error
+            elif not self._login.keys() >= {"username", "password"}:
                 raise RequestError(f"--kafka-config: {path}: sasl.jaas.config has no username and password")
         for name, choices in _CHOICES.items():
             if self.properties.get(name, choices[0]) not in choices:
@@ -129,9 +138,38 @@ class ClientConfig:
         found = _JAAS_OPTION.findall(self.properties.get("sasl.jaas.config", ""))
         return {name: bare or re.sub(r"\\(.)", r"\1", quoted) for name, quoted, bare in found}
 
+    @cached_property
+    def client_credentials(self) -> ClientCredentials | None:
+        """The credentials for the mechanism OAUTHBEARER; None with another.
+
+        Raises
+        ------
+        ValueError
+            If they are incomplete.
+        RequestError
+            If the trust store of the token endpoint cannot be opened.
+        """
+        if not self.protocol.startswith("SASL") or self.properties.get("sasl.mechanism") != _OAUTH:
+            return None
+        from streaming.kafka.oauth import ClientCredentials
+
+        def context(options: Mapping[str, str]) -> ssl.SSLContext | None:
+            return ClientConfig({**options, "security.protocol": "SSL"}).ssl_context
+
+        return ClientCredentials.read(self.properties, self._login, context)
+
+    @cached_property
+    def token_provider(self) -> TokenProvider | None:
+        """The tokens that all Python clients share; None without OAUTHBEARER."""
+        from streaming.kafka.oauth import TokenProvider
+
+        return None if self.client_credentials is None else TokenProvider(self.client_credentials)
+
     def spark_options(self) -> dict[str, str]:
         """Return the options of Spark's Kafka source and sink."""
-        return {f"kafka.{name}": value for name, value in self.properties.items()}
+        credentials = self.client_credentials
+        properties = self.properties if credentials is None else credentials.java_properties(self.properties)
+        return {f"kafka.{name}": value for name, value in properties.items()}
 
     def python_options(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a kafka-python client.
@@ -157,8 +195,11 @@ class ClientConfig:
         options["security_protocol"] = self.protocol
         if self.protocol.startswith("SASL"):
             options["sasl_mechanism"] = self.properties["sasl.mechanism"]
-            options["sasl_plain_username"] = self._login["username"]
-            options["sasl_plain_password"] = _Hidden(self._login["password"])
+            if self.token_provider is not None:
+                options["sasl_oauth_token_provider"] = self.token_provider
+            else:
+                options["sasl_plain_username"] = self._login["username"]
+                options["sasl_plain_password"] = _Hidden(self._login["password"])
         if self.ssl_context is not None:
             options["ssl_context"] = self.ssl_context
         return options

@@ -9,6 +9,10 @@ _EXPIRED = (
     "messages of {place} are gone that were not read yet: they expired, or the topic was created again; "
     "to continue with the remaining ones, add --no-fail-on-data-loss"
 )
+_TOKEN = {
+    '{"status":"invalid_token"}': "the brokers of {place} do not accept the token of --kafka-config: it expired "
+    "because its endpoint does not answer or refuses the client, or they do not trust its issuer",
+}
 _FATAL = {
     "UnknownTopicOrPartitionException": _GONE,
     "UnknownTopicIdException": _GONE,
@@ -17,6 +21,8 @@ _FATAL = {
     "hold: delete it (kafka-delete-records), and set the topic's message.timestamp.type to LogAppendTime",
     "KAFKA_DATA_LOSS": _EXPIRED,
     "RecordTooLargeException": "a row is larger than the topic of {place} allows: increase its max.message.bytes",
+    "encountered reading the token endpoint response; will not attempt": "the token endpoint for {place} refuses the "
+    "client credentials of --kafka-config: correct its clientId and clientSecret",
     "SaslAuthenticationException": "the brokers of {place} refuse the credentials of --kafka-config: correct its "
     "sasl.jaas.config",
     "SslAuthenticationException": "the brokers of {place} are not trusted: see ssl.truststore.location in "
@@ -26,6 +32,8 @@ _FATAL = {
     "TopicAuthorizationException": "the user of --kafka-config has no right to {place}: grant it with kafka-acls",
 }
 _TRANSIENT = {
+    "An internal error occurred while retrieving token from callback handler": "the token endpoint for {place} does "
+    "not answer, or answers with something other than a token",
     "kafka.common.errors.TimeoutException": "the brokers of {place} do not answer: start the stream again when they "
     "do, and it continues where it stopped",
 }
@@ -41,7 +49,7 @@ def describe_error(message: str, place: str) -> KnownError | None:
     place
         The address that the stream reads or writes.
     """
-    for table, fatal in ((_FATAL, True), (_TRANSIENT, False)):
+    for table, fatal in ((_TOKEN, False), (_FATAL, True), (_TRANSIENT, False)):
         for sign, words in table.items():
             if sign in message:
                 return KnownError(words.format(place=place), fatal)

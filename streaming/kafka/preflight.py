@@ -77,6 +77,8 @@ def _secured(connection: socket.socket, host: str, server: str, config: ClientCo
 def _log_in(connection: socket.socket, server: str, config: ClientConfig) -> None:
     from streaming.kafka.private import sasl_mechanism
 
+    if config.token_provider is not None:
+        config.token_provider.ensure()
     options = config.python_options({})
     name = options["sasl_mechanism"]
     mechanism = sasl_mechanism(name, {key: value for key, value in options.items() if key.startswith("sasl_")})
