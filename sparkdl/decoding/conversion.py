@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
 
+from sparkdl.formats.picture import Frame
 from sparkdl.images.pixels import Pixels, pack
 from sparkdl.images.rejection import Reason, Refused
 
@@ -25,8 +25,6 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_PNG_SHALLOW: dict[object, int] = {"L;2": 85, "L;4": 17}
-"""The 8-bit step of a gray of 2 and of 4 bits."""
 
 
 def apply_exif_orientation(image: Image.Image) -> Image.Image:
@@ -35,23 +33,24 @@ def apply_exif_orientation(image: Image.Image) -> Image.Image:
     if _ORIENTATION_SOURCES.isdisjoint(image.info):
         return image
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        return turn(image, image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # noqa: BLE001 - metadata that cannot be read, in any way, does not spoil the picture
         return image
-    return oriented(image, orientation)
 
 
-def oriented(image: Image.Image, orientation: int) -> Image.Image:
-    """Return an image turned as a value of EXIF's orientation says."""
+def turn(image: Image.Image, orientation: int) -> Image.Image:
+    """Return a loaded image, stored in this EXIF orientation, upright."""
     method = _TRANSPOSES.get(orientation)
     return image if method is None else image.transpose(method)
 
 
-def scale_transparency(png: PngImageFile) -> None:
-    """Bring the transparent colour of an opened PNG to 8 bits, as Pillow does the pixels but not this colour."""
-    value, rawmode = png.info.get("transparency"), png.tile[0].args if png.tile else None
-    if isinstance(value, int) and rawmode in _PNG_SHALLOW:
-        png.info["transparency"] = value * _PNG_SHALLOW[rawmode]
+def place(pixels: Pixels, frame: Frame, orientation: int) -> Pixels:
+    """Return the canvas, white but where these pixels lie on it, upright."""
+    height, width, channels = pixels.shape
+    canvas = np.full((frame.height, frame.width, channels), 255, np.uint8)
+    canvas[frame.top : frame.top + height, frame.left : frame.left + width] = pixels
+    image = turn(Image.fromarray(canvas[..., 0] if channels == 1 else canvas), orientation)
+    return np.asarray(image).reshape(image.height, image.width, channels)
 
 
 def to_array(image: Image.Image, *, gray: bool = False) -> Pixels:
@@ -118,14 +117,15 @@ def _palette(image: Image.Image) -> Pixels:
     colours = image.getpalette("RGB")
     if not colours:
         raise Refused(Reason.CORRUPT, f"{image.format}: a palette image without palette")
-    table = np.asarray(colours[:768], np.uint32).reshape(-1, 3)
+    # An index beyond the colours is black, as in libpng.
+    table = np.zeros((256, 3), np.uint32)
+    table.ravel()[: min(len(colours), 768)] = colours[:768]
     alpha = np.full((256, 1), 255, np.uint32)
     transparent = image.info.pop("transparency", None)
     if isinstance(transparent, bytes):
         alpha[: len(transparent), 0] = np.frombuffer(transparent[:256], np.uint8)
     elif isinstance(transparent, int):
         alpha[transparent] = 0
-    alpha = alpha[: len(table)]
     table = (table * alpha + 255 * (255 - alpha) + 127) // 255
     image.putpalette(table.astype(np.uint8).tobytes())
     is_gray = bool((table == table[:, :1]).all())

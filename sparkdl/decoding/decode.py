@@ -11,20 +11,20 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from sparkdl.decoding.bmp import open_bmp
 from sparkdl.decoding.codec_output import suppress_codec_output
-from sparkdl.decoding.conversion import apply_exif_orientation, scale_transparency, to_array
+from sparkdl.decoding.conversion import apply_exif_orientation, place, to_array, turn
 from sparkdl.decoding.damage import damage_of
 from sparkdl.decoding.heif_pictures import check_codec, open_heif
-from sparkdl.decoding.png_depth import is_deep, to_eight_bits
-from sparkdl.decoding.png_rows import lacks_rows
+from sparkdl.decoding.loading import load
 from sparkdl.decoding.tiff import decode_tiff
 from sparkdl.formats.mangled import passed_through_text
+from sparkdl.formats.picture import Picture
 from sparkdl.formats.signatures import identify
 from sparkdl.formats.structure import CheckSize
 from sparkdl.images.pixels import Pixels, downscale, downscale_factor, to_gray
@@ -35,7 +35,7 @@ from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Reason, Refused, Re
 _DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
-    "BMP": BmpImageFile,
+    "BMP": open_bmp,
     "GIF": GifImageFile,
     "WEBP": WebPImageFile,
 }
@@ -44,19 +44,17 @@ _DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
 def decode(
     payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bool = False, gray: bool = False
 ) -> Pixels | Rejected:
-    """Decode an encoded image into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
+    """Decode PNG, JPEG, BMP, GIF, TIFF or WebP into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
 
-    PNG, JPEG, BMP, GIF, TIFF, WebP, AVIF and, with the extra `heif`, HEIC. The array is C-contiguous and may be
-    read-only. Orientation (in EXIF; of AVIF and HEIC in the container) is applied, transparency is composited on white,
-    only the first frame of an animation or page of a document is decoded; `sparkdl.decoding.conversion.to_array` has
-    the table of modes. With `reduce`, a picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is
+    The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
+    white, only the first frame of an animation or page of a document is decoded; `sparkdl.decoding.conversion.to_array`
+    has the table of modes. With `reduce`, a picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is
     downscaled to at most that; a JPEG as far as possible by decoding it at a half, a quarter or an eighth of its size.
     With `gray`, colour is converted as by `sparkdl.images.pixels.to_gray`.
 
     Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
-    format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF, WebP, AVIF and HEIC where it
-    breaks the structure or the code, otherwise not; never in the pixels of an uncompressed BMP or TIFF, which have no
-    redundancy.
+    format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the
+    structure or the code, otherwise not; never in the pixels of an uncompressed BMP or TIFF, which have no redundancy.
     """
     if not payload:
         return Rejected(Reason.EMPTY, "null" if payload is None else "0 bytes")
@@ -76,9 +74,9 @@ def decode(
         container = identify(payload)
         name = container.name
         check_codec(name)
-        container.scan_structure(payload, check_size)
+        picture = container.scan_structure(payload, check_size) or Picture(payload)
         with suppress_codec_output():
-            pixels = _decode_whole(name, payload, check_size, limits, reduce, gray)
+            pixels = _decode_whole(name, picture, check_size, limits, reduce, gray)
         pixels = downscale(pixels) if reduce else pixels
         return to_gray(pixels)[..., np.newaxis] if gray else pixels
     except Refused as refused:
@@ -96,7 +94,10 @@ def _explained(name: str, rejected: Rejected, payload: bytes) -> Rejected:
     return rejected
 
 
-def _decode_whole(name: str, payload: bytes, check_size: CheckSize, limits: Limits, reduce: bool, gray: bool) -> Pixels:
+def _decode_whole(
+    name: str, picture: Picture, check_size: CheckSize, limits: Limits, reduce: bool, gray: bool
+) -> Pixels:
+    payload = picture.payload
     if name == "TIFF":
         return decode_tiff(payload, limits.max_pixels)
     if name in ("AVIF", "HEIC"):
@@ -105,15 +106,12 @@ def _decode_whole(name: str, payload: bytes, check_size: CheckSize, limits: Limi
         return to_array(image, gray=gray and factor == 1)
     image = _DECODERS[name](io.BytesIO(payload))
     check_size(*image.size)
-    factor = downscale_factor(image.height, image.width) if reduce else 1
-    if name == "JPEG" and factor > 1:
-        image.draft(None, (max(image.width // factor, 1), max(image.height // factor, 1)))
-    if isinstance(image, PngImageFile):
-        scale_transparency(image)
-    image.load()
-    if name == "PNG" and lacks_rows(image, payload):
-        raise Refused(Reason.CORRUPT, "PNG: the pixel data ends before the last row")
-    if isinstance(image, PngImageFile) and is_deep(payload):
-        image = to_eight_bits(image, payload)
+    height, width = (image.height, image.width) if picture.frame is None else picture.frame[1::-1]
+    factor = downscale_factor(height, width) if reduce else 1
+    image = load(image, picture, factor)
     image = apply_exif_orientation(image)  # the picture before it was turned, with its decoder, makes room
-    return to_array(image, gray=gray and factor == 1)  # the mean of colours has another gray than the mean of grays
+    if picture.frame is None:
+        image = turn(image, picture.orientation)
+    # The mean of colours has another gray than the mean of grays.
+    pixels = to_array(image, gray=gray and factor == 1)
+    return pixels if picture.frame is None else place(pixels, picture.frame, picture.orientation)

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, features
 
-from sparkdl.decoding.conversion import oriented
+from sparkdl.decoding.conversion import turn
 from sparkdl.decoding.pillow_private import AvifFile
 from sparkdl.formats.heif import without_metadata
 from sparkdl.formats.structure import CheckSize
@@ -42,7 +42,7 @@ def open_heif(name: str, payload: bytes, check_size: CheckSize) -> Image.Image:
     if name == "AVIF":
         avif = AvifFile(payload)
         check_size(*avif.size)
-        return oriented(avif.load(), avif.orientation)
+        return turn(avif.load(), avif.orientation)
     image: Image.Image = _plugin().HeifImageFile(io.BytesIO(payload))
     check_size(*image.size)
     image.load()  # upright already

@@ -3,28 +3,92 @@
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
-from sparkdl.formats.structure import CheckSize, reject_truncated
-from sparkdl.formats.variants import check_bmp
+from sparkdl.formats.picture import Picture
+from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
+
+NONE, RLE8, RLE4, BITFIELDS = range(4)
+"""Compressions that are read."""
+
+_OTHERS = {4: "JPEG", 5: "PNG", 6: "masks with alpha of Windows CE", 11: "CMYK", 12: "CMYK RLE8", 13: "CMYK RLE4"}
+_OS2, _OS2_OTHERS = 64, {3: "Huffman coding of OS/2", 4: "RLE24 of OS/2"}
+_BITS = {NONE: (1, 2, 4, 8, 16, 24, 32), RLE8: (8,), RLE4: (4,), BITFIELDS: (16, 24, 32)}
 
 
-def scan_bmp(payload: bytes, check_size: CheckSize) -> None:
-    size = len(payload)
-    file_size, offset, header = struct.unpack_from("<I4xII", payload, 2)
-    if size < 14 + header:
-        reject_truncated(f"BMP: {size} bytes, ends inside the header")
-    if header == 12:
+class Header(NamedTuple):
+    """What a BMP says of itself.
+
+    Attributes
+    ----------
+    width, height, is_top_down
+        Size in pixels, and whether the first row is the top one.
+    bits, compression
+        Bits a pixel; `NONE`, `RLE8`, `RLE4` or `BITFIELDS`.
+    colours, colour_bytes, palette_start
+        Entries of the colour table, bytes of each, and where the table begins.
+    start
+        Where the pixels begin.
+    """
+
+    width: int
+    height: int
+    is_top_down: bool
+    bits: int
+    compression: int
+    colours: int
+    colour_bytes: int
+    palette_start: int
+    start: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row without its padding."""
+        return (self.width * self.bits + 7) // 8
+
+    @property
+    def stride(self) -> int:
+        """Bytes from row to row."""
+        return (self.width * self.bits + 31) // 32 * 4
+
+
+def read_header(payload: bytes) -> Header:
+    """Return the header of a BMP whose headers are there; raises `Refused` for a compression that is not read."""
+    offset, size = struct.unpack_from("<II", payload, 10)
+    end = 14 + size
+    if size == 12:
         width, height, _, bits = struct.unpack_from("<HHHH", payload, 18)
-        compression, data_size = 0, 0
+        compression, colours, colour_bytes = NONE, 0, 3
     else:
-        width, height, _, bits, compression, data_size = struct.unpack_from("<iiHHII", payload, 18)
+        width, height, _, bits, compression, _, _, _, colours = struct.unpack_from("<iiHHIIiiI", payload, 18)
+        colour_bytes = 4
+    other = (_OS2_OTHERS if size == _OS2 else _OTHERS).get(compression)
+    if other or compression not in _BITS:
+        reject_unsupported(f"BMP: pixels compressed as {other or f'number {compression}'}; save it as PNG or plain BMP")
+    if bits not in _BITS[compression]:
+        named = {NONE: "plain", RLE8: "RLE8", RLE4: "RLE4", BITFIELDS: "bit field"}[compression]
+        reject_unsupported(f"BMP: {named} pixels of {bits} bits")
+    if compression == BITFIELDS and size == 40:
+        end += 12
+    colours = min(colours or 1 << bits, 1 << bits) if bits <= 8 else 0
+    start = offset or end + colours * colour_bytes
     # A negative height means that the first row is the top one.
-    check_size(width, abs(height))
-    check_bmp(payload, header, bits, compression)
-    start = max(offset, 14 + header)
-    if compression in (1, 2):
-        whole = start + data_size if data_size else file_size
+    return Header(width, abs(height), height < 0, bits, compression, colours, colour_bytes, end, max(start, 14 + size))
+
+
+def scan_bmp(payload: bytes, check_size: CheckSize) -> Picture:
+    """Check the structure; compressed pixels are checked when they are decoded."""
+    size = len(payload)
+    if size < 14 + (length := int.from_bytes(payload[14:18], "little")):
+        reject_truncated(f"BMP: {size} bytes, ends inside the header of {length}")
+    header = read_header(payload)
+    check_size(header.width, header.height)
+    if header.compression in (RLE8, RLE4):
+        if header.is_top_down:
+            reject_corrupt("BMP: run lengths from the top, which the format does not have")
     else:
-        whole = start + (width * bits + 31) // 32 * 4 * abs(height)
-    if whole > size:
-        reject_truncated(f"BMP: {size} of {whole} bytes")
+        # The last row needs no padding.
+        whole = header.start + header.stride * (header.height - 1) + header.row_bytes
+        if whole > size:
+            reject_truncated(f"BMP: {size} of {whole} bytes")
+    return Picture(payload)

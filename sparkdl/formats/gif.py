@@ -1,49 +1,89 @@
-"""GIF89a: blocks, each a chain of sub-blocks of at most 255 bytes, up to the trailer."""
+"""GIF89a: blocks, each a chain of sub-blocks of at most 255 bytes, up to the trailer.
+
+Only what stands before the end of the first image is read. Comments and applications' blocks are left out.
+"""
 
 from __future__ import annotations
 
 import struct
 
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end
+from sparkdl.formats.picture import Frame, Picture
+from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end, reject_unsupported
 
-_GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER = 0x21, 0x2C, 0x3B
+_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
+_CONTROL, _PLAIN_TEXT = 0xF9, 0x01
+_HAS_PALETTE, _IS_TRANSPARENT = 0x80, 0x01
+_END = b"\0;"
 
 
-def scan_gif(payload: bytes, check_size: CheckSize) -> None:
+def scan_gif(payload: bytes, check_size: CheckSize) -> Picture:
+    """Check the structure; return the first image alone, or the file itself if it begins with that."""
     try:
-        _walk_gif(payload, check_size)
+        return _first_image(payload, check_size)
     except (IndexError, struct.error):
         # All reads go forward, so a read that fails went past the end.
-        reject_early_end("GIF", payload, "a block", has_end=payload.endswith(b"\x00;"))
+        reject_early_end("GIF", payload, "a block", has_end=payload.endswith(_END))
 
 
-def _walk_gif(payload: bytes, check_size: CheckSize) -> None:
+def _first_image(payload: bytes, check_size: CheckSize) -> Picture:
     width, height, flags = struct.unpack_from("<HHB", payload, 6)
-    check_size(width, height)
-    position, frames = 13 + _gif_palette_size(flags), 0
-    while (block := payload[position]) != _GIF_TRAILER:
-        if block == _GIF_IMAGE:
-            left, top, frame_width, frame_height, flags = struct.unpack_from("<HHHHB", payload, position + 1)
-            if frames == 0:
-                check_size(frame_width, frame_height)
-                # A frame that reaches over the edge makes the decoder enlarge the canvas.
-                check_size(max(width, left + frame_width), max(height, top + frame_height))
-            frames += 1
-            position += 11 + _gif_palette_size(flags)
-        elif block == _GIF_EXTENSION:
-            position += 2
+    screen_end = position = 13 + _palette_size(flags)
+    control, is_plain = b"", True
+    while (block := payload[position]) != _IMAGE:
+        if block == _EXTENSION:
+            kind, begin = payload[position + 1], position
+            position = _end_of_data(payload, position + 2)
+            if kind == _CONTROL and payload[begin + 2] >= 4:
+                is_plain = is_plain and begin == screen_end and position == begin + 8
+                control = payload[begin + 3 : begin + 7]
+            else:
+                is_plain = False
+                control = b"" if kind == _PLAIN_TEXT else control  # it is for this text
         elif block == 0:
             # Stray terminators between blocks are common and harmless.
-            position += 1
-            continue
+            is_plain, position = False, position + 1
+        elif block == _TRAILER:
+            reject_corrupt("GIF: no image")
         else:
             reject_corrupt(f"GIF: unknown block {block:02X} at byte {position}")
-        while sub_block := payload[position]:
-            position += sub_block + 1
-        position += 1
-    if not frames:
-        reject_corrupt("GIF: no image")
+    left, top, *size, image_flags = struct.unpack_from("<HHHHB", payload, position + 1)
+    check_size(*size)
+    # A frame that reaches over the edge enlarges the canvas.
+    canvas = max(width, left + size[0]), max(height, top + size[1])
+    check_size(*canvas)
+    if not (flags | image_flags) & _HAS_PALETTE:
+        reject_unsupported("GIF: no colour table, so its colours are not known; save it with one")
+    start = position + 11 + _palette_size(image_flags)
+    data, is_cut = _pixel_data(payload, start)
+    is_partial = canvas != tuple(size)
+    colours = 2 << ((image_flags if image_flags & _HAS_PALETTE else flags) & 7)
+    if is_plain and not is_partial and not is_cut:
+        return Picture(payload, colours=colours)
+    screen = struct.pack("<HH", *size) + payload[10:screen_end]
+    control = b"!\xf9\4" + bytes([control[0] & _IS_TRANSPARENT, *control[1:]]) + b"\0" if control else b""
+    image = struct.pack("<BHHHHB", _IMAGE, 0, 0, *size, image_flags) + payload[position + 10 : start] + data
+    alone = b"GIF89a" + screen + control + image + _END
+    frame = Frame(*canvas, left, top) if is_partial else None
+    return Picture(alone, frame=frame, is_cut=is_cut, colours=colours)
 
 
-def _gif_palette_size(flags: int) -> int:
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+def _palette_size(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & _HAS_PALETTE else 0
+
+
+def _end_of_data(payload: bytes, position: int) -> int:
+    """Return where a chain of sub-blocks ends, behind its terminator."""
+    while length := payload[position]:
+        position += length + 1
+    return position + 1
+
+
+def _pixel_data(payload: bytes, start: int) -> tuple[bytes, bool]:
+    """Return the sub-blocks of pixel data without their terminator, and whether the file ends there without one."""
+    position, size = start, len(payload)
+    while position < size and (length := payload[position]):
+        if position + length >= size:
+            left = size - position - 1
+            return payload[start:position] + (bytes([left]) + payload[position + 1 :] if left else b""), True
+        position += length + 1
+    return payload[start:position], position >= size

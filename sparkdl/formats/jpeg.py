@@ -1,52 +1,124 @@
-"""JPEG (ITU-T T.81): segments of marker and length, entropy-coded data after each SOS, EOI."""
+"""JPEG (ITU-T T.81): segments of marker and length, entropy-coded data after each SOS, EOI.
+
+Application segments and comments are left out, but for two that say what the colours are: JFIF and Adobe.
+"""
 
 from __future__ import annotations
 
 import re
 import struct
 
+from sparkdl.formats.jpeg_scans import are_complete
+from sparkdl.formats.orientation import EXIF_PREFIX, orientation_of
+from sparkdl.formats.picture import UPRIGHT, Picture
 from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end, reject_truncated, reject_unsupported
 from sparkdl.formats.variants import JPEG_LS_FRAME, check_jpeg
 
+END = b"\xff\xd9"
+
 # In entropy-coded data FF is followed by 00 or by a restart marker, so the next other marker ends it.
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
-_JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
+_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
+_START, _END_MARKER, _SCAN, _COMMENT = b"\xff\xd8\xff", 0xD9, 0xDA, 0xFE
+_JFIF, _EXIF, _ADOBE = 0xE0, 0xE1, 0xEE
 # A scan of some bytes makes the decoder go over the whole picture again; encoders write 10 or so.
-_JPEG_MAX_SCANS = 100
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_SEGMENTS = _JPEG_FRAMES | {0xC4, 0xCC, 0xFE} | set(range(0xDA, 0xF0))
+_MAX_SCANS = 100
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_METADATA = frozenset(range(0xE0, 0xF0)) | {_COMMENT}
+_TABLES = frozenset((0xC4, 0xDB))
+_SEGMENTS = _FRAMES | _METADATA | {0xC4, 0xCC} | set(range(0xDA, 0xE0))
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 
 
-def scan_jpeg(payload: bytes, check_size: CheckSize) -> None:
-    size, position, has_frame, scans = len(payload), 2, False, 0
+def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
+    """Check the structure; return the picture without metadata, or the file itself if it has none."""
+    size, position, frame, is_cut = len(payload), 2, b"", False
+    scans: list[bytes] = []
+    metadata: list[bytes] = []
+    kept, copied = [], 0  # parts of the file, and where what is not in them yet begins
+    last_metadata = (0, 0)
+    view = memoryview(payload)
     while True:
-        match = _JPEG_MARKER.search(payload, position)
+        match = _MARKER.search(payload, position)
         if match is None:
-            reject_truncated(f"JPEG: {size} bytes, no end-of-image marker")
-        marker, position = match[1][0], match.end()
-        if marker == _JPEG_END:
+            if not are_complete(frame, scans):
+                reject_truncated(f"JPEG: {size} bytes, no end-of-image marker")
+            is_cut = True
             break
-        if marker == JPEG_LS_FRAME and not has_frame:
+        start = match.end()
+        marker, begin = payload[start - 1], start - 2
+        if marker == _END_MARKER:
+            break
+        if marker == JPEG_LS_FRAME and not frame:
             check_jpeg(marker, 0, 0)
-        if marker not in _JPEG_SEGMENTS:
+        if marker not in _SEGMENTS:
             # Decoders stop the scan here and fill the rest of the picture with gray.
-            reject_corrupt(f"JPEG: stray marker {marker:02X} at byte {position - 2}")
-        if position + 2 > size:
+            reject_corrupt(f"JPEG: stray marker {marker:02X} at byte {begin}")
+        if start + 2 > size:
             reject_truncated(f"JPEG: {size} bytes, ends inside segment {marker:02X}")
-        length = int.from_bytes(payload[position : position + 2], "big")
-        if length < (8 if marker in _JPEG_FRAMES else 2):
+        if begin > position and not scans:
+            if _ends_inside_a_picture(payload, *last_metadata):
+                reject_corrupt("JPEG: metadata with a wrong length, which ends inside a picture that it holds")
+            kept.append(view[copied:position])
+            copied = begin
+        length = payload[start] << 8 | payload[start + 1]
+        position = start + length
+        if marker in _TABLES and 2 <= length <= size - start:
+            continue
+        if marker in _METADATA:
+            position = start + max(length, 2)
+        elif length < (8 if marker in _FRAMES else 2):
             reject_corrupt(f"JPEG: segment {marker:02X} of {length} bytes")
-        if marker in _JPEG_FRAMES and position + 7 <= size:
-            height, width = struct.unpack_from(">HH", payload, position + 3)
+        if marker in _FRAMES and start + 7 <= size:
+            height, width = struct.unpack_from(">HH", payload, start + 3)
             check_size(width, height)
-            if position + 7 < size:
-                check_jpeg(marker, payload[position + 2], payload[position + 7])
-            has_frame = True
-        position += length
+            if start + 7 < size:
+                check_jpeg(marker, payload[start + 2], payload[start + 7])
+            frame = payload[begin:position]
         if position > size:
-            reject_early_end("JPEG", payload, f"segment {marker:02X}", has_end=payload.endswith(b"\xff\xd9"))
-        scans += marker == _JPEG_SCAN
-        if scans > _JPEG_MAX_SCANS:
-            reject_unsupported(f"JPEG: more than {_JPEG_MAX_SCANS} scans")
-    if not has_frame or not scans:
-        reject_corrupt(f"JPEG: no {'scan' if has_frame else 'frame header'} before the end-of-image marker")
+            reject_early_end("JPEG", payload, f"segment {marker:02X}", has_end=payload.endswith(END))
+        if marker == _SCAN:
+            scans.append(payload[start + 2 : position])
+            if len(scans) > _MAX_SCANS:
+                reject_unsupported(f"JPEG: more than {_MAX_SCANS} scans")
+        elif marker in _METADATA and not scans:
+            last_metadata = (start, position)
+            data = payload[start + 2 : position]
+            if not _is_needed(marker, data):
+                kept.append(view[copied:begin])
+                copied = position
+                if marker == _EXIF:
+                    metadata.append(data)
+    if not frame or not scans:
+        reject_corrupt(f"JPEG: no {'scan' if frame else 'frame header'} before the end-of-image marker")
+    orientation = _orientation(metadata) if metadata else UPRIGHT
+    if not kept and not is_cut:
+        return Picture(payload, orientation)
+    alone = b"".join([*kept, view[copied:]])
+    return Picture(_without_filling(alone) + END if is_cut else alone, orientation, is_cut=is_cut)
+
+
+def _is_needed(marker: int, data: bytes) -> bool:
+    """Whether a decoder takes the colour space from this segment: of these lengths, as libjpeg does."""
+    return (marker == _JFIF and len(data) >= 14 and data.startswith(b"JFIF\0")) or (
+        marker == _ADOBE and len(data) >= 12 and data.startswith(b"Adobe")
+    )
+
+
+def _ends_inside_a_picture(payload: bytes, start: int, stop: int) -> bool:
+    """Whether a segment ends in the middle of a thumbnail, whose rest would be taken for the picture."""
+    return payload.rfind(_START, start, stop) > payload.rfind(END, start, stop)
+
+
+def _without_filling(payload: bytes) -> bytes:
+    """Leave out zeros that fill up a file, and the first half of an end marker."""
+    data = payload.rstrip(b"\0")
+    if not data.endswith(b"\xff"):
+        return data
+    return data + b"\0" if len(data) < len(payload) else data[:-1]
+
+
+def _orientation(metadata: list[bytes]) -> int:
+    return orientation_of(
+        (data for data in metadata if data.startswith(EXIF_PREFIX)),
+        (data[len(_XMP_PREFIX) :] for data in metadata if data.startswith(_XMP_PREFIX)),
+    )

@@ -2,7 +2,8 @@
 
 Decoders treat a short file in different ways: an error, a warning, a picture whose lower half is gray. A file's own
 structure (chunk lengths, strip tables, end markers) is the same for all decoders, so it is checked first, from the
-bytes alone. A payload is `truncated` when this structure points past its end and `corrupt` when it contradicts itself.
+bytes alone. A payload is `truncated` when its first picture points past its end and `corrupt` when that contradicts
+itself. What follows the picture, its end mark too, does not count.
 A length field that was damaged so that it points past the end cannot be told from a missing end, except where the end
 is present (PNG, JPEG and GIF have an end marker).
 
@@ -21,6 +22,7 @@ from sparkdl.formats.gif import scan_gif
 from sparkdl.formats.heif import AVIF_SIGNATURE, HEIC_SIGNATURE, scan_avif, scan_heic
 from sparkdl.formats.jpeg import scan_jpeg
 from sparkdl.formats.mangled import mangled_detail
+from sparkdl.formats.picture import Picture
 from sparkdl.formats.png import scan_png
 from sparkdl.formats.structure import CheckSize, reject_truncated
 from sparkdl.formats.text_payloads import text_detail
@@ -38,8 +40,9 @@ class Container:
     prefixes: tuple[bytes, ...]
     """The first bytes, as far as they are fixed: they tell a truncated signature from another format."""
     signature_bytes: int
-    scan_structure: Callable[[bytes, CheckSize], None]
-    """Reads the structure, calls `check_size` before it looks past the header, and raises `Refused`."""
+    scan_structure: Callable[[bytes, CheckSize], Picture | None]
+    """Reads the structure, calls `check_size` before it looks past the header, and raises `Refused`. Returns what of
+    the file is to be decoded; None for all of it."""
 
 
 def identify(payload: bytes) -> Container:

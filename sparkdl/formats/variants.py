@@ -1,8 +1,6 @@
-"""Variants of PNG, JPEG and BMP that are valid but not read, and such that do not exist, by their headers."""
+"""Variants of PNG and JPEG that are valid but not read, and such that do not exist, by their headers."""
 
 from __future__ import annotations
-
-import struct
 
 from sparkdl.formats.structure import reject_corrupt, reject_unsupported
 
@@ -24,34 +22,6 @@ _JPEG_PROCESSES = {
 }
 JPEG_LS_FRAME = 0xF7
 
-_BMP_BITS = {0: {1, 4, 8, 16, 24, 32}, 1: {8}, 2: {4}, 3: {16, 24, 32}}
-"""Bits a pixel that are read, by number of compression."""
-_BMP_COMPRESSIONS = {
-    1: "run lengths of 8 bits",
-    2: "run lengths of 4 bits",
-    3: "bit masks",
-    4: "JPEG",
-    5: "PNG",
-    6: "bit masks with alpha",
-    11: "CMYK",
-    12: "CMYK run lengths of 8 bits",
-    13: "CMYK run lengths of 4 bits",
-}
-_BMP_MASKS: dict[int, set[tuple[int, ...]]] = {
-    16: {(0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F)},
-    24: {(0xFF0000, 0xFF00, 0xFF)},
-    32: {
-        (0xFF0000, 0xFF00, 0xFF, 0),
-        (0xFF000000, 0xFF0000, 0xFF00, 0),
-        (0xFF000000, 0xFF00, 0xFF, 0),
-        (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
-        (0xFF, 0xFF00, 0xFF0000, 0xFF000000),
-        (0xFF0000, 0xFF00, 0xFF, 0xFF000000),
-        (0xFF000000, 0xFF00, 0xFF, 0xFF0000),
-        (0, 0, 0, 0),
-    },
-}
-"""Masks of red, green, blue and, of 32 bits, alpha."""
 _CONVERT = "convert it to PNG"
 
 
@@ -85,21 +55,3 @@ def check_jpeg(marker: int, precision: int, components: int) -> None:
         reject_unsupported(f"JPEG: {process}, {precision} bits a sample, of which 8 are read: {_CONVERT}")
     if components not in (1, 3, 4):
         reject_unsupported(f"JPEG: {components} components, of which 1, 3 and 4 are read: {_CONVERT}")
-
-
-def check_bmp(payload: bytes, header: int, bits: int, compression: int) -> None:
-    """Check the header of a BMP, `header` bytes at byte 14."""
-    if compression not in _BMP_BITS:
-        kind = _BMP_COMPRESSIONS.get(compression, str(compression))
-        reject_unsupported(f"BMP: compression {kind}, which is not read: {_CONVERT}")
-    if bits not in _BMP_BITS[compression]:
-        kind = _BMP_COMPRESSIONS.get(compression, "no compression")
-        reject_unsupported(f"BMP: {bits} bits a pixel with {kind}, which are not read: {_CONVERT}")
-    if compression == 3 and len(payload) >= 70:  # what is shorter is truncated
-        count = 4 if bits == 32 else 3
-        masks = struct.unpack_from(f"<{count}I", payload, 54)
-        if header < 56 and bits == 32:
-            masks = (*masks[:3], 0)
-        if masks not in _BMP_MASKS[bits]:
-            shown = " ".join(f"{mask:X}" for mask in masks)
-            reject_unsupported(f"BMP: masks {shown} of {bits} bits a pixel, which are not read: {_CONVERT}")

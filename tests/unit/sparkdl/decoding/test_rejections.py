@@ -145,12 +145,36 @@ def test_a_variant_that_cannot_be_decoded_is_an_unsupported_format(payload: byte
     assert rejected(payload).reason is Reason.UNSUPPORTED_FORMAT
 
 
+def end_of_pixels(payload: bytes) -> int:
+    """Where the pixel data of the first picture ends."""
+    if payload.startswith(b"\x89PNG"):
+        data = payload.index(b"IDAT")
+        return data + 4 + int.from_bytes(payload[data - 4 : data], "big")
+    if payload.startswith(b"\xff\xd8"):
+        return payload.rindex(b"\xff\xd9")
+    if payload.startswith(b"GIF"):
+        size = struct.pack("<HHHH", 0, 0, WIDTH, HEIGHT)
+        position = payload.index(b"," + size) + 10
+        position += 3 << (payload[position - 1] & 7) + 1 if payload[position - 1] & 0x80 else 0
+        position += 1
+        while payload[position]:
+            position += payload[position] + 1
+        return position - 1  # the last byte has no more than a code that says that this is the end
+    if payload.startswith(b"RIFF"):
+        part = payload.index(b"ANMF") if b"ANMF" in payload else 12
+        return part + 8 + int.from_bytes(payload[part + 4 : part + 8], "little")
+    return len(payload)
+
+
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_a_cut_file_is_truncated_wherever_it_is_cut(sample: str) -> None:
-    payload = SAMPLES[sample]
-    cuts = {*range(2, 64), *(len(payload) * percent // 100 for percent in (10, 25, 50, 75, 90)), len(payload) - 1}
-    reasons = {cut: rejected(payload[:cut]).reason for cut in sorted(cuts) if cut < len(payload)}
+def test_a_cut_file_is_truncated_unless_all_pixels_of_its_first_picture_are_there(sample: str) -> None:
+    payload, whole = SAMPLES[sample], pixels(SAMPLES[sample])
+    end = end_of_pixels(payload)
+    cuts = {*range(2, 64), *(end * percent // 100 for percent in (10, 25, 50, 75, 90)), *range(end - 8, end)}
+    reasons = {cut: rejected(payload[:cut]).reason for cut in sorted(cuts) if cut < end}
     assert set(reasons.values()) == {Reason.TRUNCATED}, reasons
+    for cut in range(end, len(payload) + 1):
+        assert np.array_equal(pixels(payload[:cut]), whole), cut
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
@@ -159,12 +183,21 @@ def test_bytes_after_the_end_are_ignored(sample: str) -> None:
 
 
 @pytest.mark.parametrize("sample", ["PNG", "PNG palette", "PNG animated"])
-def test_a_damaged_byte_anywhere_in_a_png_is_corrupt(sample: str) -> None:
-    payload = SAMPLES[sample]
+def test_a_damaged_byte_anywhere_in_a_png_is_corrupt_unless_it_changes_no_pixel(sample: str) -> None:
+    payload, whole = SAMPLES[sample], pixels(SAMPLES[sample])
+    starts = {kind: payload.index(kind) for kind in (b"IHDR", b"PLTE", b"IDAT") if kind in payload}
+    critical = {
+        position
+        for start in starts.values()
+        for position in range(start, start + 8 + int.from_bytes(payload[start - 4 : start], "big"))
+    }
     for position in range(8, len(payload)):
-        damaged = bytearray(payload)
-        damaged[position] ^= 0x55
-        assert rejected(bytes(damaged)).reason is Reason.CORRUPT, position
+        damaged = decode(flipped(payload, position))
+        if position in critical or isinstance(damaged, Rejected):
+            assert isinstance(damaged, Rejected), position
+            assert damaged.reason is Reason.CORRUPT, position
+        else:
+            assert np.array_equal(damaged, whole), position
 
 
 def jpeg_with_a_stray_marker() -> bytes:
@@ -179,7 +212,7 @@ def jpeg_with_a_stray_marker() -> bytes:
         jpeg_with_a_stray_marker(),
         b"\xff\xd8\xff\xd9",
         b"\xff\xd8\xff\xe0\0\2\xff\xda\0\2\xff\xd9",
-        SAMPLES["GIF"][:-2] + b"\0\0\x99;",
+        SAMPLES["GIF"].replace(struct.pack("<BHHHH", 0x2C, 0, 0, WIDTH, HEIGHT), b"\x99" + bytes(9)),
         b"GIF89a\1\0\1\0\0\0\0;",
         flipped(SAMPLES["TIFF tiff_adobe_deflate"], 60),
         flipped(SAMPLES["TIFF group4"], 60),
