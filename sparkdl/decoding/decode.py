@@ -74,6 +74,8 @@ def decode(
         container = identify(payload)
         name = container.name
         check_codec(name)
+        if name == "GIF" and (cause := passed_through_text(payload)):  # it may still have the structure of one
+            raise Refused(Reason.CORRUPT, f"{name}: {cause}")
         picture = container.scan_structure(payload, check_size) or Picture(payload)
         with suppress_codec_output():
             pixels = _decode_whole(name, picture, check_size, limits, reduce, gray)

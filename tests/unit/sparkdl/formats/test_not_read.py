@@ -151,9 +151,9 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
         "convert",
     ),
     "hierarchical JPEG": (JPEG.replace(b"\xff\xc0\0\x11", b"\xff\xc5\0\x11"), "JPEG: hierarchical", "convert"),
-    "BMP masks": (bmp(1, 1, bytes(4), (0xF, 0xF0, 0xF00, 0)), "BMP: masks F F0 F00 0 of 32 bits a pixel", "convert"),
-    "BMP of JPEG": (SAMPLES["BMP"][:30] + b"\4" + SAMPLES["BMP"][31:], "BMP: compression JPEG", "convert"),
-    "BMP of 2 bits": (SAMPLES["BMP"][:28] + b"\2" + SAMPLES["BMP"][29:], "BMP: 2 bits a pixel", "convert"),
+    "BMP masks": (bmp(1, 1, bytes(4), (0xF, 0xF0, 0xF00, 0)), "BMP: masks F F0 F00 0 of 32 bits a pixel", "save"),
+    "BMP of JPEG": (SAMPLES["BMP"][:30] + b"\4" + SAMPLES["BMP"][31:], "BMP: pixels compressed as JPEG", "save"),
+    "BMP of 5 bits": (SAMPLES["BMP"][:28] + b"\5" + SAMPLES["BMP"][29:], "BMP: plain pixels of 5 bits", "save"),
 }
 
 
@@ -183,7 +183,8 @@ def test_what_does_not_exist_is_corrupt(payload: bytes, reason: Reason) -> None:
 def test_a_gif_that_was_decoded_as_text_is_told_from_one_that_was_damaged_otherwise() -> None:
     assert "decoded as UTF-8 text" in rejected(GIF.decode("utf-8", "replace").encode()).detail
     assert "encoded as UTF-8 text" in rejected(GIF.decode("latin-1").encode()).detail
-    assert "text" not in rejected(GIF[:-2] + b"\0\0\x99;").detail
+    damaged = GIF.replace(b",\0\0\0\0", b"\x99\0\0\0\0", 1)
+    assert "text" not in rejected(damaged).detail
 
 
 def test_a_file_that_is_unknown_shows_how_it_begins() -> None:
