@@ -23,6 +23,7 @@ def predict(
     """Classify image files."""
     from sparkdl.formats.image_files import list_images
     from sparkdl.models.registry import resolve_model
+    from sparkdl.system.files import check_readable
     from sparkdl.system.ignored_names import IgnoredNames
     from sparkdl.system.left_out import LeftOut
     from training.data.loading import Dataset, LabelledImage
@@ -32,9 +33,10 @@ def predict(
     files: list[Path] = []
     left_out = LeftOut()
     for path in paths:
-        if not path.exists():
-            raise RequestError(f"no such file or directory: {path}")
         try:
+            if not path.exists():
+                raise RequestError(f"no such file or directory: {path}")
+            check_readable(path)
             found = [path / name for name in list_images(path, left_out, ignored)] if path.is_dir() else [path]
         except OSError as error:
             raise RequestError(f"{path} cannot be read: {error.strerror}") from error

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from sparkdl.formats.signatures import CONTAINERS
 from sparkdl.system.directory_walk import NO_PATTERNS, stat_regular, walk
-from sparkdl.system.files import open_regular
+from sparkdl.system.files import check_readable, open_regular
 from sparkdl.system.ignored_names import IgnoredNames
 from sparkdl.system.left_out import LeftOut, Why
 
@@ -79,6 +79,7 @@ def find_images(
         if stat_regular(name, entry, leave_out) is None:
             continue
         try:
+            check_readable(entry.path)
             counts = has_image_suffix(name) or begins_as_image(read_head(entry.path))
         except OSError as error:
             leave_out(Why.UNREADABLE, name, error)

@@ -128,6 +128,12 @@ def open_regular(path: str | os.PathLike[str], flags: int = 0, directory: int | 
         yield opened
 
 
+def check_readable(path: str | os.PathLike[str]) -> None:
+    """Raise a PermissionError if this process may not read a file; it is not opened."""
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+
+
 def read_beginning(path: str | os.PathLike[str], max_bytes: int) -> tuple[bytes | None, int | None]:
     """Return at most `max_bytes + 1` bytes of a regular file and its size in bytes; None for both if it cannot be read.
 

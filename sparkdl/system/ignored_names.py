@@ -71,11 +71,11 @@ class IgnoredNames:
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
-        given = tuple(patterns)
-        self._names = _compile(pattern for pattern in given if not _is_path(pattern))
-        self._paths = _compile(pattern for pattern in given if _is_path(pattern))
+        self.patterns = tuple(patterns)
+        self._names = _compile(pattern for pattern in self.patterns if not _is_path(pattern))
+        self._paths = _compile(pattern for pattern in self.patterns if _is_path(pattern))
         # File names come composed or decomposed, depending on the system that wrote them.
-        self._composes = not all(map(str.isascii, given))
+        self._composes = not all(map(str.isascii, self.patterns))
 
     def reason(self, folder: str, name: str, *, is_folder: bool = False) -> Why | None:
         """Return why a file or folder is left alone, None if it is not; only its own name is judged.

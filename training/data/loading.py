@@ -88,6 +88,7 @@ def open_dataset(
 
 def _check_is_plain(request: Request, what: str) -> None:
     given = {
+        "--ignore": bool(request.ignored.patterns),
         "--layout": request.layout is not Layout.AUTO,
         "--image-column": request.image_column is not None,
         "--label-column": request.label_column is not None,

@@ -84,6 +84,7 @@ def test_what_may_not_be_read_is_left_out_with_the_reason() -> None:
         (directory / "closed").mkdir(mode=0o700)
         (directory / "closed" / "1.png").touch()
         (directory / "unknown").touch(mode=0o600)
+        (directory / "secret.png").touch(mode=0o600)
         (directory / "2.png").touch()
         left_out = LeftOut()
         os.seteuid(UID)
@@ -93,4 +94,4 @@ def test_what_may_not_be_read_is_left_out_with_the_reason() -> None:
             os.seteuid(0)
     (unreadable,) = left_out.reasons.values()
     assert list(left_out.reasons) == [Why.UNREADABLE]
-    assert sorted(unreadable.names) == ["closed/: Permission denied", "unknown: Permission denied"]
+    assert sorted(unreadable.names) == [f"{name}: Permission denied" for name in ("closed/", "secret.png", "unknown")]

@@ -310,6 +310,8 @@ def test_without_labels_all_images_of_a_table_are_read(tmp_path: Path) -> None:
 def test_a_layout_for_what_is_no_directory_is_refused(tmp_path: Path) -> None:
     with refused("--layout", "samples:1"):
         open_dataset("samples:1", layout=Layout.SPLIT)
+    with refused("--ignore", "samples:1"):
+        open_dataset("samples:1", ignore=["*.bak"])
     with refused("--label-column", "samples:1"):
         open_dataset("samples:1", label_column="x")
     with refused("--label-column", "--layout classes"):
