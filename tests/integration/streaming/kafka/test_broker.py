@@ -166,6 +166,7 @@ def test_the_port_is_the_one_asked_for_else_that_of_last_time_else_kafkas() -> N
     assert DEFAULT_PORT == 9092
 
 
+@pytest.mark.slow
 def test_stopped_and_started_again_it_has_its_port_and_its_data(spare: Broker) -> None:
     address = spare.start(port=0)
     produce(address, "kept", b"before")
@@ -182,6 +183,7 @@ def test_stopped_and_started_again_it_has_its_port_and_its_data(spare: Broker) -
     assert consume(address, "kept", 2) == [b"before", b"after"]
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_has_what_it_acknowledged(spare: Broker) -> None:
     address = spare.start(port=0)
     produce(address, "kept", b"acknowledged")
@@ -215,12 +217,14 @@ def test_a_copy_of_the_directory_is_not_the_broker(broker: Broker, tmp_path: Pat
     assert broker.status().running
 
 
+@pytest.mark.slow
 def test_two_that_start_it_at_the_same_time_get_the_same_broker(spare: Broker) -> None:
     with ThreadPoolExecutor() as pool:
         both = list(pool.map(lambda _: Broker(spare.directory).start(port=0), range(2)))
     assert both == [spare.status().address] * 2
 
 
+@pytest.mark.slow
 def test_it_ends_with_its_block_and_with_a_process_that_is_killed_in_it(spare: Broker) -> None:
     with spare.running(port=0):
         assert spare.status().running
@@ -266,6 +270,7 @@ def test_no_java_is_said_with_how_to_get_one(tmp_path: Path, monkeypatch: pytest
         Broker(tmp_path / "kafka").start(port=0)
 
 
+@pytest.mark.slow
 def test_a_listener_may_ask_for_a_password(tmp_path: Path) -> None:
     module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
     broker = Broker(
@@ -295,6 +300,7 @@ def test_a_free_port_is_none_that_an_outgoing_connection_would_get() -> None:
     assert 20_000 <= free_port() < 32_768
 
 
+@pytest.mark.slow
 def test_another_user_sees_neither_passwords_nor_messages() -> None:
     seen: set[str] = set()
     ended = threading.Event()

@@ -257,6 +257,7 @@ def test_a_directory_is_of_one_kind(delta_spark: SparkSession, written: Path) ->
 # --- what Spark has to have --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_session_without_delta_is_told_what_to_start_it_with() -> None:
     program = (
         "from sparkdl.spark.session import spark_session\n"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from paths import ROOT
 from streams import BROKEN, digits
 
@@ -32,6 +33,7 @@ def run(directory: Path) -> list[dict[str, object]]:
     return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_sink_of_the_documentation_writes_each_result_once(
     tmp_path: Path, registry: Registry, drawn: Dataset
 ) -> None:

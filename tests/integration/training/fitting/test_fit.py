@@ -96,6 +96,7 @@ def test_the_classes_keep_their_order_in_the_pipeline_and_in_its_predictions(
     assert seen.metrics["accuracy"] > 0.9  # they are training images
 
 
+@pytest.mark.slow
 def test_the_features_do_not_stay_in_memory(spark: SparkSession) -> None:
     before = set(spark.sparkContext._jsc.getPersistentRDDs())
     fit_recipe(spark, Dataset("here", tuple(pictures(4))), SMALL)
@@ -255,6 +256,7 @@ def test_a_classifier_that_cannot_learn_from_these_features_says_why_in_one_line
         fit_recipe(spark, Dataset("here", tuple(pictures(4))), recipe("digits", [*QUICK, "classifier=NaiveBayes"]))
 
 
+@pytest.mark.slow
 def test_of_several_regularisations_the_best_in_cross_validation_is_taken(spark: SparkSession) -> None:
     chosen = recipe("digits", [*QUICK, "reg_param=1000,0.1", "augmentations=1"])
     fitted = fit_recipe(spark, Dataset("here", tuple(pictures(12))), chosen)
