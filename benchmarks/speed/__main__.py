@@ -17,7 +17,7 @@ from growth import growth
 from latency import latency
 from machines import machines
 from start import start
-from tables import plot, rendered
+from tables import TABLES, plot, rendered
 from throughput import directory, kafka
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -52,8 +52,8 @@ def main() -> None:
     for name in chosen.measurements or MEASUREMENTS:
         print(name, flush=True)
         found = MEASUREMENTS[name](bench, rounds, images, warm_up, lambda line: print(line, flush=True))
-        print(json.dumps(found, indent=1), flush=True)
         figures[name] = {**found, "rounds": rounds, "machine": machine()}
+        print("\n".join(["", *TABLES[name](figures[name]), ""]), flush=True)
         if not chosen.quick:
             KEPT.write_text(json.dumps(figures, indent=1) + "\n")
             PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")

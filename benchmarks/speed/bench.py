@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import psutil
@@ -27,6 +28,21 @@ from process_usage import Measured, Progress, Watch
 ROOT = Path(__file__).resolve().parents[2]
 CONTENDERS = Path(__file__).parent / "contenders"
 WORK = Path(tempfile.gettempdir()) / "sparkdl-speed"
+
+
+class ContenderError(RuntimeError):
+    """A contender failed.
+
+    Attributes
+    ----------
+    reason
+        The last line that it printed, or what happened.
+    """
+
+    def __init__(self, what: str, printed: str) -> None:
+        super().__init__(f"{what}: {printed[-2000:]}")
+        lines = [line.strip() for line in printed.splitlines() if line.strip()]
+        self.reason = shorten(lines[-1], 200, placeholder=" ...") if lines else what
 
 
 class Bench:
@@ -136,7 +152,7 @@ def timed(command: Sequence[str], place: Path, warm_up: int) -> Measured:
     with running(command, place) as (process, watch):
         lines = process.stdout.read().splitlines()  # type: ignore[union-attr] # asked for
         if process.wait():
-            raise RuntimeError(f"{' '.join(command)} failed: {(place / 'log').read_text()[-2000:]}")
+            raise ContenderError(f"{' '.join(command)} failed", (place / "log").read_text())
     clock = time.time() - time.monotonic()
     printed = (line.split() for line in lines if line[:1].isdigit())
     return watch.measured([(clock + float(at), int(done)) for at, done in printed], warm_up)
@@ -146,7 +162,7 @@ def stream(arguments: Sequence[str], place: Path, warm_up: int) -> Measured:
     """Runs `sparkdl stream ... --available-now`, whose progress is its log."""
     with running(sparkdl("stream", *arguments), place) as (process, watch):
         if process.wait():
-            raise RuntimeError(f"the stream failed: {(place / 'log').read_text()[-2000:]}")
+            raise ContenderError("the stream failed", (place / "log").read_text())
     return watch.measured(batches(place / "log"), warm_up)
 
 
@@ -186,15 +202,38 @@ def running(command: Sequence[str], place: Path) -> Iterator[tuple[subprocess.Po
 
 
 def interleaved(
-    contenders: Mapping[str, Callable[[], Measured]], rounds: int, tell: Callable[[int, str, Measured], None]
+    contenders: Mapping[str, Callable[[], Measured]],
+    rounds: int,
+    tell: Callable[[int, str, Measured], None],
+    leave_out: Callable[[str, str], None] | None = None,
 ) -> dict[str, list[Measured]]:
-    """Each contender once a round, in an order that changes from round to round; `tell` hears of each run."""
+    """Run each contender once a round, in an order that changes from round to round.
+
+    With `leave_out` a contender that fails, for example because its weights cannot be had, is left out with all its
+    runs, and the others go on. A stream is never left out: all ratios are relative to it.
+
+    Parameters
+    ----------
+    tell
+        Receives the round, the name and the result of each run.
+    leave_out
+        Receives the name of a contender that failed, and the reason.
+    """
     found: dict[str, list[Measured]] = {name: [] for name in contenders}
     names = list(contenders)
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            found[name].append(contenders[name]())
-            tell(number + 1, name, found[name][-1])
+            if name not in found:
+                continue
+            try:
+                found[name].append(contenders[name]())
+            except ContenderError as error:
+                if leave_out is None or name.startswith("stream"):
+                    raise
+                del found[name]
+                leave_out(name, error.reason)
+            else:
+                tell(number + 1, name, found[name][-1])
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -15,6 +15,10 @@ _SAMPLE = 4.0  # seconds between two samples
 
 Progress = list[tuple[float, int]]
 """(seconds on a clock, images done by then), in order."""
+
+
+Spent = Mapping[tuple[int, str], float]
+"""Processor time of running processes, seconds by process id and kind."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,24 @@ def rate_of(progress: Progress, warm_up: int) -> float:
     return (after - before) / (ended - began)
 
 
+def spent_by_kind(samples: Sequence[Spent]) -> dict[str, float]:
+    """Return the processor time from the first sample to the last, seconds by kind of process.
+
+    A process that ended in between counts up to the last sample that has it.
+    """
+    spent: dict[str, float] = defaultdict(float)
+    latest = {process: seconds for sample in samples for process, seconds in sample.items()}
+    for (pid, kind), seconds in latest.items():
+        spent[kind] += seconds - samples[0].get((pid, kind), 0)
+    return dict(spent)
+
+
 class Watch:
     """Samples the memory (PSS) and processor time of a process and its descendants until `stop` is called."""
 
     def __init__(self, pid: int) -> None:
         self._memory: dict[str, int] = {}  # bytes by kind of process, at the highest sum
-        self._spent: list[tuple[float, dict[tuple[int, str], float]]] = []  # time, and processor seconds by process
+        self._spent: list[tuple[float, Spent]] = []  # time, and what was spent by then
         self._root = psutil.Process(pid)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -70,11 +86,9 @@ class Watch:
         inside = [spent for spent in self._spent if began <= spent[0] <= progress[-1][0]]
         if len(inside) < 2:
             return Measured(rate, self._memory)
-        (first, before), (last, after) = inside[0], inside[-1]
-        costs: dict[str, float] = defaultdict(float)
-        for (pid, kind), spent in after.items():
-            costs[kind] += 1000 * (spent - before.get((pid, kind), 0)) / (rate * (last - first))
-        return Measured(rate, self._memory, costs)
+        images = rate * (inside[-1][0] - inside[0][0])
+        spent = spent_by_kind([sample for _, sample in inside])
+        return Measured(rate, self._memory, {kind: 1000 * seconds / images for kind, seconds in spent.items()})
 
     def _watch(self) -> None:
         while not self._over.wait(_SAMPLE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 Figures = Mapping[str, Any]
@@ -82,7 +83,9 @@ def _rates(figures: Figures) -> list[str]:
     agreeing = (
         [f"Of the images that each had, {100 * min(same.values()):.4g}% have the stream's class.", ""] if same else []
     )
-    return [*_table(header, rows), "", *agreeing, *_costs(figures), *_memory_of_kinds(figures), _machine(figures)]
+    absent = [f"Left out: {name} ({reason})." for name, reason in figures.get("left_out", {}).items()]
+    parts = (agreeing, [*absent, ""] if absent else [], _costs(figures), _memory_of_kinds(figures))
+    return [*_table(header, rows), "", *chain.from_iterable(parts), _machine(figures)]
 
 
 def _costs(figures: Figures) -> list[str]:
@@ -91,15 +94,17 @@ def _costs(figures: Figures) -> list[str]:
     if not kinds:
         return []
     rows = []
+    incomplete: Sequence[str] = figures.get("costs_incomplete", [])
     for name, of_one in costs.items():
-        if not of_one:
-            continue  # too short to be watched
+        if not of_one or name in incomplete:
+            continue  # too short to be watched, or not all of its processes were
         spent = [of_one[kind][0] if kind in of_one else None for kind in kinds]
         there = 1000 * figures["machine"]["cores"] / figures["rate"][name][0]
         rest = there - sum(filter(None, spent))
         rows.append([name, *("" if ms is None else f"{ms:.2f}" for ms in spent), f"{rest:.2f}", f"{there:.2f}"])
     header = ["processor time an image, ms", *kinds, "idle, or others'", "all cores"]
-    return [*_table(header, rows), ""]
+    note = f"Not in this table: {', '.join(incomplete)}; the time of its worker processes was not counted."
+    return [*_table(header, rows), "", *([note, ""] if incomplete else [])]
 
 
 def _memory_of_kinds(figures: Figures) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from bench import WORK, Bench, interleaved, running, spread, stream, timed
+from bench import WORK, Bench, ContenderError, interleaved, running, spread, stream, timed
 from process_usage import Measured
 
 BROKER = WORK / "kafka"
@@ -60,9 +60,11 @@ def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callabl
     }
     if bench.python is not None:
         contenders["Ray Data"] = lambda: by("Ray Data", bench.other("ray_data.py"), *warm)
-    found = interleaved(contenders, rounds, telling(say))
-    agreement = {name: _agreement(_answers(answers["stream"]), _answers(path)) for name, path in answers.items()}
-    return {"images": images, "agreement": agreement, **_table(found)}
+    left_out: dict[str, str] = {}
+    found = interleaved(contenders, rounds, telling(say), leaving_out(say, left_out))
+    ours = _answers(answers["stream"])
+    agreement = {name: _agreement(ours, _answers(path)) for name, path in answers.items() if name in found}
+    return {"images": images, "agreement": agreement, "left_out": left_out, **_table(found)}
 
 
 def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -108,10 +110,11 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
                 return quix(bench, exported, broker, topic, target, images, warm_up)
 
             contenders["Quix Streams"] = others
-        found = interleaved(contenders, rounds, telling(say))
+        left_out: dict[str, str] = {}
+        found = interleaved(contenders, rounds, telling(say), leaving_out(say, left_out))
         ours = answers["stream to Parquet"]()
-        agreement = {name: _agreement(ours, theirs()) for name, theirs in answers.items()}
-    return {"images": images, "agreement": agreement, **_table(found)}
+        agreement = {name: _agreement(ours, theirs()) for name, theirs in answers.items() if name in found}
+    return {"images": images, "agreement": agreement, "left_out": left_out, **_table(found)}
 
 
 def quix(bench: Bench, exported: Path, broker: str, source: str, target: str, images: int, warm_up: int) -> Measured:
@@ -122,10 +125,11 @@ def quix(bench: Bench, exported: Path, broker: str, source: str, target: str, im
     consumer = KafkaConsumer(bootstrap_servers=broker)
     progress, deadline = [(0.0, 0)], time.monotonic() + 600
     command = [*bench.other("quix.py"), str(exported), broker, source, target, "--group", uuid.uuid4().hex]
-    with running(command, bench.place()) as (process, watch):
+    place = bench.place()
+    with running(command, place) as (process, watch):
         while progress[-1][1] < images:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("Quix Streams ended before it was done")
+                raise ContenderError("Quix Streams ended before it was done", (place / "log").read_text())
             time.sleep(0.1)
             progress.append((time.time(), sum(consumer.end_offsets(partitions).values())))
     consumer.close()
@@ -160,6 +164,16 @@ def telling(say: Callable[[str], None]) -> Callable[[int, str, Measured], None]:
         say(f"  {number}, {name}: {measured.rate:.1f} a second, {measured.peak / 2**20:.0f} MiB")
 
     return tell
+
+
+def leaving_out(say: Callable[[str], None], left_out: dict[str, str]) -> Callable[[str, str], None]:
+    """Return a function that says and notes which contender failed, and why."""
+
+    def leave_out(name: str, reason: str) -> None:
+        left_out[name] = reason
+        say(f"  left out, {name}: {reason}")
+
+    return leave_out
 
 
 def _table(found: Mapping[str, list[Measured]]) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from bench import interleaved, spread
+from bench import ContenderError, interleaved, spread
 from paths import ROOT
-from process_usage import rate_of
-from tables import rendered
+from process_usage import Measured, rate_of, spent_by_kind
+from tables import TABLES, rendered
+
+KEPT = json.loads((ROOT / "benchmarks" / "results" / "speed.json").read_text())
 
 
 def test_the_rate_is_that_after_the_warm_up() -> None:
@@ -36,6 +38,38 @@ def test_each_contender_has_its_turn_in_each_round_and_none_is_always_first() ->
     assert {name: len(runs) for name, runs in found.items()} == {"a": 3, "b": 3, "c": 3}
 
 
+def test_a_contender_that_fails_is_left_out_by_name_and_the_others_go_on() -> None:
+    def fail() -> Measured:
+        runs.append("original")
+        raise ContenderError("original.py failed", "Downloading\nURL fetch failure on inception_v3.h5\n")
+
+    runs: list[str] = []
+    left_out: dict[str, str] = {}
+    contenders = {"stream": lambda: Measured(2.0, {}), "original": fail, "loop": lambda: Measured(1.0, {})}
+    found = interleaved(contenders, 3, lambda number, name, last: None, left_out.__setitem__)
+    assert {name: len(of) for name, of in found.items()} == {"stream": 3, "loop": 3}
+    assert left_out == {"original": "URL fetch failure on inception_v3.h5"}
+    assert runs == ["original"]
+
+
+def test_a_stream_that_fails_ends_the_measurement() -> None:
+    def fail() -> Measured:
+        raise ContenderError("the stream failed", "sparkdl: no such model")
+
+    with pytest.raises(ContenderError, match="the stream failed: sparkdl: no such model"):
+        interleaved({"stream, INT8": fail}, 1, lambda number, name, last: None, lambda name, reason: None)
+
+
+def test_a_table_names_what_was_left_out() -> None:
+    figures = {**KEPT["directory"], "left_out": {"TensorFlow loop": "no TensorFlow"}}
+    assert "Left out: TensorFlow loop (no TensorFlow)." in TABLES["directory"](figures)
+
+
+def test_a_process_that_ends_counts_up_to_its_last_sample() -> None:
+    samples = [{(1, "JVM"): 3.0}, {(1, "JVM"): 4.0, (2, "Python"): 1.5}, {(1, "JVM"): 5.0, (3, "Python"): 0.5}]
+    assert spent_by_kind(samples) == {"JVM": 2.0, "Python": 2.0}
+
+
 def test_the_page_says_what_was_measured() -> None:
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
-    assert page == rendered(page, json.loads((ROOT / "benchmarks" / "results" / "speed.json").read_text()))
+    assert page == rendered(page, KEPT)
