@@ -32,8 +32,8 @@ import psutil
 import pyarrow as pa
 from PIL import Image
 
-from sparkdl.decoding.client import DecoderClient
 from sparkdl.decoding.decode import decode
+from sparkdl.decoding.isolation.client import DecoderClient
 from sparkdl.decoding.udf import _decode_column
 from sparkdl.images.rejection import DEFAULT_LIMITS, Rejected
 from sparkdl.images.schema import arrays_to_struct, struct_to_arrays

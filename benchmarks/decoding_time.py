@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sparkdl.decoding.decode import decode
-from sparkdl.decoding.time_limit import AdaptiveTimeout
+from sparkdl.decoding.isolation.time_limit import AdaptiveTimeout
 from sparkdl.images.rejection import DEFAULT_LIMITS
 
 MEGAPIXELS = (1, 3, 12, 24)

@@ -31,8 +31,8 @@ from bombs import QUICK, SLOW, attacks, large_batch
 from fuzzing import PREDICTED, Hostile, mutations
 from pyspark.sql import DataFrame, SparkSession
 
-from sparkdl.decoding.process import memory_for
-from sparkdl.decoding.shared_memory import PIXEL_BYTES
+from sparkdl.decoding.isolation.process import memory_for
+from sparkdl.decoding.isolation.shared_memory import PIXEL_BYTES
 from sparkdl.images.pixels import MAX_PIXELS
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion, Registry
@@ -83,8 +83,8 @@ class Watch:
         while not self._ended.wait(PERIOD):
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):  # ended since it was listed
-                    if "sparkdl.decoding.server" in process.cmdline() and (template := process.parent()):
-                        if "sparkdl.decoding.server" not in template.cmdline():
+                    if "sparkdl.decoding.isolation.server" in process.cmdline() and (template := process.parent()):
+                        if "sparkdl.decoding.isolation.server" not in template.cmdline():
                             continue  # it is the template itself
                         worker = psutil.Process(template.ppid())
                         self.decoders[worker.pid].add(process.pid)

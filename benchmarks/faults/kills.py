@@ -212,7 +212,7 @@ def _kind(process: psutil.Process, driver: int) -> str:
         words = " ".join(process.cmdline())
         if process.pid == driver or "java" in process.name():
             return ""
-        if "sparkdl.decoding.server" in words:
+        if "sparkdl.decoding.isolation.server" in words:
             return "decoder"
         if "pyspark.daemon" in words:
             parent = process.parent()

@@ -42,7 +42,7 @@ from harness import (
 )
 from planted.sitecustomize import CRASH, SECONDS, SLOW
 
-from sparkdl.decoding.time_limit import AdaptiveTimeout
+from sparkdl.decoding.isolation.time_limit import AdaptiveTimeout
 from training.data.loading import LabelledImage
 
 SLOTS = 2
@@ -112,7 +112,7 @@ def stopped(models: Path, images: Sequence[LabelledImage], timeout: float) -> tu
 def _decodes(driver: int) -> bool:
     for process in processes_of(driver):
         with suppress(psutil.Error):
-            if "sparkdl.decoding.server" in process.cmdline():
+            if "sparkdl.decoding.isolation.server" in process.cmdline():
                 return True
     return False
 

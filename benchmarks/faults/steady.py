@@ -94,7 +94,7 @@ def _memory(group: int) -> Mapping[str, float]:
                 else "driver's Python"
                 if process.pid == group
                 else "decoders"
-                if "sparkdl.decoding.server" in words
+                if "sparkdl.decoding.isolation.server" in words
                 else "Python workers"
             )
             found[f"{kind}, MiB"] += process.memory_full_info().pss / _MIB

@@ -109,7 +109,7 @@ _KINDS = {
     "console.main": "driver's Python",
     "pyspark.daemon": "Python workers",
     "pyspark.sql.streaming.python_streaming_source_runner": "planner of a directory",
-    "sparkdl.decoding.server": "decoders",
+    "sparkdl.decoding.isolation.server": "decoders",
 }
 """A word of a process's command, and the kind of process."""
 

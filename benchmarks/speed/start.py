@@ -151,7 +151,13 @@ def _steps(pid: int, log: Path) -> dict[str, float]:
     for process in stream.children(recursive=True):
         with suppress(psutil.Error):
             words = " ".join(process.cmdline())
-            kind = "java" if process.name() == "java" else "decoder" if "sparkdl.decoding.server" in words else "other"
+            kind = (
+                "java"
+                if process.name() == "java"
+                else "decoder"
+                if "sparkdl.decoding.isolation.server" in words
+                else "other"
+            )
             made[kind] = min(process.create_time(), made.get(kind, math.inf))
     events = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
     started = next((event["timestamp"] for event in events if event["event"] == "stream started"), None)

@@ -1,7 +1,7 @@
 """Decode untrusted bytes into pixels: the only place where Pillow reads bytes from outside.
 
-It runs in the calling process, where a fault of a codec is a fault of the process; `sparkdl.decoding.client` runs it in
-another one.
+It runs in the calling process, where a fault of a codec is a fault of the process; `sparkdl.decoding.isolation.client`
+runs it in another one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from sparkdl.decoding.bmp import open_bmp
-from sparkdl.decoding.codec_output import suppress_codec_output
-from sparkdl.decoding.conversion import apply_exif_orientation, place, to_array, turn
-from sparkdl.decoding.damage import damage_of
-from sparkdl.decoding.heif_pictures import check_codec, open_heif
-from sparkdl.decoding.loading import load
-from sparkdl.decoding.tiff import decode_tiff
+from sparkdl.decoding.codecs.bmp import open_bmp
+from sparkdl.decoding.codecs.codec_output import suppress_codec_output
+from sparkdl.decoding.codecs.conversion import apply_exif_orientation, place, to_array, turn
+from sparkdl.decoding.codecs.damage import damage_of
+from sparkdl.decoding.codecs.heif_pictures import check_codec, open_heif
+from sparkdl.decoding.codecs.loading import load
+from sparkdl.decoding.codecs.tiff import decode_tiff
+from sparkdl.formats.containers.picture import Picture
+from sparkdl.formats.containers.structure import CheckSize
 from sparkdl.formats.mangled import passed_through_text
-from sparkdl.formats.picture import Picture
 from sparkdl.formats.signatures import identify
-from sparkdl.formats.structure import CheckSize
 from sparkdl.images.pixels import Pixels, downscale, downscale_factor, to_gray
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Reason, Refused, Rejected
 
@@ -47,10 +47,11 @@ def decode(
     """Decode PNG, JPEG, BMP, GIF, TIFF or WebP into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
 
     The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
-    white, only the first frame of an animation or page of a document is decoded; `sparkdl.decoding.conversion.to_array`
-    has the table of modes. With `reduce`, a picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is
-    downscaled to at most that; a JPEG as far as possible by decoding it at a half, a quarter or an eighth of its size.
-    With `gray`, colour is converted as by `sparkdl.images.pixels.to_gray`.
+    white, only the first frame of an animation or page of a document is decoded;
+    `sparkdl.decoding.codecs.conversion.to_array` has the table of modes. With `reduce`, a picture larger than
+    `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is downscaled to at most that; a JPEG as far as possible by
+    decoding it at a half, a quarter or an eighth of its size. With `gray`, colour is converted as by
+    `sparkdl.images.pixels.to_gray`.
 
     Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
     format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparkdl.decoding.client import decoder_client
+from sparkdl.decoding.isolation.client import decoder_client
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Rejected
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyspark.sql.types import StringType, StructField, StructType
 
-from sparkdl.decoding.client import Decoded, decoder_client
+from sparkdl.decoding.isolation.client import Decoded, decoder_client
 from sparkdl.formats.envelopes import Attributes, Envelope, open_messages
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
 from sparkdl.images.schema import IMAGE_TYPE, binary_views, pixels_to_struct
@@ -41,10 +41,10 @@ def decode_images(
     it in the same Python call as its neighbours.
 
     The images are decoded in a process beside each Spark worker, so that one which crashes its decoder, hangs it or
-    takes all its memory costs one row; see `sparkdl.decoding.client`. Pictures above a megapixel are downscaled, see
-    `sparkdl.images.pixels.downscale`: at most 3 MiB each. A worker thus needs at most 3 MiB x
-    `spark.sql.execution.arrow.maxRecordsPerBatch` for the pixels of one batch; with more than 682 records they may be
-    more than the 2 GiB of one Arrow array, which is a `SparkdlError`.
+    takes all its memory costs one row; see `sparkdl.decoding.isolation.client`. Pictures above a megapixel are
+    downscaled, see `sparkdl.images.pixels.downscale`: at most 3 MiB each. A worker thus needs at most 3 MiB x
+    `spark.sql.execution.arrow.maxRecordsPerBatch` for the pixels of one batch; with more than 682 records they may
+    be more than the 2 GiB of one Arrow array, which is a `SparkdlError`.
 
     With an `envelope`, `payload` holds messages that are opened first. `attributes` is the column of what their headers
     say, a struct of `sparkdl.formats.envelopes.Attributes`, if the envelope has them.

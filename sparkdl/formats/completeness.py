@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sparkdl.formats.boxes import boxes
-from sparkdl.formats.heif import end_of_data
+from sparkdl.formats.containers.boxes import boxes
+from sparkdl.formats.containers.heif import end_of_data
 from sparkdl.formats.signatures import CONTAINERS
 
 ReadAt = Callable[[int, int], bytes]

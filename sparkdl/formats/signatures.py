@@ -16,18 +16,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sparkdl.formats.bmp import scan_bmp
+from sparkdl.formats.containers.bmp import scan_bmp
+from sparkdl.formats.containers.gif import scan_gif
+from sparkdl.formats.containers.heif import AVIF_SIGNATURE, HEIC_SIGNATURE, scan_avif, scan_heic
+from sparkdl.formats.containers.jpeg import scan_jpeg
+from sparkdl.formats.containers.picture import Picture
+from sparkdl.formats.containers.png import scan_png
+from sparkdl.formats.containers.structure import CheckSize, reject_truncated
+from sparkdl.formats.containers.tiff import scan_tiff
+from sparkdl.formats.containers.webp import scan_webp
 from sparkdl.formats.foreign import foreign_detail
-from sparkdl.formats.gif import scan_gif
-from sparkdl.formats.heif import AVIF_SIGNATURE, HEIC_SIGNATURE, scan_avif, scan_heic
-from sparkdl.formats.jpeg import scan_jpeg
 from sparkdl.formats.mangled import mangled_detail
-from sparkdl.formats.picture import Picture
-from sparkdl.formats.png import scan_png
-from sparkdl.formats.structure import CheckSize, reject_truncated
 from sparkdl.formats.text_payloads import text_detail
-from sparkdl.formats.tiff import scan_tiff
-from sparkdl.formats.webp import scan_webp
 from sparkdl.images.rejection import Reason, Refused
 
 

@@ -65,7 +65,7 @@ class Limits:
     timeout: float = 30.0
     """Maximum time for one image, seconds, where it is decoded in a separate process."""
     shrinks: bool = False
-    """Whether slow images shorten the time limit of those that follow; see `sparkdl.decoding.time_limit`."""
+    """Whether slow images shorten the time limit of those that follow; see `sparkdl.decoding.isolation.time_limit`."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels"):

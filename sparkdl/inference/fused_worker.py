@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL.Image import Resampling
 from pyspark.sql.types import DoubleType, MapType, StringType, StructField, StructType
 
-from sparkdl.decoding.client import Decoded
+from sparkdl.decoding.isolation.client import Decoded
 from sparkdl.decoding.udf import decode_payloads, reasons_of
 from sparkdl.formats.envelopes import ATTRIBUTES, Envelope
 from sparkdl.images.ink import normalize_ink

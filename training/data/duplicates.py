@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sparkdl.formats.png_chunks import SIGNATURE, chunks
+from sparkdl.formats.containers.png_chunks import SIGNATURE, chunks
 
 _PICTURE_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 _MAX_NAMES = 4  # names in a conflict's line

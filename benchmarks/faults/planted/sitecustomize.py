@@ -11,7 +11,7 @@ import sys
 CRASH, SLOW = b"planted: crash", b"planted: slow"
 SECONDS = 40.0
 
-if "sparkdl.decoding.server" in sys.orig_argv:
+if "sparkdl.decoding.isolation.server" in sys.orig_argv:
     import ctypes
     import time
     from typing import Any

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from slow_pictures import many_scans
 from streams import Place, digits, drop, id_of, rows_of, wait_until
 
-from sparkdl.decoding.time_limit import AdaptiveTimeout
+from sparkdl.decoding.isolation.time_limit import AdaptiveTimeout
 from sparkdl.models.registry import Registry
 from streaming.supervision import query
 from training.data.loading import Dataset, LabelledImage

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sparkdl.decoding.client import Decoded
 from sparkdl.decoding.decode import decode
+from sparkdl.decoding.isolation.client import Decoded
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Rejected
 from training.data.synthetic.digits import draw_png

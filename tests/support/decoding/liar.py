@@ -2,7 +2,7 @@
 
 `DecoderClient(limits, program=liar("huge_count"))` starts it. With `confined=False` its decoders are not confined, as
 on a system that knows none of that. As a program: `liar.py LIE CONFINED` and the arguments of
-`sparkdl.decoding.server`.
+`sparkdl.decoding.isolation.server`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sparkdl.decoding import server as decoder
-from sparkdl.decoding import shared_memory as memory
-from sparkdl.decoding.shared_memory import SharedMemory
+from sparkdl.decoding.isolation import server as decoder
+from sparkdl.decoding.isolation import shared_memory as memory
+from sparkdl.decoding.isolation.shared_memory import SharedMemory
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Rejected
 

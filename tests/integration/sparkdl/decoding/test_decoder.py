@@ -1,4 +1,4 @@
-"""Promises of `sparkdl.decoding.client`: whatever an image does to its decoder, it costs that image and no other."""
+"""Promises of the decoder client: whatever an image does to its decoder, it costs that image and no other."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from PIL import Image
 from pyspark.sql import SparkSession
 from streams import encoded_rows, wait_until
 
-from sparkdl.decoding.client import Decoded, DecoderClient
-from sparkdl.decoding.client import decoder_client as client_of_this_process
 from sparkdl.decoding.decode import decode
+from sparkdl.decoding.isolation.client import Decoded, DecoderClient
+from sparkdl.decoding.isolation.client import decoder_client as client_of_this_process
 from sparkdl.decoding.udf import decode_images
 from sparkdl.images.rejection import Limits, Reason, Rejected
 from sparkdl.models.registry import ModelVersion
@@ -179,7 +179,7 @@ def test_a_batch_may_take_longer_than_an_image(impatient: DecoderClient) -> None
 
 OWNER = """
 import sys
-from sparkdl.decoding.client import DecoderClient
+from sparkdl.decoding.isolation.client import DecoderClient
 from sparkdl.images.rejection import Limits
 decoder = DecoderClient(Limits())
 decoder.decode([memoryview(b"x")])
@@ -223,7 +223,9 @@ def test_a_decoder_ends_when_its_worker_does() -> None:
 
 
 def test_a_decoder_loads_neither_spark_nor_arrow() -> None:
-    program = "import sys, sparkdl.decoding.server; print({'pyspark', 'pyarrow', 'pandas'} & set(sys.modules))"
+    program = (
+        "import sys, sparkdl.decoding.isolation.server; print({'pyspark', 'pyarrow', 'pandas'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
@@ -277,7 +279,7 @@ def assassin(spark: SparkSession) -> Iterator[None]:
         while not ended.wait(0.02):
             for process in psutil.process_iter(["cmdline", "memory_info"]):
                 command, memory = process.info["cmdline"] or [], process.info["memory_info"]
-                if "sparkdl.decoding.server" in command and memory and memory.rss > 200 * 2**20:
+                if "sparkdl.decoding.isolation.server" in command and memory and memory.rss > 200 * 2**20:
                     process.send_signal(signal.SIGSEGV)
 
     thread = threading.Thread(target=kill)

@@ -12,7 +12,7 @@ import pytest
 from isolated import DIGITS, SLOW_SIDE, assert_digits, encode, results_of, views, white
 from PIL import Image
 
-from sparkdl.decoding.client import DecoderClient
+from sparkdl.decoding.isolation.client import DecoderClient
 from sparkdl.images.pixels import MAX_PIXELS, MAX_SIDE
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
@@ -74,7 +74,7 @@ def test_the_largest_picture_admitted_fits_into_the_memory_allowed(mode: str) ->
 
 PEAK = """
 import resource, sys, threading, time, psutil
-from sparkdl.decoding.client import DecoderClient
+from sparkdl.decoding.isolation.client import DecoderClient
 from sparkdl.images.rejection import Limits
 payload, count = sys.stdin.buffer.read(), int(sys.argv[1])
 decoder, peak, ended = DecoderClient(Limits(max_pixels=16_000_000, max_bytes=1_000_000)), 0, threading.Event()

@@ -1,4 +1,4 @@
-"""Promises of `sparkdl.decoding.client` about slow and crashing images: they hold the good ones for a stated time."""
+"""Promises of the decoder client about slow and crashing images: they hold the good ones for a stated time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from isolated import DIGITS, assert_digits, results_of, views
 from liar import TAKEN, liar
 from slow_pictures import many_scans, short_runs
 
-from sparkdl.decoding.client import DecoderClient
-from sparkdl.decoding.time_limit import AdaptiveTimeout
+from sparkdl.decoding.isolation.client import DecoderClient
+from sparkdl.decoding.isolation.time_limit import AdaptiveTimeout
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
 

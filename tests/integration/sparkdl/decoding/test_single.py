@@ -10,8 +10,8 @@ from pictures import RGB, SAMPLES, encode
 from PIL import Image
 
 from sparkdl import Limits, Rejected, decode
-from sparkdl.decoding.client import decoder_client
 from sparkdl.decoding.decode import decode as decode_here
+from sparkdl.decoding.isolation.client import decoder_client
 from sparkdl.images.rejection import DEFAULT_LIMITS, Reason
 
 LARGE = encode(Image.fromarray(RGB).resize((1300, 1000)), "PNG", compress_level=1)

@@ -1,4 +1,4 @@
-"""Promises of `sparkdl.decoding.client` about a decoder that was taken over: it costs its image, nothing raises or
+"""Promises of the decoder client about a decoder that was taken over: it costs its image, nothing raises or
 hangs.
 
 Each decoder here is a real process, see `liar`, that does its worst when it is given a payload of a certain kind.
@@ -22,7 +22,7 @@ from liar import TAKEN, liar
 from needs import need
 from streams import wait_until
 
-from sparkdl.decoding.client import DecoderClient
+from sparkdl.decoding.isolation.client import DecoderClient
 from sparkdl.errors import SparkdlError
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected

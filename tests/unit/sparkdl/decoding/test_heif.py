@@ -17,7 +17,7 @@ from needs import need
 from pictures import HAS_HEIC, RGB, SAMPLES, Array, assert_near, encode, heic, over_white, pixels, rejected
 from PIL import Image
 
-from sparkdl.decoding import heif_pictures
+from sparkdl.decoding.codecs import heif_pictures
 from sparkdl.decoding.decode import decode
 from sparkdl.images.rejection import Limits, Reason
 

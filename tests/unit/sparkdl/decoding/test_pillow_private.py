@@ -1,4 +1,4 @@
-"""Promises of `sparkdl.decoding.pillow_private`: the installed Pillow has each private part, or the test names it."""
+"""Promises of `pillow_private`: the installed Pillow has each private part, or the test names it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from needs import need
 from pictures import RGB, encode
 from PIL import Image, _imaging, features
 
-from sparkdl.decoding.pillow_private import LATE_MODULES, LIBTIFF_HOOKS, LOGGERS, AvifFile, libtiff
+from sparkdl.decoding.codecs.pillow_private import LATE_MODULES, LIBTIFF_HOOKS, LOGGERS, AvifFile, libtiff
 from sparkdl.errors import SparkdlError
 
 PILLOW = f"Pillow {PIL.__version__}"
@@ -72,7 +72,7 @@ def test_a_decoder_does_not_start_without_the_hooks() -> None:
         "import sys, _struct\n"
         "from PIL import _imaging\n"
         "_imaging.__file__ = _struct.__file__\n"  # where the hooks are looked for
-        "import sparkdl.decoding.server\n"
+        "import sparkdl.decoding.isolation.server\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Promises of `sparkdl.decoding.sandbox`: what a decoder gives up, no picture misses."""
+"""Promises of `sparkdl.decoding.isolation.sandbox`: what a decoder gives up, no picture misses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fuzzing import mutations, valid
 from isolated import results_of, views
 from needs import need
 
-from sparkdl.decoding.client import DecoderClient
+from sparkdl.decoding.codecs.heif_pictures import is_readable
 from sparkdl.decoding.decode import decode
-from sparkdl.decoding.heif_pictures import is_readable
-from sparkdl.decoding.sandbox import is_filter_known
+from sparkdl.decoding.isolation.client import DecoderClient
+from sparkdl.decoding.isolation.sandbox import is_filter_known
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
 

@@ -1,4 +1,4 @@
-"""Promises of `sparkdl.decoding.time_limit`: slow images shorten the time of those that follow, and time gives it
+"""Promises of `time_limit`: slow images shorten the time of those that follow, and time gives it
 back.
 """
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkdl.decoding.time_limit import MIN_LIMIT, AdaptiveTimeout
+from sparkdl.decoding.isolation.time_limit import MIN_LIMIT, AdaptiveTimeout
 
 
 def limits_of_images_that_never_end(adaptive: AdaptiveTimeout, count: int) -> list[float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from sparkdl.formats.picture import Frame
+from sparkdl.formats.containers.picture import Frame
 from sparkdl.images.pixels import Pixels, pack
 from sparkdl.images.rejection import Reason, Refused
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from PIL import Image, features
 
-from sparkdl.decoding.conversion import turn
-from sparkdl.decoding.pillow_private import AvifFile
-from sparkdl.formats.heif import without_metadata
-from sparkdl.formats.structure import CheckSize
+from sparkdl.decoding.codecs.conversion import turn
+from sparkdl.decoding.codecs.pillow_private import AvifFile
+from sparkdl.formats.containers.heif import without_metadata
+from sparkdl.formats.containers.structure import CheckSize
 from sparkdl.images.rejection import Reason, Refused
 
 _MISSING = {

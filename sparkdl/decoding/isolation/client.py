@@ -1,19 +1,20 @@
 """Decoder client: the worker's side of the decoder process, so that an image that kills its decoder costs one image.
 
-A Spark worker starts a template at its first image, forks its decoder from it (`sparkdl.decoding.server`) and keeps
-both. A batch goes there and back in shared memory (`sparkdl.decoding.shared_memory`) with one small message each way.
-A decoder that dies is replaced, and the image that it was in is retried once, alone: the signal may have been meant for
-another process, or an earlier image may have damaged the decoder. There is no retry if the decoder faulted in its very
-first image. A decoder that is in one image for longer than `sparkdl.decoding.time_limit` allows is killed.
+A Spark worker starts a template at its first image, forks its decoder from it (`sparkdl.decoding.isolation.server`) and
+keeps both. A batch goes there and back in shared memory (`sparkdl.decoding.isolation.shared_memory`) with one small
+message each way. A decoder that dies is replaced, and the image that it was in is retried once, alone: the signal may
+have been meant for another process, or an earlier image may have damaged the decoder. There is no retry if the decoder
+faulted in its very first image. A decoder that is in one image for longer than `sparkdl.decoding.isolation.time_limit`
+allows is killed.
 
 A decoder that was taken over by an image may say anything. An answer that contradicts itself ends the decoder, as a
 crash in that image does. Such a decoder can hold its worker no longer than a slow image can, and can neither end the
 worker nor raise in it.
 
 Memory: a decoder has about 35 MB, and allocates at most `memory_for(limits)` more while it decodes, which is enforced;
-the shared memory is at most `sparkdl.decoding.shared_memory.PIXEL_BYTES` and one payload of maximum length. With the
-default limits that is 1.6 GB where a picture needs all of it, and 40 MB with small images. The worker holds the pixels
-of one Arrow batch: at most 3 MiB an image, see `sparkdl.images.pixels.downscale`.
+the shared memory is at most `sparkdl.decoding.isolation.shared_memory.PIXEL_BYTES` and one payload of maximum length.
+With the default limits that is 1.6 GB where a picture needs all of it, and 40 MB with small images. The worker holds
+the pixels of one Arrow batch: at most 3 MiB an image, see `sparkdl.images.pixels.downscale`.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparkdl.decoding.process import PROGRAM, DecoderProcess, memory_for
-from sparkdl.decoding.server import ASK, DONE, FAILED
-from sparkdl.decoding.shared_memory import Answer, SharedMemory, make_file
-from sparkdl.decoding.watchdog import Watchdog
+from sparkdl.decoding.isolation.process import PROGRAM, DecoderProcess, memory_for
+from sparkdl.decoding.isolation.server import ASK, DONE, FAILED
+from sparkdl.decoding.isolation.shared_memory import Answer, SharedMemory, make_file
+from sparkdl.decoding.isolation.watchdog import Watchdog
 from sparkdl.errors import SparkdlError
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
@@ -96,7 +97,7 @@ class DecoderClient:
     memory
         Bytes that the process may allocate beyond what it has at its start. Default: `memory_for(limits)`.
     program
-        Arguments that start the template; for tests, see `sparkdl.decoding.process.PROGRAM`.
+        Arguments that start the template; for tests, see `sparkdl.decoding.isolation.process.PROGRAM`.
     """
 
     def __init__(self, limits: Limits, memory: int | None = None, program: Sequence[str] = PROGRAM) -> None:

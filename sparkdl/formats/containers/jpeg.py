@@ -8,11 +8,17 @@ from __future__ import annotations
 import re
 import struct
 
-from sparkdl.formats.jpeg_scans import are_complete
-from sparkdl.formats.orientation import EXIF_PREFIX, orientation_of
-from sparkdl.formats.picture import UPRIGHT, Picture
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end, reject_truncated, reject_unsupported
-from sparkdl.formats.variants import JPEG_LS_FRAME, check_jpeg
+from sparkdl.formats.containers.jpeg_scans import are_complete
+from sparkdl.formats.containers.orientation import EXIF_PREFIX, orientation_of
+from sparkdl.formats.containers.picture import UPRIGHT, Picture
+from sparkdl.formats.containers.structure import (
+    CheckSize,
+    reject_corrupt,
+    reject_early_end,
+    reject_truncated,
+    reject_unsupported,
+)
+from sparkdl.formats.containers.variants import JPEG_LS_FRAME, check_jpeg
 
 END = b"\xff\xd9"
 

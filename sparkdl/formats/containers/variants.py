@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparkdl.formats.structure import reject_corrupt, reject_unsupported
+from sparkdl.formats.containers.structure import reject_corrupt, reject_unsupported
 
 _PNG_DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 """Bits a sample, by colour type."""

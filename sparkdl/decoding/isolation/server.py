@@ -1,8 +1,8 @@
-"""Decoder server: the template process (`python -m sparkdl.decoding.server`) and the decoders that it forks.
+"""Decoder server: the template process (`python -m sparkdl.decoding.isolation.server`) and the decoders that it forks.
 
-A worker starts one template, see `sparkdl.decoding.process`. The template holds numpy and Pillow, no Spark and no
-Arrow, has one thread, and reads no bytes from outside. It forks a decoder on request, which takes some milliseconds,
-ends decoders, and reports how they ended. Template and decoder end when the worker does.
+A worker starts one template, see `sparkdl.decoding.isolation.process`. The template holds numpy and Pillow, no Spark
+and no Arrow, has one thread, and reads no bytes from outside. It forks a decoder on request, which takes some
+milliseconds, ends decoders, and reports how they ended. Template and decoder end when the worker does.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Any
 
 from PIL import Image
 
-from sparkdl.decoding.damage import failure_of
+from sparkdl.decoding.codecs.damage import failure_of
+from sparkdl.decoding.codecs.heif_pictures import is_readable
+from sparkdl.decoding.codecs.heif_samples import HEIF_SAMPLES
+from sparkdl.decoding.codecs.pillow_private import LATE_MODULES
 from sparkdl.decoding.decode import decode
-from sparkdl.decoding.heif_pictures import is_readable
-from sparkdl.decoding.heif_samples import HEIF_SAMPLES
-from sparkdl.decoding.pillow_private import LATE_MODULES
-from sparkdl.decoding.sandbox import (
+from sparkdl.decoding.isolation.sandbox import (
     adopt_orphans,
     confine,
     end_with_parent,
@@ -36,7 +36,7 @@ from sparkdl.decoding.sandbox import (
     leave_no_core,
     mapped_memory,
 )
-from sparkdl.decoding.shared_memory import SharedMemory
+from sparkdl.decoding.isolation.shared_memory import SharedMemory
 from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
 

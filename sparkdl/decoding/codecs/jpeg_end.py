@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageChops
 
-from sparkdl.formats.jpeg import END
+from sparkdl.formats.containers.jpeg import END
 
 _LENGTH = 96  # bytes, so that what they stand for is large
 _TIGHT = 2  # bytes; a byte FF of data has a 00 behind it

@@ -6,9 +6,9 @@ import select
 import socket
 import time
 
-from sparkdl.decoding.server import FAILED, MAX_MESSAGE_BYTES
-from sparkdl.decoding.shared_memory import Progress, SharedMemory
-from sparkdl.decoding.time_limit import AdaptiveTimeout
+from sparkdl.decoding.isolation.server import FAILED, MAX_MESSAGE_BYTES
+from sparkdl.decoding.isolation.shared_memory import Progress, SharedMemory
+from sparkdl.decoding.isolation.time_limit import AdaptiveTimeout
 from sparkdl.images.rejection import Limits
 
 _POLLS = 20  # of the decoder's progress, in one time limit

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
-from sparkdl.formats.png_chunks import chunks
-from sparkdl.formats.png_data import data_size, has_bytes
+from sparkdl.formats.containers.png_chunks import chunks
+from sparkdl.formats.containers.png_data import data_size, has_bytes
 
 
 def lacks_rows(image: Image.Image, payload: bytes) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sparkdl.formats.structure import reject_corrupt, reject_truncated
+from sparkdl.formats.containers.structure import reject_corrupt, reject_truncated
 
 Numbers = npt.NDArray[np.uint64]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
-from sparkdl.formats.tiff_directory import (
+from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
+from sparkdl.formats.containers.tiff_directory import (
     HEIGHT,
     PLANAR,
     ROWS_PER_STRIP,

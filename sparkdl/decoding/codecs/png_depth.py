@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from sparkdl.formats.png_chunks import chunks
+from sparkdl.formats.containers.png_chunks import chunks
 from sparkdl.images.ranges import alpha_scale, scale_of
 
 Samples = npt.NDArray[np.uint16]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sparkdl.formats.structure import reject_corrupt, reject_unsupported
+from sparkdl.formats.containers.structure import reject_corrupt, reject_unsupported
 
 _MAX_BOXES = 65_536
 """In one box; a payload of maximum length can have millions of empty ones."""

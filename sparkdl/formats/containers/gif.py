@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import struct
 
-from sparkdl.formats.picture import Frame, Picture
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end, reject_unsupported
+from sparkdl.formats.containers.picture import Frame, Picture
+from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_early_end, reject_unsupported
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL, _PLAIN_TEXT = 0xF9, 0x01

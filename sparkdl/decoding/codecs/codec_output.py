@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sparkdl.decoding.pillow_private import LOGGERS, libtiff
+from sparkdl.decoding.codecs.pillow_private import LOGGERS, libtiff
 
 _lock = threading.Lock()
 _depth = 0

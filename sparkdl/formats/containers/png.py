@@ -9,12 +9,18 @@ from __future__ import annotations
 import struct
 import zlib
 
-from sparkdl.formats.orientation import decompressed, hexadecimal_profile, orientation_of
-from sparkdl.formats.picture import Picture
-from sparkdl.formats.png_chunks import SIGNATURE, Chunk, chunks, encoded
-from sparkdl.formats.png_data import data_size, is_sound
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_early_end, reject_truncated, reject_unsupported
-from sparkdl.formats.variants import check_png, reject_cgbi
+from sparkdl.formats.containers.orientation import decompressed, hexadecimal_profile, orientation_of
+from sparkdl.formats.containers.picture import Picture
+from sparkdl.formats.containers.png_chunks import SIGNATURE, Chunk, chunks, encoded
+from sparkdl.formats.containers.png_data import data_size, is_sound
+from sparkdl.formats.containers.structure import (
+    CheckSize,
+    reject_corrupt,
+    reject_early_end,
+    reject_truncated,
+    reject_unsupported,
+)
+from sparkdl.formats.containers.variants import check_png, reject_cgbi
 from sparkdl.images.rejection import Refused
 
 # Each takes the decoder some time, and a payload of maximum length can have millions of empty ones.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from sparkdl.formats.picture import Picture
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
+from sparkdl.formats.containers.picture import Picture
+from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
 
 NONE, RLE8, RLE4, BITFIELDS = range(4)
 """Compressions that are read."""

@@ -9,10 +9,10 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from sparkdl.decoding.jpeg_end import has_every_block
-from sparkdl.decoding.png_depth import is_deep, to_eight_bits
-from sparkdl.decoding.png_rows import lacks_rows
-from sparkdl.formats.picture import Picture
+from sparkdl.decoding.codecs.jpeg_end import has_every_block
+from sparkdl.decoding.codecs.png_depth import is_deep, to_eight_bits
+from sparkdl.decoding.codecs.png_rows import lacks_rows
+from sparkdl.formats.containers.picture import Picture
 from sparkdl.images.rejection import Reason, Refused
 
 _INDICES = 256

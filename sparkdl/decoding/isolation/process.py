@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sparkdl.decoding.server import FILTERED, FORK, KILL, NUMBER, WAIT
+from sparkdl.decoding.isolation.server import FILTERED, FORK, KILL, NUMBER, WAIT
 from sparkdl.errors import SparkdlError
 from sparkdl.images.rejection import Limits
 from sparkdl.system.subprocesses import minimal_environment, python_command
 
-PROGRAM = ("-m", "sparkdl.decoding.server")
+PROGRAM = ("-m", "sparkdl.decoding.isolation.server")
 """Arguments of Python that run the template. Tests of hostile decoders pass another program with the same arguments."""
 _START_SECONDS = 60.0
 _ANSWER_SECONDS = 30.0  # for the template, which only forks and waits, on the busiest machine
@@ -51,7 +51,7 @@ class DecoderProcess:
     Parameters
     ----------
     descriptor
-        Descriptor of the shared memory, see `sparkdl.decoding.shared_memory`.
+        Descriptor of the shared memory, see `sparkdl.decoding.isolation.shared_memory`.
     numbers
         `max_bytes`, `max_pixels` and the memory limit of a decoder in bytes.
     program

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 
-from sparkdl.formats.picture import UPRIGHT
+from sparkdl.formats.containers.picture import UPRIGHT
 
 EXIF_PREFIX = b"Exif\0\0"
 """What stands before EXIF in a JPEG segment, and sometimes in other formats."""

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparkdl.decoding.codec_output import LIBTIFF, capture_libtiff_errors
-from sparkdl.formats.tiff_directory import (
+from sparkdl.decoding.codecs.codec_output import LIBTIFF, capture_libtiff_errors
+from sparkdl.formats.containers.tiff_directory import (
     BITS,
     COMPRESSION,
     FILL_ORDER,

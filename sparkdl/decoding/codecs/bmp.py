@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 
-from sparkdl.formats.bmp import RLE4, RLE8, Header, read_header
-from sparkdl.formats.structure import reject_truncated
+from sparkdl.formats.containers.bmp import RLE4, RLE8, Header, read_header
+from sparkdl.formats.containers.structure import reject_truncated
 from sparkdl.images.pixels import Pixels
 
 _END_OF_ROW, _END_OF_BITMAP, _DELTA = range(3)

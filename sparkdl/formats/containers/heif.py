@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sparkdl.formats.boxes import Box, Reader, boxes, inner
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
+from sparkdl.formats.containers.boxes import Box, Reader, boxes, inner
+from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
 
 _HEIC_BRANDS = rb"(?:hei[cxms]|hev[cxms])"
 _GENERIC_BRANDS = rb"(?:mif[12]|msf1|miaf|MA1[AB])"

@@ -1,7 +1,8 @@
 """TIFF to pixels: the first full picture of a file, if its kind is one of those that are read.
 
 The directory is read here and only the codecs are others': libtiff for LZW, PackBits, Zstandard, fax and JPEG strips,
-zlib and lzma for the rest (`sparkdl.decoding.tiff_samples`). `docs/decoding.md` compares that with other readers.
+zlib and lzma for the rest (`sparkdl.decoding.codecs.tiff_samples`). `docs/decoding.md` compares that with other
+readers.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sparkdl.decoding.conversion import to_array
-from sparkdl.decoding.tiff_kinds import Colour, Kind, kind_of
-from sparkdl.decoding.tiff_samples import Array, read_samples
-from sparkdl.formats.structure import reject_corrupt
-from sparkdl.formats.tiff import read_layout
-from sparkdl.formats.tiff_directory import (
+from sparkdl.decoding.codecs.conversion import to_array
+from sparkdl.decoding.codecs.tiff_kinds import Colour, Kind, kind_of
+from sparkdl.decoding.codecs.tiff_samples import Array, read_samples
+from sparkdl.formats.containers.structure import reject_corrupt
+from sparkdl.formats.containers.tiff import read_layout
+from sparkdl.formats.containers.tiff_directory import (
     COLOR_MAP,
     GDAL_NO_DATA,
     MAX_SAMPLE_VALUE,
@@ -59,7 +60,7 @@ def decode_tiff(payload: bytes, max_pixels: int) -> Pixels:
     Raises
     ------
     Refused
-        For a kind that is not in the tables of `sparkdl.decoding.tiff_kinds`, and for damage.
+        For a kind that is not in the tables of `sparkdl.decoding.codecs.tiff_kinds`, and for damage.
     """
     directory = first_picture(payload)
     kind = kind_of(directory)

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sparkdl.formats.orientation import orientation_of
-from sparkdl.formats.picture import UPRIGHT, Frame, Picture
-from sparkdl.formats.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
+from sparkdl.formats.containers.orientation import orientation_of
+from sparkdl.formats.containers.picture import UPRIGHT, Frame, Picture
+from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
 
 _MAX_CHUNKS = 65_536
 _ANIMATED, _ALPHA = 0x02, 0x10

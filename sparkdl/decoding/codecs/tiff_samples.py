@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparkdl.decoding.libtiff import Bytes, Strips, is_configured, open_strips
-from sparkdl.decoding.tiff_kinds import ADVICE, COMPRESSIONS, Codec, Colour, Kind
-from sparkdl.formats.structure import reject_corrupt, reject_unsupported
-from sparkdl.formats.tiff import Layout
-from sparkdl.formats.tiff_directory import JPEG_TABLES, T4_OPTIONS, T6_OPTIONS, Directory
+from sparkdl.decoding.codecs.libtiff import Bytes, Strips, is_configured, open_strips
+from sparkdl.decoding.codecs.tiff_kinds import ADVICE, COMPRESSIONS, Codec, Colour, Kind
+from sparkdl.formats.containers.structure import reject_corrupt, reject_unsupported
+from sparkdl.formats.containers.tiff import Layout
+from sparkdl.formats.containers.tiff_directory import JPEG_TABLES, T4_OPTIONS, T6_OPTIONS, Directory
 
 Array = npt.NDArray[Any]
 ReadPiece = Callable[[int, int], Bytes]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NoReturn
 
-from sparkdl.formats.structure import reject_corrupt, reject_unsupported
-from sparkdl.formats.tiff_directory import (
+from sparkdl.formats.containers.structure import reject_corrupt, reject_unsupported
+from sparkdl.formats.containers.tiff_directory import (
     BITS,
     COMPRESSION,
     EXTRA_SAMPLES,

@@ -1,0 +1,1 @@
+"""The decoder process beside each worker, and what it may do."""

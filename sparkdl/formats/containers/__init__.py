@@ -1,0 +1,1 @@
+"""The structure of each format that is read, without decoding a pixel."""
