@@ -42,7 +42,7 @@ def walk(
     OSError
         If `directory` itself cannot be listed.
     """
-    folders = [below]
+    folders, reason = [below], ignored.reason
     while folders:
         folder = folders.pop()
         try:
@@ -61,7 +61,7 @@ def walk(
                 if error.errno not in _NOWHERE:
                     on_left_out(Why.UNREADABLE, name, error)
                 continue
-            if why := ignored.reason(folder, entry.name, is_folder=is_folder):
+            if why := reason(folder, entry.name, is_folder):
                 on_left_out(why, f"{name}/" if is_folder else name, None)
             elif is_folder:
                 folders.append(f"{name}/")

@@ -24,6 +24,8 @@ _NAMES = frozenset(
 )
 TEMPORARY = (*(f"*{end}" for end in _ENDS), "~*", *sorted(_NAMES))
 """Patterns of temporary and system names, whatever their letter case: downloads, copies, editors, systems, Spark."""
+_LAST = frozenset(letter for text in (*_ENDS, *_NAMES) for letter in (text[-1], text[-1].upper()))
+"""The last letters of these names: most names have another one, and a directory may have a million of them."""
 
 
 def _translate(pattern: str) -> str:
@@ -77,7 +79,7 @@ class IgnoredNames:
         # File names come composed or decomposed, depending on the system that wrote them.
         self._composes = not all(map(str.isascii, self.patterns))
 
-    def reason(self, folder: str, name: str, *, is_folder: bool = False) -> Why | None:
+    def reason(self, folder: str, name: str, is_folder: bool = False) -> Why | None:
         """Return why a file or folder is left alone, None if it is not; only its own name is judged.
 
         Parameters
@@ -85,10 +87,9 @@ class IgnoredNames:
         folder
             The path of its folder relative to the directory, with a slash at its end; "" for the directory itself.
         """
-        if name.startswith("."):
+        if name[0] == ".":
             return Why.HIDDEN
-        lower = name.lower()
-        if lower.endswith(_ENDS) or lower in _NAMES or name.startswith("~"):
+        if name[0] == "~" or (name[-1] in _LAST and _is_temporary(name.lower())):
             return Why.TEMPORARY
         if self._names and self._names.fullmatch(self._subject(name, is_folder)):
             return Why.IGNORED
@@ -99,6 +100,10 @@ class IgnoredNames:
     def _subject(self, name: str, is_folder: bool) -> str:
         subject = f"{name}/" if is_folder else name
         return unicodedata.normalize("NFC", subject) if self._composes else subject
+
+
+def _is_temporary(lower: str) -> bool:
+    return lower.endswith(_ENDS) or lower in _NAMES
 
 
 def _is_path(pattern: str) -> bool:
