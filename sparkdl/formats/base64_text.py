@@ -8,7 +8,7 @@ import re
 from sparkdl.images.rejection import Reason, Refused
 
 _SPACE = b" \t\r\n"
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/_-]")
 _HINTS = {
     b" ": "a space: was '+' changed by URL decoding?",
     b"%": "a percent sign: decode the URL encoding first",
@@ -43,14 +43,14 @@ def decode_base64(text: bytes, place: str) -> bytes:
     text = text.translate(None, b"\r\n")
     if not text:
         raise bad_envelope(f"{place} is empty")
-    if b"-" in text or b"_" in text:
-        if b"+" in text or b"/" in text:
-            raise bad_envelope(f"{place} mixes the alphabets of base64 ('+/' and '-_')")
-        text = text.translate(bytes.maketrans(b"-_", b"+/"))
     body = text.rstrip(b"=")
     if found := _NOT_BASE64.search(body):
         hint = _HINTS.get(found[0], f"{found[0]!r}"[1:])
         raise bad_envelope(f"{place} is not base64: at character {found.start() + 1} it has {hint}")
+    if b"-" in body or b"_" in body:
+        if b"+" in body or b"/" in body:
+            raise bad_envelope(f"{place} mixes the alphabets of base64 ('+/' and '-_')")
+        body = body.translate(bytes.maketrans(b"-_", b"+/"))
     padding, rest = len(text) - len(body), len(body) % 4
     if rest == 1 or (padding and padding != -rest % 4):
         raise bad_envelope(f"{place} is not base64: its length or padding is wrong; it was cut or changed")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sparkdl.formats.base64_text import bad_envelope, decode_base64
+from sparkdl.formats.signatures import identify
 from sparkdl.images.rejection import Refused, Rejected
 
 RAW = "raw"
@@ -31,6 +32,7 @@ _JSON_EVENT, _EVENT, _EVENT_BATCH = (
     "application/cloudevents",
     "application/cloudevents-batch",
 )
+_SIGNATURE = 64  # bytes, more than any signature has
 _NUMBER = object()
 """Stands for a number in parsed JSON; its value is not needed."""
 
@@ -104,7 +106,13 @@ class Envelope:
         Refused
             If the message is not an envelope of this form (`Reason.BAD_ENVELOPE`).
         """
-        return _OPENERS[self.form](message, self.path, attributes)
+        try:
+            return _OPENERS[self.form](message, self.path, attributes)
+        except Refused as refusal:
+            is_event = attributes.spec_version is not None or (attributes.content_type or "").startswith(_EVENT)
+            if not is_event and (name := _image_format(message)):
+                raise bad_envelope(f"the message is the image itself ({name}): use --message raw") from None
+            raise refusal from None
 
     def seal(self, payload: bytes, name: str) -> bytes:
         """Return a message of this form that holds an encoded image.
@@ -218,7 +226,7 @@ class _Object:
 def _parse(message: bytes | memoryview) -> object:
     """Return the JSON value of a message, with `_Object` for objects and `_NUMBER` for numbers."""
     content = bytes(message)
-    if content[0] == 0:
+    if content[0] == 0 and content[5:6] in (b"{", b"["):
         raise bad_envelope("not JSON: it begins with byte 00, as what Confluent's serializers write; send plain JSON")
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise bad_envelope(f"JSON of more than {MOST_VALUES} values: send less beside the image")
@@ -236,6 +244,14 @@ def _parse(message: bytes | memoryview) -> object:
         raise bad_envelope(f"not JSON: {error.msg} at character {error.pos + 1}") from error
     except RecursionError as error:
         raise bad_envelope("JSON that is nested too deeply") from error
+
+
+def _image_format(message: bytes | memoryview) -> str | None:
+    """Return the name of the image format that a message begins as."""
+    try:
+        return identify(bytes(message[:_SIGNATURE])).name
+    except Refused:
+        return None
 
 
 def _number(text: str) -> object:

@@ -173,6 +173,12 @@ def test_what_is_wrong_with_json_is_said(message: bytes, detail: str) -> None:
     assert detail in refusal("json:a", message)
 
 
+@pytest.mark.parametrize("form", ["json:a", "base64", "cloudevents"])
+@pytest.mark.parametrize(("image", "name"), [(IMAGE, "PNG"), (b"\xff\xd8\xff\xe0", "JPEG"), (b"GIF89a+_", "GIF")])
+def test_an_image_without_an_envelope_is_named(form: str, image: bytes, name: str) -> None:
+    assert refusal(form, image) == f"the message is the image itself ({name}): use --message raw"
+
+
 def test_the_place_of_a_fault_is_a_path() -> None:
     assert refusal("json:a.b.c", b'{"a": {"b": 1}}') == "a.b is a number, expected an object with the field c"
     assert refusal("json:a.b", b'{"a": {"b": 1, "b": 2}}') == "the field a.b occurs 2 times in the JSON"
@@ -181,7 +187,7 @@ def test_the_place_of_a_fault_is_a_path() -> None:
 @pytest.mark.parametrize(
     ("text", "detail"),
     [
-        (b"\x89PNG", "at character 1 it has '\\x89'"),
+        (b"\x89PNX", "at character 1 it has '\\x89'"),
         (b"QUJD QUJD", "at character 5 it has a space: was '+' changed by URL decoding?"),
         (b"QUJD%3D", "at character 5 it has a percent sign"),
         (b'"QUJD"', "at character 1 it has a quotation mark: for a JSON text use --message json:FIELD"),
@@ -215,8 +221,8 @@ def test_what_is_wrong_with_base64_is_said(text: bytes, detail: str) -> None:
         (b"[" + event(data=TEXT) + b"]", NO_ATTRIBUTES, "a JSON array, not a CloudEvent: send one event in each"),
         (b"[]", Attributes("application/cloudevents-batch+json"), "a batch of CloudEvents"),
         (IMAGE, Attributes("application/cloudevents+avro"), "a CloudEvent as application/cloudevents+avro"),
-        (IMAGE, JSON_EVENT, "not JSON: byte 1 is not valid UTF-8"),
-        (IMAGE, NO_ATTRIBUTES, "not JSON: byte 1 is not valid UTF-8"),
+        (b"\xff", JSON_EVENT, "not JSON: byte 1 is not valid UTF-8"),
+        (b"\xff", NO_ATTRIBUTES, "not JSON: byte 1 is not valid UTF-8"),
         (IMAGE, Attributes("image/png", "0.3"), "a CloudEvent of specversion '0.3', expected '1.0'"),
     ],
 )
