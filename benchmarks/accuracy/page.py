@@ -47,7 +47,8 @@ def _few(measured: Figures) -> list[str]:
         "precision_weighted": "precision, weighted",
         "recall_weighted": "recall, weighted",
         "f1_weighted": "F1, weighted",
-        "roc_auc": "ROC-AUC",
+        "roc_auc": "ROC-AUC of the probabilities",
+        "roc_auc_of_labels": "ROC-AUC of the predicted classes",
     }
     rows = [(shown, *(_spread(found[name]) for found in figures.values())) for name, shown in scores.items()]
     rows += [

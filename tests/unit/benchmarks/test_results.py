@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pytest
 from page import rendered
 from paths import ROOT
+from protocols import label_roc_auc
 
+from training.evaluation.evaluate import Evaluation
 from training.fitting.recipes import RECIPES, Recipe
 
 FIGURES = json.loads((ROOT / "benchmarks" / "results" / "accuracy.json").read_text())
@@ -23,6 +27,13 @@ def test_a_figure_that_changes_changes_its_table() -> None:
     changed = json.loads(json.dumps(FIGURES))
     changed["few-digits"]["accuracy"][0] = 0.123
     assert "| 0.123 ±" in rendered(RESULTS, changed)
+
+
+def test_the_roc_auc_of_predicted_classes_is_the_mean_of_recall_and_specificity() -> None:
+    labels, predictions = ("a", "a", "b", "b", "c", "c"), ("a", "b", "b", "b", "c", "c")
+    probabilities = np.eye(3)[[0, 1, 1, 1, 2, 2]] * 0.4 + 0.2
+    found = label_roc_auc(Evaluation(("a", "b", "c"), tuple("123456"), labels, predictions, probabilities))
+    assert found == pytest.approx(((1 / 2 + 4 / 4) / 2 + (2 / 2 + 3 / 4) / 2 + (2 / 2 + 4 / 4) / 2) / 3)
 
 
 def test_every_recipe_and_every_setting_is_documented() -> None:
