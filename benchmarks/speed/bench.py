@@ -155,7 +155,10 @@ def timed(command: Sequence[str], place: Path, warm_up: int) -> Measured:
             raise ContenderError(f"{' '.join(command)} failed", (place / "log").read_text())
     clock = time.time() - time.monotonic()
     printed = (line.split() for line in lines if line[:1].isdigit())
-    return watch.measured([(clock + float(at), int(done)) for at, done in printed], warm_up)
+    progress = [(clock + float(at), int(done)) for at, done in printed]
+    if not progress or progress[-1][1] <= warm_up:
+        raise ContenderError(f"{' '.join(command)} failed", f"no images after the warm-up of {warm_up}")
+    return watch.measured(progress, warm_up)
 
 
 def stream(arguments: Sequence[str], place: Path, warm_up: int) -> Measured:
