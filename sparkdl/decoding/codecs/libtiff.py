@@ -112,7 +112,9 @@ def open_strips(payload: bytes, strips: Strips, *, strict: bool) -> Iterator[Str
         opened = _open.add(_File(payload, _header(payload, strips)))
         handle = LIBTIFF.TIFFClientOpen(b"TIFF", _READ_WITHOUT_MAPPING, opened, *_CALLBACKS)
         try:
-            _raise(errors, failed=not handle)
+            if not handle:
+                _raise(errors, failed=True)
+            errors.clear()  # warnings about a directory that was made here are about what it leaves out
             if strips.is_ycbcr:
                 padding = (ctypes.c_int(0),) * _BEFORE_VARIABLE
                 LIBTIFF.TIFFSetField(handle, _JPEG_COLOR_MODE, *padding, ctypes.c_int(_AS_RGB))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from isolated import DIGITS, SLOW_SIDE, assert_digits, encode, results_of, views, white
+from pictures import png
 from PIL import Image
+from tiff_files import ADOBE_DEFLATE, Page, write
 
 from sparkdl.decoding.isolation.client import DecoderClient
 from sparkdl.images.pixels import MAX_PIXELS, MAX_SIDE
@@ -52,12 +55,27 @@ def test_a_decoder_has_no_more_memory_after_many_images(decoder: DecoderClient) 
 
 
 SIDE = 2000
+
+
+def deep_page(channels: int, number: str, *, bright: float = 40_000, predictor: int = 1) -> Page:
+    """One Deflate strip of the largest picture, with alpha where there are four samples."""
+    samples = np.full((SIDE, SIDE, channels), bright).astype(number)
+    samples[::2] = 3
+    tags: dict[int, Any] = {338: (3, [2])} if channels == 4 else {}
+    return Page(samples, 1 if channels == 1 else 2, ADOBE_DEFLATE, predictor=predictor, tags=tags)
+
+
 MODES: dict[str, Callable[[], bytes]] = {
     "PNG RGBA": lambda: encode(Image.new("RGBA", (SIDE, SIDE), (1, 2, 3, 4)), "PNG", compress_level=1),
     "JPEG CMYK progressive": lambda: encode(Image.new("CMYK", (SIDE, SIDE)), "JPEG", progressive=True),
     "WEBP RGBA": lambda: white(SIDE, "RGBA"),
     "TIFF LAB": lambda: encode(Image.new("LAB", (SIDE, SIDE)), "TIFF", compression="tiff_lzw"),
     "TIFF float": lambda: encode(Image.fromarray(np.full((SIDE, SIDE), np.nan, np.float32)), "TIFF"),
+    "TIFF RGBA of 16 bits": lambda: write(deep_page(4, "u2")),
+    "TIFF RGB of 16 bits, dark": lambda: write(deep_page(3, "u2", bright=2)),
+    "TIFF of 64 bits": lambda: write(deep_page(1, "f8", bright=-70_000)),
+    "TIFF of 64 bits, predicted": lambda: write(deep_page(1, "f8", bright=-70_000, predictor=3)),
+    "PNG RGBA of 16 bits, dark": lambda: png(SIDE, SIDE, 16, 6, [bytes([2, 9] * 4 * SIDE)] * SIDE),
     "GIF": lambda: encode(Image.new("P", (SIDE, SIDE)), "GIF"),
 }
 
