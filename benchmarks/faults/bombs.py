@@ -228,7 +228,7 @@ def endless_structures() -> Made:
     tiles: dict[int, tuple[int, int | Sequence[int]]]
     tiles = {322: (4, 1), 323: (4, 1), 324: (4, [8] * pixels), 325: (4, [1] * pixels)}
     no_strips = {273: None, 278: None, 279: None}
-    yield "TIFF of 4 million tiles", plain_tiff({**size, **tiles, **no_strips}), LATE
+    yield "TIFF of 4 million tiles", plain_tiff({**size, **tiles, **no_strips}), FOUND
     yield "TIFF of a million strips", plain_tiff({278: (4, 1), 273: (4, [8] * MIB), 279: (4, [64] * MIB)}), ANY | LATE
 
 

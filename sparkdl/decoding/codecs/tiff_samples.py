@@ -146,7 +146,7 @@ def _inflated(data: memoryview, size: int) -> bytes:
         if not inflater.eof and inflater.unconsumed_tail:
             inflater.decompress(inflater.unconsumed_tail, 1)
     except zlib.error as error:
-        reject_corrupt(f"TIFF: Deflate: {error}")
+        reject_corrupt(f"TIFF: Deflate: {str(error).rpartition(': ')[2]}")
     return inflated
 
 

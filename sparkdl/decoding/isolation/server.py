@@ -64,7 +64,7 @@ _SAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *(("GIF", mode, {}) for mode in ("L", "P")),
     *(("BMP", mode, {}) for mode in ("1", "L", "RGB", "RGBA")),
     *(("TIFF", mode, {"compression": "tiff_lzw"}) for mode in ("L", "RGB", "LAB", "CMYK", "F", "I", "I;16")),
-    *(("TIFF", "RGB", {"compression": name}) for name in ("jpeg", "packbits", "tiff_adobe_deflate", "lzma", "zstd")),
+    *(("TIFF", "RGB", {"compression": name}) for name in ("jpeg", "packbits", "tiff_adobe_deflate")),
     *(("TIFF", mode, {}) for mode in ("P", "RGBA", "YCbCr")),
     ("TIFF", "1", {"compression": "group4"}),
     ("WEBP", "RGB", {"lossless": True}),

@@ -18,6 +18,7 @@ from isolated import DIGITS, SLOW, assert_digits, encode, results_of, views, whi
 from PIL import Image
 from pyspark.sql import SparkSession
 from streams import encoded_rows, wait_until
+from tiff_files import LOSSLESS, Page, write
 
 from sparkdl.decoding.decode import decode
 from sparkdl.decoding.isolation.client import Decoded, DecoderClient
@@ -60,6 +61,15 @@ def test_each_payload_has_the_outcome_that_decoding_it_here_has(decoder: Decoder
         for result, payload in zip(results, payloads, strict=True):
             expected = decode(payload)
             assert result == expected if isinstance(expected, Rejected) else np.array_equal(result, expected)
+    assert decoder.starts == 1
+
+
+@pytest.mark.parametrize("compression", [*LOSSLESS.values()], ids=[*LOSSLESS])
+def test_a_confined_decoder_has_every_codec_of_tiff(decoder: DecoderClient, compression: int) -> None:
+    picture = np.arange(32 * 48 * 3, dtype=np.uint8).reshape(32, 48, 3)
+    (result,) = results_of(decoder.decode(views([write(Page(picture, 2, compression))])))
+    assert isinstance(result, np.ndarray), result
+    assert np.array_equal(result, picture[..., ::-1])
     assert decoder.starts == 1
 
 
