@@ -26,6 +26,7 @@ FORMATS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GIF", "GIF", {}),
     ("TIFF, LZW", "TIFF", {"compression": "tiff_lzw"}),
     ("BMP", "BMP", {}),
+    ("AVIF", "AVIF", {"quality": 80, "speed": 10, "max_threads": 1}),
 )
 _ROUNDS = 3
 

@@ -32,6 +32,12 @@ def heif_structures() -> Iterator[tuple[str, bytes, frozenset[str]]]:
         yield f"{name}, 65,535 items", image[:at] + b"\xff\xff" + image[at + 2 :], ANY
         yield f"{name}, a million boxes behind", image + box(b"free", b"") * MANY, ANY
         yield f"{name}, a million boxes before", box(b"ftyp", image[8:24]) + box(b"free", b"") * MANY + image[24:], ANY
+    places = box(b"iloc", bytes(6) + b"\xff\xff" + struct.pack(">HHH", 1, 0, 0xFFFF) * 65_535)
+    yield (
+        "HEIC, 65,535 items in as many places",
+        box(b"ftyp", b"heic\0\0\0\0mif1heic") + box(b"meta", bytes(4) + places),
+        DAMAGED,
+    )
     small, large = avif(Image.new("RGB", (64, 48))), avif(Image.new("RGB", (3000, 2000)))
     size = struct.pack(">II", 64, 48)
     yield "AVIF of 6 megapixels that says 64 x 48", large.replace(struct.pack(">II", 3000, 2000), size), ANY

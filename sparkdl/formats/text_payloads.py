@@ -38,7 +38,7 @@ def _begins(detail: str, pattern: bytes) -> TextKind:
 
 
 _KINDS = (
-    _begins("data URL: publish the bytes themselves: what follows the comma, decoded", rb"data:[\w/+.-]*[;,]"),
+    _begins("data URL: publish the decoded bytes, or use --message base64", rb"data:[\w/+.-]*[;,]"),
     _begins("Git LFS pointer: run 'git lfs pull' to have the image", rb"version https://git-lfs"),
     _begins("text of a Python bytes object: publish the bytes, not str() of them", rb"b(?:'|\")(?:\\x|[\x20-\x7e])"),
     _begins("text of a bytearray: publish the bytes, not str() of them", rb"bytearray\(b"),

@@ -16,10 +16,11 @@ from sparkdl.formats.containers.heif import without_metadata
 from sparkdl.formats.containers.structure import CheckSize
 from sparkdl.images.rejection import Reason, Refused
 
-_MISSING = {
+MISSING = {
     "AVIF": "AVIF: the installed Pillow was built without it: convert it to JPEG, or install a wheel of Pillow",
     "HEIC": "HEIC photo: convert it to JPEG, or install sparkdl-streaming[heif] on the workers",
 }
+"""Details of the pictures whose codec is not installed."""
 
 
 def is_readable(name: str) -> bool:
@@ -29,8 +30,8 @@ def is_readable(name: str) -> bool:
 
 def check_codec(name: str) -> None:
     """Raise `Refused` (unsupported format, with what to install) if the codec of AVIF or HEIC is missing."""
-    if name in _MISSING and not is_readable(name):
-        raise Refused(Reason.UNSUPPORTED_FORMAT, _MISSING[name])
+    if name in MISSING and not is_readable(name):
+        raise Refused(Reason.UNSUPPORTED_FORMAT, MISSING[name])
 
 
 def open_heif(name: str, payload: bytes, check_size: CheckSize) -> Image.Image:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sparkdl.formats.containers.boxes import Box, Reader, boxes, inner
 from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
+from sparkdl.images.rejection import Refused
 
 _HEIC_BRANDS = rb"(?:hei[cxms]|hev[cxms])"
 _GENERIC_BRANDS = rb"(?:mif[12]|msf1|miaf|MA1[AB])"
@@ -71,10 +72,10 @@ def without_metadata(payload: bytes) -> bytes:
 
 def end_of_data(meta: bytes) -> int | None:
     """Return where in a file the data of its items ends, from the box `meta` alone; None if it does not say."""
-    locations = next((box for box in boxes(meta, 12, len(meta)) if box.kind == b"iloc"), None)
     try:
+        locations = next((box for box in boxes(meta, 12, len(meta)) if box.kind == b"iloc"), None)
         extents = _extents(meta, locations, 0) if locations else {}
-    except IndexError:
+    except (IndexError, Refused):
         return None
     return max((start + length for places in extents.values() for start, length in places), default=None)
 
@@ -197,12 +198,17 @@ def _extents(payload: bytes, box: Box, data: int) -> dict[int, list[tuple[int, i
     offset_bytes, length_bytes, base_bytes = first >> 4, first & 15, second >> 4
     index_bytes = second & 15 if version else 0
     found: dict[int, list[tuple[int, int]]] = {}
+    total = 0  # where positions and lengths have no bytes, an item of six has thousands of places
     for _ in range(min(reader.number(4 if version == 2 else 2), _MAX_ITEMS)):
         number = reader.number(4 if version == 2 else 2)
         method = reader.number(2) & 15 if version else 0
         reader.number(2)
         base = reader.number(base_bytes)
-        for _ in range(reader.number(2)):
+        count = reader.number(2)
+        total += count
+        if total > _MAX_ITEMS:
+            reject_unsupported(f"HEIF: the data of the items is in more than {_MAX_ITEMS} places")
+        for _ in range(count):
             reader.number(index_bytes)
             start, length = base + reader.number(offset_bytes), reader.number(length_bytes)
             if method < 2:

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from isolated import DIGITS, SLOW_SIDE, assert_digits, encode, results_of, views, white
-from pictures import png
+from pictures import heic, png
 from PIL import Image
 from tiff_files import ADOBE_DEFLATE, Page, write
 
@@ -65,6 +65,12 @@ def deep_page(channels: int, number: str, *, bright: float = 40_000, predictor: 
     return Page(samples, 1 if channels == 1 else 2, ADOBE_DEFLATE, predictor=predictor, tags=tags)
 
 
+def translucent() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8, 4), np.uint8)).resize(
+        (SIDE, SIDE)
+    )
+
+
 MODES: dict[str, Callable[[], bytes]] = {
     "PNG RGBA": lambda: encode(Image.new("RGBA", (SIDE, SIDE), (1, 2, 3, 4)), "PNG", compress_level=1),
     "JPEG CMYK progressive": lambda: encode(Image.new("CMYK", (SIDE, SIDE)), "JPEG", progressive=True),
@@ -77,6 +83,9 @@ MODES: dict[str, Callable[[], bytes]] = {
     "TIFF of 64 bits, predicted": lambda: write(deep_page(1, "f8", bright=-70_000, predictor=3)),
     "PNG RGBA of 16 bits, dark": lambda: png(SIDE, SIDE, 16, 6, [bytes([2, 9] * 4 * SIDE)] * SIDE),
     "GIF": lambda: encode(Image.new("P", (SIDE, SIDE)), "GIF"),
+    "AVIF RGBA": lambda: encode(translucent(), "AVIF", speed=10, max_threads=1, subsampling="4:4:4"),
+    "HEIC RGBA": lambda: heic(translucent()),
+    "HEIC grid": lambda: heic(Image.new("RGB", (SIDE, SIDE)), tile_size=512),
 }
 
 

@@ -112,7 +112,7 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "base64 of AVIF": (base64.b64encode(SAMPLES["AVIF"]), "base64 text of a AVIF image", "--message base64"),
     "hexadecimal": (PNG.hex().encode(), "hexadecimal text of a PNG image", "publish the decoded bytes"),
     "bytea": (b"\\x" + JPEG.hex().encode(), "hexadecimal text of a JPEG image", "publish the decoded bytes"),
-    "data URL": (b"data:image/png;base64," + BASE64, "data URL", "what follows the comma, decoded"),
+    "data URL": (b"data:image/png;base64," + BASE64, "data URL", "--message base64"),
     "bytes literal": (repr(PNG).encode(), "text of a Python bytes object", "publish the bytes"),
     "JSON": (json.dumps({"image": BASE64.decode()}).encode(), "JSON with a PNG image", "json:FIELD (here 'image')"),
     "JSON of a data URL": (

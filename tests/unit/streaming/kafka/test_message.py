@@ -43,7 +43,7 @@ def test_the_time_is_told_in_utc() -> None:
     assert dict(image_headers(b"", None, here))["produced-at"] == b"2026-11-23T10:30:00.123456Z"
 
 
-@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP"])
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF"])
 def test_the_content_type_is_that_of_the_bytes(image_format: str) -> None:
     headers = dict(image_headers(encode(image_format), None, AT))
     assert headers["content-type"] == f"image/{image_format.lower()}".encode()

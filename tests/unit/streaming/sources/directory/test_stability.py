@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import time
 from pathlib import Path
 
@@ -74,6 +75,18 @@ def test_a_file_without_an_end_that_is_known_is_in_doubt(content: bytes) -> None
 @given(start=st.sampled_from([b"", *(picture[:30] for picture in PICTURES.values())]), rest=st.binary(max_size=300))
 def test_any_bytes_can_be_judged(start: bytes, rest: bytes) -> None:
     assert whole(start + rest) in (True, False)
+
+
+def test_an_avif_of_endless_parts_is_judged_at_once() -> None:
+    def box(kind: bytes, inside: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(inside)) + kind + inside
+
+    places = bytes(6) + b"\xff\xff" + struct.pack(">HHH", 1, 0, 0xFFFF) * 65_535
+    for inside in (box(b"iloc", places), box(b"free", b"") * 100_000):
+        content = box(b"ftyp", b"avif\0\0\0\0avifmif1") + box(b"meta", bytes(4) + inside) + box(b"mdat", b"x" * 100)
+        start = time.process_time()
+        assert not whole(content)
+        assert time.process_time() - start < 1
 
 
 def test_a_jpeg_of_endless_segments_is_not_read_to_its_end() -> None:
