@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sparkdl.decoding.codecs.heif_pictures import MISSING
+from sparkdl.decoding.codecs.heif_samples import HEIF_SAMPLES
 from sparkdl.decoding.decode import decode
-from sparkdl.decoding.heif_pictures import MISSING
-from sparkdl.decoding.heif_samples import HEIF_SAMPLES
 from sparkdl.formats.foreign import FOREIGN
 from sparkdl.images.rejection import Rejected
 
