@@ -26,6 +26,7 @@ from sparkdl.decoding.codecs.tiff import decode_tiff
 from sparkdl.formats.containers.picture import Picture
 from sparkdl.formats.containers.structure import CheckSize
 from sparkdl.formats.mangled import passed_through_text
+from sparkdl.formats.scan import scan
 from sparkdl.formats.signatures import identify
 from sparkdl.images.pixels import Pixels, downscale, downscale_factor, to_gray
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Reason, Refused, Rejected
@@ -72,12 +73,11 @@ def decode(
             raise Refused(Reason.TOO_MANY_PIXELS, f"{name}: {detail}")
 
     try:
-        container = identify(payload)
-        name = container.name
+        name = identify(payload).name
         check_codec(name)
         if name == "GIF" and (cause := passed_through_text(payload)):  # it may still have the structure of one
             raise Refused(Reason.CORRUPT, f"{name}: {cause}")
-        picture = container.scan_structure(payload, check_size) or Picture(payload)
+        picture = scan(name, payload, check_size)
         with suppress_codec_output():
             pixels = _decode_whole(name, picture, check_size, limits, reduce, gray)
         pixels = downscale(pixels) if reduce else pixels

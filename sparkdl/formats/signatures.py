@@ -1,30 +1,12 @@
-"""The image formats that are read, by signature; each scans the structure of a file without decoding a pixel.
-
-Decoders treat a short file in different ways: an error, a warning, a picture whose lower half is gray. A file's own
-structure (chunk lengths, strip tables, end markers) is the same for all decoders, so it is checked first, from the
-bytes alone. A payload is `truncated` when its first picture points past its end and `corrupt` when that contradicts
-itself. What follows the picture, its end mark too, does not count.
-A length field that was damaged so that it points past the end cannot be told from a missing end, except where the end
-is present (PNG, JPEG and GIF have an end marker).
-
-Bytes after the end of the image are ignored, as by all decoders.
-"""
+"""The image formats that are read, by their signatures."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from sparkdl.formats.containers.bmp import scan_bmp
-from sparkdl.formats.containers.gif import scan_gif
-from sparkdl.formats.containers.heif import AVIF_SIGNATURE, HEIC_SIGNATURE, scan_avif, scan_heic
-from sparkdl.formats.containers.jpeg import scan_jpeg
-from sparkdl.formats.containers.picture import Picture
-from sparkdl.formats.containers.png import scan_png
-from sparkdl.formats.containers.structure import CheckSize, reject_truncated
-from sparkdl.formats.containers.tiff import scan_tiff
-from sparkdl.formats.containers.webp import scan_webp
+from sparkdl.formats.containers.heif import AVIF_SIGNATURE, HEIC_SIGNATURE
+from sparkdl.formats.containers.structure import reject_truncated
 from sparkdl.formats.foreign import foreign_detail
 from sparkdl.formats.mangled import mangled_detail
 from sparkdl.formats.text_payloads import text_detail
@@ -33,16 +15,13 @@ from sparkdl.images.rejection import Reason, Refused
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One image format: its signature, and the scan of its structure."""
+    """One image format and its signature."""
 
     name: str
     signature: re.Pattern[bytes]
     prefixes: tuple[bytes, ...]
     """The first bytes, as far as they are fixed: they tell a truncated signature from another format."""
     signature_bytes: int
-    scan_structure: Callable[[bytes, CheckSize], Picture | None]
-    """Reads the structure, calls `check_size` before it looks past the header, and raises `Refused`. Returns what of
-    the file is to be decoded; None for all of it."""
 
 
 def identify(payload: bytes) -> Container:
@@ -81,13 +60,13 @@ def _signature(pattern: bytes) -> re.Pattern[bytes]:
 _FTYP = tuple(bytes((0, 0, 0, length)) + b"ftyp" for length in range(16, 80, 4))
 
 CONTAINERS = (
-    Container("PNG", _signature(rb"\x89PNG\r\n\x1a\n"), (b"\x89PNG\r\n\x1a\n",), 8, scan_png),
-    Container("JPEG", _signature(rb"\xff\xd8\xff"), (b"\xff\xd8\xff",), 3, scan_jpeg),
+    Container("PNG", _signature(rb"\x89PNG\r\n\x1a\n"), (b"\x89PNG\r\n\x1a\n",), 8),
+    Container("JPEG", _signature(rb"\xff\xd8\xff"), (b"\xff\xd8\xff",), 3),
     # "BM" alone also begins many a text; the size of the information header, one of seven, settles it.
-    Container("BMP", _signature(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00"), (b"BM",), 18, scan_bmp),
-    Container("GIF", _signature(rb"GIF8[79]a"), (b"GIF87a", b"GIF89a"), 6, scan_gif),
-    Container("TIFF", _signature(rb"II[*+]\x00|MM\x00[*+]"), (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"), 4, scan_tiff),
-    Container("WEBP", _signature(rb"RIFF.{4}WEBP"), (b"RIFF",), 12, scan_webp),
-    Container("AVIF", AVIF_SIGNATURE, _FTYP, 32, scan_avif),
-    Container("HEIC", HEIC_SIGNATURE, _FTYP, 32, scan_heic),
+    Container("BMP", _signature(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00"), (b"BM",), 18),
+    Container("GIF", _signature(rb"GIF8[79]a"), (b"GIF87a", b"GIF89a"), 6),
+    Container("TIFF", _signature(rb"II[*+]\x00|MM\x00[*+]"), (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"), 4),
+    Container("WEBP", _signature(rb"RIFF.{4}WEBP"), (b"RIFF",), 12),
+    Container("AVIF", AVIF_SIGNATURE, _FTYP, 32),
+    Container("HEIC", HEIC_SIGNATURE, _FTYP, 32),
 )

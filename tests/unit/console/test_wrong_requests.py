@@ -99,6 +99,12 @@ def test_a_wrong_request_is_answered_before_slow_libraries_are_loaded(
     assert answer.loaded & SLOW == set()
 
 
+def test_the_help_loads_no_library_that_it_does_not_show(tmp_path: Path) -> None:
+    answer = run_process(["--help"], tmp_path, tmp_path)
+    assert answer.code == 0
+    assert answer.loaded & (SLOW | {"numpy", "pyarrow", "PIL"}) == set()
+
+
 def test_the_modules_of_a_process_are_seen(tmp_path: Path) -> None:
     # What the assertion above rests on.
     answer = run_process(["train", "--help"], tmp_path, tmp_path)
