@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaProducer
+from kafka.errors import MessageSizeTooLargeError
 from pyspark.sql import Row, SparkSession
 from refusals import refused
-from topics import Message, new_topic, send
+from topics import Message, end_offsets, new_topic, send
 
 from sparkdl.errors import SparkdlError
 from streaming.kafka.errors import describe_error
@@ -19,6 +21,7 @@ from streaming.sources.kafka_records import input_records
 
 RECORD = """topic string, partition int, offset bigint, key binary, value binary, timestamp timestamp,
             headers array<struct<key: string, value: binary>>"""
+UNPACKED = {"compression.type": "uncompressed"}
 SEEN, STATED = datetime(2026, 1, 1, tzinfo=UTC), datetime(2025, 12, 31, 23, 59, 58, 500000, UTC)
 
 
@@ -128,6 +131,19 @@ def test_a_topic_with_the_brokers_times_takes_any_time_of_a_producer(kafka_spark
     rows = input_records(read.option("includeHeaders", True).load()).collect()
     assert all(row.produced_at.year >= 2026 for row in rows)
     assert len(rows) == 3
+
+
+def test_a_topic_without_compression_takes_no_message_that_unpacks_to_more_than_its_limit(kafka: str) -> None:
+    limit = {"max.message.bytes": "1000000"}
+    as_it_comes, unpacked = new_topic(kafka, configs=limit), new_topic(kafka, configs=limit | UNPACKED)
+    producer = KafkaProducer(bootstrap_servers=kafka, compression_type="zstd", max_request_size=64 << 20)
+    try:
+        producer.send(as_it_comes, bytes(5_000_000)).get(60)
+        with pytest.raises(MessageSizeTooLargeError):
+            producer.send(unpacked, bytes(5_000_000)).get(60)
+    finally:
+        producer.close()
+    assert (end_offsets(kafka, as_it_comes), end_offsets(kafka, unpacked)) == ({0: 1}, {0: 0})
 
 
 # --- the request ---------------------------------------------------------------------------------------------------
