@@ -275,8 +275,9 @@ def kind_of(directory: Directory) -> Kind:
         reject_corrupt("TIFF: an unknown order of planes or bits")
     if kind.reversed_bits and (bits != 1 or compression.codec not in (Codec.NONE, Codec.FAX)):
         _refuse(f"reversed bits (FillOrder 2) in {bits}-bit samples with {compression.name} compression")
-    if compression.codec is Codec.JPEG and not is_planar and samples != _JPEG_SAMPLES.get(row.colour):
-        _refuse(f"JPEG compression of {row.colour.value} with {samples} samples a pixel")
+    per_piece = _JPEG_SAMPLES.get(row.colour) if compression.codec is Codec.JPEG else 1
+    if compression.codec in (Codec.JPEG, Codec.FAX) and (per_piece is None or (not is_planar and samples != per_piece)):
+        _refuse(f"{compression.name} compression of {row.colour.value} with {samples} samples a pixel")
     if row.colour is Colour.CMYK and directory.first(INK_SET, 1) != 1:
         _refuse("inks other than cyan, magenta, yellow and black")
     return kind

@@ -129,6 +129,29 @@ def test_alpha_is_composited_on_white_and_other_extra_samples_are_ignored(
     assert_all(written(deep(base, bits), photometric, tags), expected[..., ::-1])
 
 
+@pytest.mark.parametrize(
+    ("bits", "number"),
+    [(1, "u1"), (2, "u1"), (4, "u1"), (10, "u2"), (12, "u2"), (14, "u2"), (32, "u4"), (0, "i2"), (0, "f4")],
+)
+@pytest.mark.parametrize("photometric", [1, 2])
+def test_unspecified_samples_of_any_size_are_ignored(bits: int, number: str, photometric: int) -> None:
+    if photometric == 2 and (bits in (1, 2, 4) or number == "i2"):
+        pytest.skip("RGB of these samples is refused")
+    count = 3 if photometric == 2 else 1
+    base = BASE[..., : count + 1]
+    expected: Array = base[..., :-1]
+    if number == "f4":
+        samples = (base / 255).astype("f4")
+    elif number == "i2":
+        samples = base.astype("i2")
+    elif bits < 8:
+        samples = base >> (8 - bits)
+        expected = samples[..., :-1] * (255 // ((1 << bits) - 1))
+    else:
+        samples = base.astype(number) << np.dtype(number).type(bits - 8)
+    assert_all(written(samples, photometric, {338: (SHORT, [0])}, bits=bits), expected[..., ::-1])
+
+
 @pytest.mark.parametrize(("meanings", "alpha"), [((2, 0), 3), ((0, 2), 4), ((0, 0, 0), None), ((0, 1, 2), 4)])
 def test_the_first_extra_sample_that_is_alpha_counts(meanings: tuple[int, ...], alpha: int | None) -> None:
     base = BASE[..., : 3 + len(meanings)]
@@ -328,6 +351,8 @@ def test_jpeg_with_its_tables_apart_is_what_another_reader_gives(mode: str) -> N
         (Page(BASE[..., :1], 1, GROUP_4), "CCITT group 4 fax compression of 8-bit samples"),
         (Page(deep(BASE[..., :1], 16), 1, JPEG), "JPEG compression of 16-bit samples"),
         (Page(BASE[..., :2], 1, JPEG), "JPEG compression of gray with 2 samples a pixel"),
+        (Page(BASE[..., :3], 8, JPEG, planar=True), "JPEG compression of CIELab with 3 samples a pixel"),
+        (Page(BASE[..., :2] >> 7, 1, GROUP_4, bits=1), "CCITT group 4 fax compression of gray with 2 samples a pixel"),
         (Page(BASE[..., :1], 32803), "colours of raw data of a camera (CFA)"),
         (Page(BASE[..., :3], 34892), "colours of raw data of a camera (LinearRaw)"),
         (Page(BASE[..., :3], 9), "colours of ICC L*a*b*"),
