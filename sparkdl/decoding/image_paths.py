@@ -107,7 +107,7 @@ def _check_labels(folders: Iterable[Folder]) -> None:
                 f"{folder.root}: {len(direct)} files lie beside the label folders, so their label is not known (the "
                 f"first: {direct[0]}); move them into a label folder, or name the label folders: {folder.root}/*/"
             )
-        if folder.is_whole:
+        if folder.is_whole and folder.files:
             flat, nested = (folder.root, nested) if folder.is_flat else (flat, folder.root)
     if flat and nested:
         raise RequestError(

@@ -100,6 +100,10 @@ def test_the_label_is_the_first_folder_below_the_path(spark: SparkSession, tmp_p
     write(tmp_path, "rose/1.png", "rose/2019/2.png", "_tulip_/3.png")
     assert labels(spark, tmp_path) == {"1.png": "rose", "2.png": "rose", "3.png": "_tulip_"}
     assert labels(spark, f"{tmp_path}/_tulip_/") == {"3.png": "_tulip_"}
+    (tmp_path / "empty").mkdir()
+    assert labels(spark, f"{tmp_path}/[_e]*") == {"3.png": "_tulip_"}
+    write(tmp_path, "nested/violet/4.png")
+    assert labels(spark, f"{tmp_path}/[ne][em]*") == {"4.png": "violet"}
     assert labels(spark, f"{tmp_path}/*/*.png") == {"1.png": "rose", "3.png": "_tulip_"}
     assert labels(spark, [tmp_path / "rose" / "1.png", f"file:{tmp_path}/_tulip_"]) == {
         "1.png": "rose",
