@@ -23,7 +23,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support" / "decoding"))
 
 from tiff_files import LOSSLESS, Page, write
 

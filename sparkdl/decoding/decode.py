@@ -49,11 +49,11 @@ def decode(
 
     The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
     white, only the first frame of an animation or page of a document is decoded.
-    `sparkdl.decoding.codecs.conversion.to_array` has the table of modes, `sparkdl.decoding.codecs.tiff.decode_tiff` that
-    of TIFF, and `sparkdl.images.ranges.scale_of` the rule for samples of more than 8 bits. With `reduce`, a picture
-    larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is downscaled to at most that; a JPEG as far as
-    possible by decoding it at a half, a quarter or an eighth of its size. With `gray`, colour is converted as by
-    `sparkdl.images.pixels.to_gray`.
+    `sparkdl.decoding.codecs.conversion.to_array` has the table of modes, `sparkdl.decoding.codecs.tiff.decode_tiff`
+    that of TIFF, and `sparkdl.images.ranges.scale_of` the rule for samples of more than 8 bits. With `reduce`, a
+    picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is downscaled to at most that; a JPEG as
+    far as possible by decoding it at a half, a quarter or an eighth of its size. With `gray`, colour is converted
+    as by `sparkdl.images.pixels.to_gray`.
 
     Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
     format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
+from sparkdl.formats.image_files import list_images
 from sparkdl.spark.hadoop_fs import Files
 from sparkdl.system.file_uris import origin_of, path_of
+from sparkdl.system.left_out import LeftOut, Why
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_log = logging.getLogger(__name__)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _GLOB = re.compile(r"[*?\[{]")
@@ -133,18 +139,18 @@ def _find_local(path: str) -> Iterator[Folder]:
             yield Folder(root, (name,), is_whole=False, is_local=True)
 
 
-def _names_below(directory: str) -> Iterator[str]:
-    """Yield the relative paths of the files below `directory`, sorted; names that begin with a dot are skipped."""
-
-    def refuse(error: OSError) -> None:
-        raise RequestError(f"{error.filename}: the folder cannot be listed: {error.strerror}") from error
-
-    for folder, inner, names in os.walk(directory, onerror=refuse):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        below = os.path.relpath(folder, directory)
-        for name in sorted(names):
-            if not name.startswith(".") and os.path.isfile(f"{folder}/{name}"):  # noqa: PTH113
-                yield name if below == "." else f"{below}/{name}"
+def _names_below(directory: str) -> list[str]:
+    """Return the relative paths of the image files below `directory`; say what else is there."""
+    left_out = LeftOut()
+    try:
+        names = list_images(Path(directory), left_out)
+    except OSError as error:
+        raise RequestError(f"{directory}: the folder cannot be listed: {error.strerror}") from error
+    if unreadable := left_out.reasons.get(Why.UNREADABLE):
+        raise RequestError(f"{directory}: {unreadable.count} files or folders cannot be read: {unreadable.shown}")
+    if left_out:
+        _log.warning("%s: %s", directory, left_out)
+    return names
 
 
 def _find_other(files: Files, path: str) -> Iterator[Folder]:

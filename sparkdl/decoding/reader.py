@@ -55,9 +55,9 @@ def read_images(
     Parameters
     ----------
     paths
-        A file, a folder (with all folders below it), a glob, or several of them. Files and folders whose names begin
-        with a dot are skipped. Paths without a scheme are on this machine, or wherever the driver and the workers see
-        the same files.
+        A file, a folder (with all folders below it), a glob, or several of them. What is not an image file, and hidden
+        and temporary names, are left out of folders (`sparkdl.formats.image_files`) with a warning in the log.
+        Paths without a scheme are on this machine, or wherever the driver and the workers see the same files.
     label_from_folder
         Whether to add the column `label`. For a folder `DIR` it is the name of the first folder below `DIR` on the way
         to the file, or of `DIR` itself if all its files lie directly in it; for a file it is the name of its folder.
@@ -77,8 +77,8 @@ def read_images(
     ------
     RequestError
         If there is no such file, or no file at all; if files lie both directly in a folder and in folders below it,
-        so that the label is ambiguous; if a folder cannot be listed; if a file's name hides it from Spark on another
-        file system.
+        so that the label is ambiguous; if a file or folder cannot be read; if a file's name hides it from Spark
+        on another file system.
 
     Notes
     -----

@@ -56,14 +56,14 @@ def test_rows_have_sparks_image_schema(spark: SparkSession, tmp_path: Path) -> N
 
 def test_what_is_no_image_has_a_reason_or_is_dropped(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "good.png")
-    write(tmp_path, "notes.txt", payload=b"not an image")
+    write(tmp_path, "notes.png", payload=b"not an image")
     write(tmp_path, "empty.png", payload=b"")
     write(tmp_path, "long.png", payload=COLOUR + bytes(9000))
     images = read_images(spark, tmp_path, limits=Limits(max_bytes=8000))
     rows = {row.origin.rsplit("/", 1)[1]: row for row in images.collect()}
     assert {name: row.reason for name, row in rows.items()} == {
         "good.png": None,
-        "notes.txt": "unsupported_format",
+        "notes.png": "unsupported_format",
         "empty.png": "empty",
         "long.png": "too_many_bytes",
     }
@@ -72,6 +72,17 @@ def test_what_is_no_image_has_a_reason_or_is_dropped(spark: SparkSession, tmp_pa
     kept = read_images(spark, tmp_path, drop_invalid=True, limits=Limits(max_bytes=8000))
     assert kept.columns == ["image"]
     assert [row.image.origin for row in kept.collect()] == [origin_of(tmp_path / "good.png")]
+
+
+def test_files_that_are_no_images_are_left_out_of_a_folder_and_named(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "a.png", "b.png.part")
+    write(tmp_path, "notes.txt", payload=b"not an image")
+    assert [row.image.origin for row in read_images(spark, tmp_path).collect()] == [origin_of(tmp_path / "a.png")]
+    for said in ("2 left out: ", "1 temporary or system name (b.png.part)", "1 not an image (notes.txt)"):
+        assert said in caplog.text
+    assert [row.reason for row in read_images(spark, tmp_path / "notes.txt").collect()] == ["unsupported_format"]
 
 
 def test_a_file_that_is_gone_when_it_is_read_is_said_so(spark: SparkSession, tmp_path: Path) -> None:
