@@ -15,8 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from sparkdl.decoding.codecs.conversion import to_array
-from sparkdl.decoding.codecs.tiff_kinds import Colour, Kind, kind_of
+from sparkdl.decoding.codecs.tiff_kinds import Kind, kind_of
 from sparkdl.decoding.codecs.tiff_samples import Array, read_samples
+from sparkdl.decoding.codecs.tiff_tables import Colour
 from sparkdl.formats.containers.structure import reject_corrupt
 from sparkdl.formats.containers.tiff import read_layout
 from sparkdl.formats.containers.tiff_directory import (
@@ -60,7 +61,7 @@ def decode_tiff(payload: bytes, max_pixels: int) -> Pixels:
     Raises
     ------
     Refused
-        For a kind that is not in the tables of `sparkdl.decoding.codecs.tiff_kinds`, and for damage.
+        For a kind that is not in `sparkdl.decoding.codecs.tiff_tables`, and for damage.
     """
     directory = first_picture(payload)
     kind = kind_of(directory)

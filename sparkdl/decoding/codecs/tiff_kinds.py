@@ -1,15 +1,30 @@
-"""Kinds of TIFF that are read, as tables: everything that is not in them is refused by name.
-
-Each combination that the tables allow is proved by `tests/unit/sparkdl/decoding/test_tiff_matrix.py`.
-"""
+"""The kind of a TIFF: what has to be known to decode its samples, if it is one that is read."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 from typing import NoReturn
 
+from sparkdl.decoding.codecs.tiff_tables import (
+    ADVICE,
+    COEFFICIENTS,
+    COMPRESSIONS,
+    FULL_RANGE,
+    JPEG_SAMPLES,
+    NUMBER_NAMES,
+    NUMBERS,
+    OTHER_COMPRESSIONS,
+    OTHER_PHOTOMETRICS,
+    PHOTOMETRICS,
+    PREDICTOR_NAMES,
+    PREDICTORS,
+    SUBSAMPLINGS,
+    Codec,
+    Colour,
+    Compression,
+    Photometric,
+)
 from sparkdl.formats.containers.structure import reject_corrupt, reject_unsupported
 from sparkdl.formats.containers.tiff_directory import (
     BITS,
@@ -27,161 +42,6 @@ from sparkdl.formats.containers.tiff_directory import (
     YCBCR_SUBSAMPLING,
     Directory,
 )
-
-ADVICE = "save it as PNG, or as TIFF with LZW or Deflate compression"
-
-
-class Colour(Enum):
-    """What the samples of a pixel mean."""
-
-    GRAY = "gray"
-    RGB = "RGB"
-    PALETTE = "palette"
-    CMYK = "CMYK"
-    YCBCR = "YCbCr"
-    LAB = "CIELab"
-
-
-class Codec(Enum):
-    """Who decodes a strip."""
-
-    NONE = "none"
-    LIBTIFF = "libtiff"
-    FAX = "libtiff, bits"
-    JPEG = "libtiff, JPEG"
-    ZLIB = "zlib"
-    LZMA = "lzma"
-
-
-@dataclass(frozen=True, slots=True)
-class _Photometric:
-    """A row of the table of colours.
-
-    Attributes
-    ----------
-    samples
-        Samples a pixel, without extra ones.
-    depths
-        Bits a sample, by kind of number: "u" unsigned, "i" signed, "f" floating point.
-    extras
-        Extra samples at most.
-    alpha_bits
-        Bits at which one of them may be alpha.
-    """
-
-    colour: Colour
-    samples: int
-    depths: dict[str, frozenset[int]]
-    extras: int = 0
-    alpha_bits: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class _Compression:
-    """A row of the table of compressions.
-
-    Attributes
-    ----------
-    predicts
-        Whether a predictor may be used.
-    bits
-        Bits a sample; None for all.
-    """
-
-    name: str
-    codec: Codec
-    predicts: bool = False
-    bits: frozenset[int] | None = None
-
-
-_GRAY = _Photometric(
-    Colour.GRAY,
-    1,
-    {
-        "u": frozenset({1, 2, 4, 8, 10, 12, 14, 16, 32, 64}),
-        "i": frozenset({8, 16, 32, 64}),
-        "f": frozenset({16, 32, 64}),
-    },
-    extras=1,
-    alpha_bits=frozenset({8, 16}),
-)
-PHOTOMETRICS = {
-    0: _GRAY,
-    1: _GRAY,
-    2: _Photometric(
-        Colour.RGB,
-        3,
-        {"u": frozenset({8, 10, 12, 14, 16, 32}), "f": frozenset({16, 32, 64})},
-        extras=3,
-        alpha_bits=frozenset({8, 16}),
-    ),
-    3: _Photometric(Colour.PALETTE, 1, {"u": frozenset({1, 2, 4, 8})}, extras=1, alpha_bits=frozenset({8})),
-    5: _Photometric(Colour.CMYK, 4, {"u": frozenset({8, 16})}, extras=2),
-    6: _Photometric(Colour.YCBCR, 3, {"u": frozenset({8})}),
-    8: _Photometric(Colour.LAB, 3, {"u": frozenset({8})}),
-}
-_OTHER_PHOTOMETRICS = {
-    4: "a transparency mask",
-    9: "ICC L*a*b*",
-    10: "ITU L*a*b*",
-    32803: "raw data of a camera (CFA)",
-    32844: "CIE Log2(L)",
-    32845: "CIE Log2(L)(u',v')",
-    34892: "raw data of a camera (LinearRaw)",
-}
-_BIT = frozenset({1})
-COMPRESSIONS = {
-    1: _Compression("no", Codec.NONE),
-    2: _Compression("CCITT RLE", Codec.FAX, bits=_BIT),
-    3: _Compression("CCITT group 3 fax", Codec.FAX, bits=_BIT),
-    4: _Compression("CCITT group 4 fax", Codec.FAX, bits=_BIT),
-    5: _Compression("LZW", Codec.LIBTIFF, predicts=True),
-    7: _Compression("JPEG", Codec.JPEG, bits=frozenset({8})),
-    8: _Compression("Deflate", Codec.ZLIB, predicts=True),
-    32773: _Compression("PackBits", Codec.LIBTIFF),
-    32946: _Compression("Deflate", Codec.ZLIB, predicts=True),
-    34925: _Compression("LZMA", Codec.LZMA, predicts=True),
-    50000: _Compression("Zstandard", Codec.LIBTIFF, predicts=True),
-}
-_OTHER_COMPRESSIONS = {
-    6: "old-style JPEG",
-    9: "JBIG (T.85)",
-    10: "JBIG (T.43)",
-    32766: "NeXT RLE",
-    32771: "CCITT RLE of whole words",
-    32809: "ThunderScan",
-    32908: "Pixar film",
-    32909: "Pixar log",
-    32947: "DCS",
-    33003: "JPEG 2000",
-    33004: "JPEG 2000",
-    33005: "JPEG 2000",
-    34661: "JBIG",
-    34676: "SGI LogLuv",
-    34677: "SGI LogLuv",
-    34712: "JPEG 2000",
-    34887: "LERC",
-    34892: "lossy JPEG",
-    34926: "Zstandard (34926)",
-    34927: "WebP (34927)",
-    34933: "PNG",
-    34934: "JPEG XR",
-    22610: "JPEG XR",
-    50001: "WebP",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
-}
-_NUMBERS = {1: "u", 2: "i", 3: "f", 4: "u"}  # 4 is "undefined", which programs write for unsigned
-_NUMBER_NAMES = {"u": "unsigned", "i": "signed", "f": "floating point"}
-_PREDICTORS: dict[int, dict[str, tuple[int, ...]]] = {
-    2: {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64)},
-    3: {"f": (16, 32, 64)},
-}
-_PREDICTOR_NAMES = {2: "horizontal", 3: "floating point"}
-_JPEG_SAMPLES = {Colour.GRAY: 1, Colour.RGB: 3, Colour.YCBCR: 3, Colour.CMYK: 4}
-_SUBSAMPLINGS = frozenset({1, 2, 4})
-_COEFFICIENTS = (0.299, 0.587, 0.114)
-_FULL_RANGE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,17 +102,17 @@ def kind_of(directory: Directory) -> Kind:
     number = directory.first(COMPRESSION, 1)
     compression = COMPRESSIONS.get(number)
     if compression is None:
-        _refuse(f"{_OTHER_COMPRESSIONS.get(number, f'unknown ({number})')} compression")
+        _refuse(f"{OTHER_COMPRESSIONS.get(number, f'unknown ({number})')} compression")
     photometric = directory.first(PHOTOMETRIC, -1)
     row = PHOTOMETRICS.get(photometric)
     if row is None:
         if photometric < 0:
             _refuse("no photometric interpretation, so 0 may be black or white")
-        _refuse(f"colours of {_OTHER_PHOTOMETRICS.get(photometric, f'an unknown kind ({photometric})')}")
+        _refuse(f"colours of {OTHER_PHOTOMETRICS.get(photometric, f'an unknown kind ({photometric})')}")
     samples = directory.first(SAMPLES, 1)
     sample_kind, bits = _number_of(directory, samples)
     if bits not in row.depths.get(sample_kind, ()):
-        _refuse(f"{row.colour.value} of {_NUMBER_NAMES[sample_kind]} {bits}-bit samples")
+        _refuse(f"{row.colour.value} of {NUMBER_NAMES[sample_kind]} {bits}-bit samples")
     if compression.bits is not None and bits not in compression.bits:
         _refuse(f"{compression.name} compression of {bits}-bit samples")
     alpha, premultiplied = _alpha_of(directory, row, samples, bits)
@@ -275,7 +135,7 @@ def kind_of(directory: Directory) -> Kind:
         reject_corrupt("TIFF: an unknown order of planes or bits")
     if kind.reversed_bits and (bits != 1 or compression.codec not in (Codec.NONE, Codec.FAX)):
         _refuse(f"reversed bits (FillOrder 2) in {bits}-bit samples with {compression.name} compression")
-    per_piece = _JPEG_SAMPLES.get(row.colour) if compression.codec is Codec.JPEG else 1
+    per_piece = JPEG_SAMPLES.get(row.colour) if compression.codec is Codec.JPEG else 1
     if compression.codec in (Codec.JPEG, Codec.FAX) and (per_piece is None or (not is_planar and samples != per_piece)):
         _refuse(f"{compression.name} compression of {row.colour.value} with {samples} samples a pixel")
     if row.colour is Colour.CMYK and directory.first(INK_SET, 1) != 1:
@@ -292,12 +152,12 @@ def _number_of(directory: Directory, samples: int) -> tuple[str, int]:
             _refuse(f"samples of different {what} ({', '.join(map(str, values[:4]))})")
         if 1 < len(values) < samples:
             reject_corrupt(f"TIFF: {samples} samples a pixel, {what} of {len(values)}")
-    if formats[0] not in _NUMBERS:
+    if formats[0] not in NUMBERS:
         _refuse("complex numbers" if formats[0] in (5, 6) else f"samples of an unknown format ({formats[0]})")
-    return _NUMBERS[formats[0]], depths[0]
+    return NUMBERS[formats[0]], depths[0]
 
 
-def _alpha_of(directory: Directory, row: _Photometric, samples: int, bits: int) -> tuple[int | None, bool]:
+def _alpha_of(directory: Directory, row: Photometric, samples: int, bits: int) -> tuple[int | None, bool]:
     extras = samples - row.samples
     if extras < 0:
         _refuse(f"{row.colour.value} of {samples} samples a pixel")
@@ -316,13 +176,13 @@ def _alpha_of(directory: Directory, row: _Photometric, samples: int, bits: int) 
     return None, False
 
 
-def _predictor_of(directory: Directory, compression: _Compression, number: str, bits: int) -> int:
+def _predictor_of(directory: Directory, compression: Compression, number: str, bits: int) -> int:
     predictor = directory.first(PREDICTOR, 1)
     if predictor == 1:
         return 1
-    name = _PREDICTOR_NAMES.get(predictor, f"unknown ({predictor})")
-    if not compression.predicts or bits not in _PREDICTORS.get(predictor, {}).get(number, ()):
-        what = f"{_NUMBER_NAMES[number]} {bits}-bit samples with {compression.name} compression"
+    name = PREDICTOR_NAMES.get(predictor, f"unknown ({predictor})")
+    if not compression.predicts or bits not in PREDICTORS.get(predictor, {}).get(number, ()):
+        what = f"{NUMBER_NAMES[number]} {bits}-bit samples with {compression.name} compression"
         _refuse(f"the {name} predictor on {what}")
     return predictor
 
@@ -335,11 +195,11 @@ def _subsampling_of(directory: Directory, colour: Colour, codec: Codec, is_plana
     if codec is Codec.JPEG:
         return 1, 1  # libjpeg upsamples
     values = [int(value) for value in directory.numbers.get(YCBCR_SUBSAMPLING, ())] or [2, 2]
-    if len(values) != 2 or not _SUBSAMPLINGS.issuperset(values):
+    if len(values) != 2 or not SUBSAMPLINGS.issuperset(values):
         _refuse(f"YCbCr with a subsampling of {' x '.join(map(str, values[:4]))}")
     if directory.first(PREDICTOR, 1) != 1 and values != [1, 1]:
         _refuse("a predictor on subsampled YCbCr")
-    for tag, usual in ((YCBCR_COEFFICIENTS, _COEFFICIENTS), (REFERENCE_BLACK_WHITE, _FULL_RANGE)):
+    for tag, usual in ((YCBCR_COEFFICIENTS, COEFFICIENTS), (REFERENCE_BLACK_WHITE, FULL_RANGE)):
         stated = directory.rationals(tag)
         near = [math.isclose(a, b, abs_tol=1e-3) for a, b in zip(stated, usual, strict=False)]
         if stated and (len(stated) != len(usual) or not all(near)):

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparkdl.decoding.codecs.libtiff import Bytes, Strips, is_configured, open_strips
-from sparkdl.decoding.codecs.tiff_kinds import ADVICE, COMPRESSIONS, Codec, Colour, Kind
+from sparkdl.decoding.codecs.tiff_kinds import Kind
+from sparkdl.decoding.codecs.tiff_tables import ADVICE, COMPRESSIONS, Codec, Colour
 from sparkdl.formats.containers.structure import reject_corrupt, reject_unsupported
 from sparkdl.formats.containers.tiff import Layout
 from sparkdl.formats.containers.tiff_directory import JPEG_TABLES, T4_OPTIONS, T6_OPTIONS, Directory
