@@ -2,29 +2,28 @@
 
 A decoder that runs out of entropy-coded data makes some up and says nothing. So the picture is decoded several times,
 each time with other bytes behind its data. Where they change no pixel, none was missing. Nor may the data be longer
-than the picture: then what follows it may be anything, and hide that something is missing. So without the last two
+than the picture: then what follows it may be anything, and hide that something is missing. So without the last few
 bytes of data the bytes behind it must change a pixel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 
 from PIL import Image, ImageChops
 
 from sparkdl.formats.containers.jpeg import END
 
 _LENGTH = 96  # bytes, so that what they stand for is large
-_TIGHT = 2  # bytes; a byte FF of data has a 00 behind it
-
-
-def _fillings() -> tuple[bytes, ...]:
-    patterns = (b"\0", b"\xff\0", b"\x55", b"\xaa")
-    mixed = (bytes((13 * place * place + step * place + step) % 251 for place in range(_LENGTH)) for step in (101, 230))
-    return (*((pattern * _LENGTH)[:_LENGTH] for pattern in patterns), *mixed)
-
-
-_FILLINGS = _fillings()
+_TIGHT = (2, 8)
+"""Bytes at the end of the data, of which some must count: few do in the last scan of a progressive picture."""
+_FIRST_RESTART = 0xD0
+_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+_PATTERNS = tuple((pattern * _LENGTH)[:_LENGTH] for pattern in (b"\0", b"\xff\0", b"\x55", b"\xaa"))
+_MIXTURES = tuple(
+    bytes((13 * place * place + step * place + step) % 251 for place in range(_LENGTH)) for step in (101, 230)
+)
 
 
 def has_every_block(image: Image.Image, payload: bytes, load: Callable[[bytes], Image.Image]) -> bool:
@@ -37,13 +36,27 @@ def has_every_block(image: Image.Image, payload: bytes, load: Callable[[bytes], 
     payload
         Its file, with the end-of-image marker that was missing.
     load
-        Decodes a file as `image` was.
+        Decodes a file as `image` was; raises `OSError` if that is not possible.
     """
     data = payload[: -len(END)]
-    return not any(_differ(image, load(data + filling + END)) for filling in _FILLINGS) and any(
-        _differ(image, load(data[:-_TIGHT] + filling + END)) for filling in _FILLINGS
+    return not any(_differ(image, filled, load) for filled in _filled(data)) and any(
+        _differ(image, filled, load) for tight in _TIGHT for filled in _filled(data[:-tight])
     )
 
 
-def _differ(one: Image.Image, other: Image.Image) -> bool:
-    return ImageChops.difference(one, other).getbbox(alpha_only=False) is not None
+def _filled(data: bytes) -> Iterator[bytes]:
+    """Yield data with other bytes behind it, up to an end: as the rest of an interval between restarts, and as one."""
+    for filling in (*_MIXTURES, *_PATTERNS):
+        yield data + filling + END
+    restarts = _RESTART.findall(data, data.rindex(b"\xff\xda"))
+    number = (restarts[-1][0] - _FIRST_RESTART + 1) % 8 if restarts else 0
+    for filling in _MIXTURES:
+        yield data + bytes((0xFF, _FIRST_RESTART + number)) + filling + END
+
+
+def _differ(image: Image.Image, payload: bytes, load: Callable[[bytes], Image.Image]) -> bool:
+    try:
+        other = load(payload)
+    except OSError:
+        return True
+    return ImageChops.difference(image, other).getbbox(alpha_only=False) is not None

@@ -24,7 +24,8 @@ END = b"\xff\xd9"
 
 # In entropy-coded data FF is followed by 00 or by a restart marker, so the next other marker ends it.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
-_START, _END_MARKER, _SCAN, _COMMENT = b"\xff\xd8\xff", 0xD9, 0xDA, 0xFE
+_START, _SCAN_HEADER = b"\xff\xd8\xff", b"\xff\xda\0"
+_END_MARKER, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
 _JFIF, _EXIF, _ADOBE = 0xE0, 0xE1, 0xEE
 # A scan of some bytes makes the decoder go over the whole picture again; encoders write 10 or so.
 _MAX_SCANS = 100
@@ -41,7 +42,7 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
     scans: list[bytes] = []
     metadata: list[bytes] = []
     kept, copied = [], 0  # parts of the file, and where what is not in them yet begins
-    last_metadata = (0, 0)
+    may_be_thumbnail = False  # metadata began a picture, and did not end it
     view = memoryview(payload)
     while True:
         match = _MARKER.search(payload, position)
@@ -53,6 +54,8 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
         start = match.end()
         marker, begin = payload[start - 1], start - 2
         if marker == _END_MARKER:
+            if may_be_thumbnail and payload.find(_SCAN_HEADER, start) > 0 and not payload.startswith(_START, start):
+                reject_corrupt("JPEG: metadata with a wrong length, which ends inside a picture that it holds")
             break
         if marker == JPEG_LS_FRAME and not frame:
             check_jpeg(marker, 0, 0)
@@ -62,7 +65,7 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
         if start + 2 > size:
             reject_truncated(f"JPEG: {size} bytes, ends inside segment {marker:02X}")
         if begin > position and not scans:
-            if _ends_inside_a_picture(payload, *last_metadata):
+            if may_be_thumbnail or payload.find(_START, position - 1, begin + 1) >= 0:
                 reject_corrupt("JPEG: metadata with a wrong length, which ends inside a picture that it holds")
             kept.append(view[copied:position])
             copied = begin
@@ -87,7 +90,9 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
             if len(scans) > _MAX_SCANS:
                 reject_unsupported(f"JPEG: more than {_MAX_SCANS} scans")
         elif marker in _METADATA and not scans:
-            last_metadata = (start, position)
+            begun, ended = payload.rfind(_START, start, position + 1), payload.rfind(END, start, position)
+            if begun != ended:  # it has one of them at least
+                may_be_thumbnail = begun > ended
             data = payload[start + 2 : position]
             if not _is_needed(marker, data):
                 kept.append(view[copied:begin])
@@ -108,11 +113,6 @@ def _is_needed(marker: int, data: bytes) -> bool:
     return (marker == _JFIF and len(data) >= 14 and data.startswith(b"JFIF\0")) or (
         marker == _ADOBE and len(data) >= 12 and data.startswith(b"Adobe")
     )
-
-
-def _ends_inside_a_picture(payload: bytes, start: int, stop: int) -> bool:
-    """Whether a segment ends in the middle of a thumbnail, whose rest would be taken for the picture."""
-    return payload.rfind(_START, start, stop) > payload.rfind(END, start, stop)
 
 
 def _without_filling(payload: bytes) -> bytes:
