@@ -47,7 +47,7 @@ def to_eight_bits(image: PngImageFile, payload: bytes) -> Image.Image:
     if has_alpha:
         alpha = alpha_scale(samples[..., -1], scale).apply(np.ascontiguousarray(samples[..., -1]))
     elif transparent is not None:
-        alpha = np.where((samples == np.asarray(transparent)).all(axis=2), np.uint8(0), np.uint8(255))
+        alpha = np.where((samples == np.asarray(transparent, np.uint16)).all(axis=2), np.uint8(0), np.uint8(255))
     del samples
     eight = scale.apply(colours)
     del colours

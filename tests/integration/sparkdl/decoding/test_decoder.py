@@ -14,11 +14,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from bmp_files import packed, write_bmp
+from gif_files import write_gif
 from isolated import DIGITS, SLOW, assert_digits, encode, results_of, views, white
+from pictures import chunk
 from PIL import Image
+from png_files import write_png
 from pyspark.sql import SparkSession
 from streams import encoded_rows, wait_until
 from tiff_files import LOSSLESS, Page, write
+from webp_files import animation, frame
 
 from sparkdl.decoding.decode import decode
 from sparkdl.decoding.isolation.client import Decoded, DecoderClient
@@ -70,6 +75,30 @@ def test_a_confined_decoder_has_every_codec_of_tiff(decoder: DecoderClient, comp
     (result,) = results_of(decoder.decode(views([write(Page(picture, 2, compression))])))
     assert isinstance(result, np.ndarray), result
     assert np.array_equal(result, picture[..., ::-1])
+    assert decoder.starts == 1
+
+
+def test_pictures_that_need_more_than_their_codec_are_read_as_they_are_here(decoder: DecoderClient) -> None:
+    colours = np.random.default_rng(2).integers(0, 256, (16, 3), np.uint8)
+    index = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    deep = np.arange(36).reshape(3, 4, 3) * 1000
+    jpeg = encode(Image.linear_gradient("L"), "JPEG")
+    still = encode(Image.new("RGBA", (4, 4), (1, 2, 3, 4)), "WEBP", quality=80)
+    payloads = [
+        jpeg[:-2],
+        jpeg[:-9],
+        write_gif(index, colours, canvas=(9, 9), at=(2, 3)),
+        write_gif(index, colours, trailer=b""),
+        animation(frame(still, 2, 2, 4, 4), width=9, height=9),
+        write_bmp(b"\4\1\0\0\4\2\0\1", 4, 3, 8, palette=colours, compression=1),
+        write_bmp([packed(row, 4) for row in index], 4, 3, 4, palette=colours),
+        write_png(deep, 16, 2, chunk(b"tRNS", bytes(6)), chunk(b"tEXt", b"a\0b"))[:-12],
+    ]
+    results = results_of(decoder.decode(views(payloads)))
+    for result, payload in zip(results, payloads, strict=True):
+        expected = decode(payload)
+        assert result == expected if isinstance(expected, Rejected) else np.array_equal(result, expected)
+    assert [isinstance(result, Rejected) for result in results] == [False, True, *[False] * 6]
     assert decoder.starts == 1
 
 
