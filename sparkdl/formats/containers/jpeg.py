@@ -90,11 +90,11 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
             if len(scans) > _MAX_SCANS:
                 reject_unsupported(f"JPEG: more than {_MAX_SCANS} scans")
         elif marker in _METADATA and not scans:
-            begun, ended = payload.rfind(_START, start, position + 1), payload.rfind(END, start, position)
-            if begun != ended:  # it has one of them at least
-                may_be_thumbnail = begun > ended
             data = payload[start + 2 : position]
             if not _is_needed(marker, data):
+                begun, ended = payload.rfind(_START, start, position + 1), payload.rfind(END, start, position)
+                if begun != ended:  # it has one of them at least
+                    may_be_thumbnail = begun > ended
                 kept.append(view[copied:begin])
                 copied = position
                 if marker == _EXIF:

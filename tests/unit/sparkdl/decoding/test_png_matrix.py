@@ -46,7 +46,7 @@ def chunks_of(samples: Array, colour: int, depth: int, transparent: bool) -> lis
 
 
 def expected_of(samples: Array, colour: int, depth: int, transparent: bool) -> Array:
-    """What `sparkdl.decoding.conversion.to_array` promises, [H, W, 1 or 3], BGR."""
+    """What `sparkdl.decoding.codecs.conversion.to_array` promises, [H, W, 1 or 3], BGR."""
     alpha = np.full((HEIGHT, WIDTH), 255)
     if colour == 3:
         index = samples[..., 0]
