@@ -46,7 +46,7 @@ def declared_sizes() -> Made:
         yield f"JPEG {name}", jpeg, of_short
         gif = images["GIF"]
         screen = gif[:6] + struct.pack("<HH", *short) + gif[10:]
-        yield f"GIF screen {name}", screen, of_short | P if short == (0, 0) else of_short
+        yield f"GIF screen {name}", screen, of_short | P if 0 in short else of_short
         yield f"GIF frame {name}", gif.replace(struct.pack("<4H", 0, 0, 64, 48), struct.pack("<4H", 0, 0, *short)), ANY
         yield (
             f"BMP {name}",
@@ -75,7 +75,7 @@ def declared_sizes() -> Made:
         yield f"WEBP {name}", b"RIFF" + struct.pack("<I", len(riff) + 4) + b"WEBP" + riff, FOUND
     yield "PNG chunk of 4 GB", images["PNG L"][:33] + b"\xff\xff\xff\xffIDAT" + bytes(100), FOUND
     yield "WEBP chunk of 4 GB", images["WEBP"][:16] + b"\xff\xff\xff\xff" + images["WEBP"][20:], FOUND | P
-    yield "WEBP file of 4 GB", b"RIFF\xff\xff\xff\xff" + images["WEBP"][8:], FOUND
+    yield "WEBP file of 4 GB", b"RIFF\xff\xff\xff\xff" + images["WEBP"][8:], FOUND | P
     yield "BMP palette of 4 billion", images["BMP L"][:46] + b"\xff\xff\xff\xff" + images["BMP L"][50:], ANY
     yield "BMP pixels at 4 GB", images["BMP L"][:10] + b"\xff\xff\xff\xff" + images["BMP L"][14:], FOUND
 

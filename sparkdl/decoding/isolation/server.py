@@ -7,6 +7,7 @@ milliseconds, ends decoders, and reports how they ended. Template and decoder en
 
 from __future__ import annotations
 
+import codecs
 import gc
 import importlib
 import io
@@ -228,8 +229,8 @@ def load_all() -> None:
     for module in (*LATE_MODULES, "copy"):
         with suppress(ImportError):  # Pillow may be built without it, and then never needs it
             importlib.import_module(module)
-    for encoding in ("ascii", "latin-1", "utf-8", "utf-16"):
-        b"".decode(encoding)
+    for encoding in ("ascii", "latin-1", "cp1252", "utf-8", "utf-16", "utf-16-le", "utf-16-be"):
+        codecs.lookup(encoding)
     _samples.extend(_encode_samples())
     decode_samples()
 

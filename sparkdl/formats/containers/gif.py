@@ -27,6 +27,8 @@ def scan_gif(payload: bytes, check_size: CheckSize) -> Picture:
 
 def _first_image(payload: bytes, check_size: CheckSize) -> Picture:
     width, height, flags = struct.unpack_from("<HHB", payload, 6)
+    if width and height:  # some programs leave them 0
+        check_size(width, height)
     screen_end = position = 13 + _palette_size(flags)
     control, is_plain = b"", True
     while (block := payload[position]) != _IMAGE:

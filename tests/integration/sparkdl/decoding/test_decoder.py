@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -75,6 +79,22 @@ def test_a_confined_decoder_has_every_codec_of_tiff(decoder: DecoderClient, comp
     (result,) = results_of(decoder.decode(views([write(Page(picture, 2, compression))])))
     assert isinstance(result, np.ndarray), result
     assert np.array_equal(result, picture[..., ::-1])
+    assert decoder.starts == 1
+
+
+def test_what_is_no_image_is_named_as_it_is_here(decoder: DecoderClient) -> None:
+    image = encode(Image.linear_gradient("L"), "PNG")
+    text = base64.b64encode(image).decode()
+    payloads = [
+        *(f"words {letter}".encode(charset) for letter in "éশ" for charset in ("utf-8", "utf-16", "utf-16-be")),
+        *(text.encode(), f"data:image/png;base64,{text}".encode(), json.dumps({"image": text}).encode()),
+        *(image.hex().encode(), gzip.compress(image), zlib.compress(image), b"<html>", b"http://host/a.png"),
+        *(image.decode("latin-1").encode(), image.decode("utf-8", "replace").encode(), image[1:], image[::-1]),
+        *(b"\0\0\0\0\1" + image, image.replace(b"\r\n", b"\n"), bytes(range(256))),
+    ]
+    results = results_of(decoder.decode(views(payloads)))
+    assert results == [decode(payload) for payload in payloads]
+    assert {result.reason for result in results if isinstance(result, Rejected)} == {Reason.UNSUPPORTED_FORMAT}
     assert decoder.starts == 1
 
 

@@ -16,7 +16,7 @@ from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import SparkSession
 
 from sparkdl.errors import SparkdlError
-from sparkdl.images.pixels import to_gray
+from sparkdl.images.pixels import composite_on_white, to_gray
 from sparkdl.networks.builder import build_network
 from sparkdl.networks.runtime import CHUNK, Network, extract_features, resize_to_input, session, to_vectors
 from sparkdl.networks.spec import NetworkSpec
@@ -47,7 +47,8 @@ def test_every_image_is_stretched_to_size_and_three_channels(shape: tuple[int, i
 def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
     colour, alpha = noise(1, 8, 9, 3), noise(2, 8, 9, 4)
     np.testing.assert_array_equal(resize_to_input(colour, (8, 9, 3), Resampling.BOX), colour)
-    np.testing.assert_array_equal(resize_to_input(alpha, (8, 9, 3), Resampling.BOX), alpha[..., :3])
+    opaque = composite_on_white(alpha)
+    np.testing.assert_array_equal(resize_to_input(alpha, (8, 9, 3), Resampling.BOX), opaque)
     gray = resize_to_input(colour[..., :1], (8, 9, 3), Resampling.BOX)
     np.testing.assert_array_equal(gray, np.repeat(colour[..., :1], 3, axis=2))
 
