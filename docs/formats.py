@@ -125,6 +125,7 @@ def jpeg_samples() -> Iterator[Sample]:
     frame = b"\xff\xc0\0\x11\x08"
     yield Sample("JPEG", "12 bits a sample", patched(whole, frame, b"\xff\xc1\0\x11\x0c"), None)
     yield Sample("JPEG", "hierarchical", patched(whole, frame, b"\xff\xc5\0\x11\x08"), None)
+    yield Sample("JPEG", "arithmetic-coded", patched(whole, frame, b"\xff\xc9\0\x11\x08"), None)
     yield Sample("JPEG", "arithmetic-coded lossless", patched(whole, frame, b"\xff\xcb\0\x11\x08"), None)
     yield Sample("JPEG", "JPEG-LS", patched(whole, frame, b"\xff\xf7\0\x11\x08"), None)
     yield Sample("JPEG", "a missing end", whole[:100], None)

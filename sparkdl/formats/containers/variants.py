@@ -7,7 +7,7 @@ from sparkdl.formats.containers.structure import reject_corrupt, reject_unsuppor
 _PNG_DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 """Bits a sample, by colour type."""
 
-_JPEG_READ = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA})
+_JPEG_READ = frozenset({0xC0, 0xC1, 0xC2, 0xC3})
 _JPEG_PROCESSES = {
     0xC3: "lossless",
     0xC5: "hierarchical",

@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from pictures import Array, assert_near, encode, pixels
@@ -60,6 +61,34 @@ def test_every_kind_of_jpeg_is_read_as_by_a_second_reader(
     payload = make(colours, scans, quality, size)
     # OpenCV rounds the product of ink and black down.
     assert_near(pixels(payload), second_reader(payload, colours), 2 if colours in ("CMYK", "YCCK") else 0)
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("shape", [(13, 17), (13, 17, 3)], ids=["gray", "RGB"])
+def test_lossless_jpeg_is_read_to_the_last_bit_or_truncated(shape: tuple[int, ...], predictor: int) -> None:
+    picture = np.random.default_rng(predictor).integers(0, 256, shape, np.uint8)
+    space = "rgb" if len(shape) == 3 else None
+    payload = bytes(
+        imagecodecs.jpeg8_encode(
+            picture, lossless=True, predictor=predictor, colorspace=space, outcolorspace=space, subsampling="444"
+        )
+    )
+    assert b"\xff\xc3" in payload
+    expected = np.atleast_3d(picture)[..., ::-1]
+    assert np.array_equal(pixels(payload), expected)
+    for cut in range(payload.index(b"\xff\xda"), len(payload)):
+        decoded = decode(payload[:cut])
+        assert (
+            decoded.reason is Reason.TRUNCATED if isinstance(decoded, Rejected) else np.array_equal(decoded, expected)
+        )
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xc9", b"\xff\xca"])
+def test_arithmetic_coding_is_refused_by_name(marker: bytes) -> None:
+    payload = make("4:2:0", "baseline", 90, (17, 13)).replace(b"\xff\xc0", marker, 1)
+    decoded = decode(payload)
+    assert isinstance(decoded, Rejected)
+    assert (decoded.reason, "arithmetic-coded" in decoded.detail) == (Reason.UNSUPPORTED_FORMAT, True)
 
 
 @pytest.mark.parametrize(("colours", "scans", "quality", "size"), KINDS)
