@@ -140,6 +140,7 @@ class _Parts:
     def _add_damaged(self, chunk: Chunk) -> None:
         """Leave out a chunk whose checksum is wrong, unless pixels depend on it, or did before its type was damaged."""
         right = int.from_bytes(self.view[chunk.stop : chunk.end], "big")
+        self.breaks_off = chunk.kind == b"IEND"  # on which no pixel depends
         is_critical = chunk.kind[:1].isupper() or chunk.kind == b"tRNS"
         data = self.view[chunk.start : chunk.stop]
         if is_critical or any(zlib.crc32(data, zlib.crc32(kind)) == right for kind in (b"PLTE", b"tRNS", b"IDAT")):
