@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from fuzzing import ANY, DAMAGED, valid
+from fuzzing import ANY, DAMAGED
 from heif_files import avif, box
 from PIL import Image
+from valid_files import valid
 
 TOO_MANY_PIXELS = frozenset({"too_many_pixels"})
 SIDES = (0, 1, 20_000, 0x7FFFFFFF, 0xFFFFFFFF)

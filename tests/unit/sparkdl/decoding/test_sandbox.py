@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bombs import QUICK, attacks
-from fuzzing import mutations, valid
+from fuzzing import mutations
 from isolated import results_of, views
 from needs import need
+from valid_files import valid
 
 from sparkdl.decoding.codecs.heif_pictures import is_readable
 from sparkdl.decoding.decode import decode
