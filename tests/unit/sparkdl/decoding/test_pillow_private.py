@@ -53,7 +53,7 @@ def test_pillow_opens_avif_as_its_plugin_does(orientation: int, size: tuple[int,
 
 
 def test_a_missing_hook_is_an_error_that_names_it() -> None:
-    other = Path(importlib.import_module("_struct").__file__ or "")  # a library without libtiff
+    other = Path(importlib.import_module("PIL._imagingmath").__file__ or "")  # a library without libtiff
     with pytest.raises(
         SparkdlError, match=rf"^{PILLOW}: {other.name} does not export .*, without which TIFF files cannot be read"
     ) as raised:
@@ -69,11 +69,13 @@ def test_a_library_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
 
 def test_a_decoder_does_not_start_without_the_hooks() -> None:
     program = (
-        "import sys, _struct\n"
-        "from PIL import _imaging\n"
-        "_imaging.__file__ = _struct.__file__\n"  # where the hooks are looked for
+        "from PIL import _imaging, _imagingmath\n"
+        "_imaging.__file__ = _imagingmath.__file__\n"  # where the hooks are looked for
         "import sparkdl.decoding.isolation.server\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"{PILLOW}: {Path(importlib.import_module('_struct').__file__ or '').name} does not export" in done.stderr
+    assert (
+        f"{PILLOW}: {Path(importlib.import_module('PIL._imagingmath').__file__ or '').name} does not export"
+        in done.stderr
+    )
