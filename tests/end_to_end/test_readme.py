@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from images import noise
 from paths import ROOT
 from PIL import Image
@@ -16,6 +17,7 @@ from pyspark.sql import SparkSession
 from sparkdl.inference.classifier import Classifier, FusedClassifier
 
 
+@pytest.mark.slow
 def test_the_example_makes_a_model_for_a_stream(spark: SparkSession, tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     for shade, label in enumerate(("daisy", "_tulip_")):

@@ -213,6 +213,7 @@ def test_a_token_that_the_broker_does_not_trust_is_refused_at_once(
         assert "\n" not in str(it.value)
 
 
+@pytest.mark.slow
 def test_sessions_and_tokens_that_expire_are_renewed_while_images_are_sent(
     broker: Broker, endpoint: TokenServer, tmp_path: Path, drawn: Dataset
 ) -> None:

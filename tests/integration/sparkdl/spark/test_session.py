@@ -94,6 +94,7 @@ LogisticRegression(regParam=0.01).fit(rows)
 """
 
 
+@pytest.mark.slow
 def test_fitting_on_very_few_rows_logs_no_error() -> None:
     done = in_a_new_process(FEW_ROWS)
     assert done.returncode == 0, done.stderr
