@@ -18,7 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from sparkdl.decoding.codecs.bmp import open_bmp
 from sparkdl.decoding.codecs.codec_output import suppress_codec_output
-from sparkdl.decoding.codecs.conversion import apply_exif_orientation, place, to_array, turn
+from sparkdl.decoding.codecs.conversion import place, to_array, turn
 from sparkdl.decoding.codecs.damage import damage_of
 from sparkdl.decoding.codecs.heif_pictures import check_codec, open_heif
 from sparkdl.decoding.codecs.loading import load
@@ -113,7 +113,6 @@ def _decode_whole(
     height, width = (image.height, image.width) if picture.frame is None else picture.frame[1::-1]
     factor = downscale_factor(height, width) if reduce else 1
     image = load(image, picture, factor)
-    image = apply_exif_orientation(image)  # the picture before it was turned, with its decoder, makes room
     if picture.frame is None:
         image = turn(image, picture.orientation)
     # The mean of colours has another gray than the mean of grays.

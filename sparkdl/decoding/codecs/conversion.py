@@ -14,8 +14,6 @@ from sparkdl.formats.containers.picture import Frame
 from sparkdl.images.pixels import Pixels, pack
 from sparkdl.images.rejection import Reason, Refused
 
-_ORIENTATION_TAG = 0x0112
-_ORIENTATION_SOURCES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -25,17 +23,6 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-def apply_exif_orientation(image: Image.Image) -> Image.Image:
-    """Return a loaded image in the orientation that its EXIF or XMP states."""
-    # Reading EXIF costs as much as a small picture, so only where there is any.
-    if _ORIENTATION_SOURCES.isdisjoint(image.info):
-        return image
-    try:
-        return turn(image, image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - metadata that cannot be read, in any way, does not spoil the picture
-        return image
 
 
 def turn(image: Image.Image, orientation: int) -> Image.Image:
