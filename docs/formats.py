@@ -128,7 +128,8 @@ def jpeg_samples() -> Iterator[Sample]:
     yield Sample("JPEG", "arithmetic-coded", patched(whole, frame, b"\xff\xc9\0\x11\x08"), None)
     yield Sample("JPEG", "arithmetic-coded lossless", patched(whole, frame, b"\xff\xcb\0\x11\x08"), None)
     yield Sample("JPEG", "JPEG-LS", patched(whole, frame, b"\xff\xf7\0\x11\x08"), None)
-    yield Sample("JPEG", "a missing end", whole[:100], None)
+    yield Sample("JPEG", "without its end mark", whole[:-2], COLOUR)
+    yield Sample("JPEG", "cut in its tables", whole[:100], None)
 
 
 def bmp_samples() -> Iterator[Sample]:
@@ -189,7 +190,7 @@ def heif_samples() -> Iterator[Sample]:
 
 
 def other_samples() -> Iterator[Sample]:
-    """What is no file of a kind of its own: text, and images that something changed."""
+    """Text, and images whose bytes were changed on the way."""
     picture = png(COLOUR, 8, 2)
     text = base64.b64encode(picture)
     event = {"specversion": "1.0", "data_base64": text.decode()}

@@ -1,1 +1,1 @@
-"""Encoded bytes to pixels, in a process of its own."""
+"""Encoded bytes to pixels, in a separate process."""

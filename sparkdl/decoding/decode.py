@@ -76,8 +76,6 @@ def decode(
     try:
         name = identify(payload).name
         check_codec(name)
-        if name == "GIF" and (cause := passed_through_text(payload)):  # it may still have the structure of one
-            raise Refused(Reason.CORRUPT, f"{name}: {cause}")
         picture = scan(name, payload, check_size)
         with suppress_codec_output():
             pixels = _decode_whole(name, picture, check_size, limits, reduce, gray)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +63,7 @@ def read_images(
         Whether to add the column `label`. For a folder `DIR` it is the name of the first folder below `DIR` on the way
         to the file, or of `DIR` itself if all its files lie directly in it; for a file it is the name of its folder.
     drop_invalid
-        Whether to leave out files that cannot be decoded, as `dropInvalid` of Spark's image source does.
+        Whether to drop files that cannot be decoded, like `dropInvalid` of Spark's image source.
     limits
         What one image may cost.
 
@@ -133,8 +134,6 @@ def _local_rows(spark: SparkSession, folders: Sequence[Folder]) -> DataFrame:
 
 def _other_rows(spark: SparkSession, folders: Sequence[Folder]) -> DataFrame:
     """Return the files of folders on other file systems, read by Spark, as rows of `_FILE`."""
-    from functools import reduce
-
     from pyspark.sql import DataFrame
     from pyspark.sql import functions as F
 

@@ -91,7 +91,7 @@ def _boxes_fill(read: ReadAt, size: int) -> bool:
 
 
 def _reaches_the_scan(read: ReadAt, size: int) -> bool:
-    """Whether a JPEG's pixels have begun: what a camera writes before them ends with a small JPEG of its own."""
+    """Whether a JPEG's pixels have begun: what a camera writes before them ends with a small JPEG too."""
     position = 2
     for _ in range(_JPEG_SEGMENTS):
         marker = read(position, 4)

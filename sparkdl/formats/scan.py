@@ -23,7 +23,7 @@ from sparkdl.formats.containers.structure import CheckSize
 from sparkdl.formats.containers.tiff import scan_tiff
 from sparkdl.formats.containers.webp import scan_webp
 
-_SCANS: dict[str, Callable[[bytes, CheckSize], Picture | None]] = {
+_SCANS: dict[str, Callable[[bytes, CheckSize], Picture]] = {
     "PNG": scan_png,
     "JPEG": scan_jpeg,
     "BMP": scan_bmp,
@@ -33,7 +33,6 @@ _SCANS: dict[str, Callable[[bytes, CheckSize], Picture | None]] = {
     "AVIF": scan_avif,
     "HEIC": scan_heic,
 }
-"""By name of the format. None stands for all of the file."""
 
 
 def scan(name: str, payload: bytes, check_size: CheckSize) -> Picture:
@@ -49,4 +48,4 @@ def scan(name: str, payload: bytes, check_size: CheckSize) -> Picture:
     Refused
         If the file is truncated, corrupt or of a variant that is not read.
     """
-    return _SCANS[name](payload, check_size) or Picture(payload)
+    return _SCANS[name](payload, check_size)

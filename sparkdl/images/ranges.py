@@ -20,7 +20,7 @@ _DEPTHS = (8, 10, 12, 14)
 """Bits that data in a larger container may have; more are the container's own."""
 _LEAST_BRIGHT = 16.0
 """The robust maximum of floating-point values that are 0 to 255. Below it they are stretched: such a picture would be
-black, and more probably has a range of its own."""
+black, and more probably uses another range."""
 _OVERSHOOT = 0.125
 """Share of the ranges 0 to 1 and 0 to 255 by which floating-point values may exceed them: filters do."""
 _USUAL_NO_DATA = (-32768.0, -9999.0)
@@ -76,7 +76,7 @@ def scale_of(values: Values, *, depth: int | None = None, no_data: float | None 
 
     The range is that of the valid values without outliers: one value in 1,000 at either end, and at least one (of 16
     values and more). Values that are not valid are NaN, infinities, beyond 3e38, `no_data`, and in signed and
-    floating-point data -32768 and -9999, each where it is the least value.
+    floating-point data -32768 and -9999, each where only outliers are below it.
 
     | values without outliers                              | become                                       |
     | ---------------------------------------------------- | -------------------------------------------- |
@@ -161,9 +161,12 @@ def _robust_range(values: Values, ignored: tuple[float, ...]) -> tuple[float, fl
     del valid
     if values.dtype.kind != "u":
         for sentinel in _USUAL_NO_DATA:
-            if known.size and float(known.min()) == sentinel:
+            stored = _as_stored(sentinel, known.dtype)
+            missing = known == stored
+            count = int(np.count_nonzero(missing))
+            if count and np.count_nonzero(known < stored) <= _outliers(known.size - count):
                 ignored = (*ignored, sentinel)
-                known = known[known != known.dtype.type(sentinel)]
+                known = known[~missing]
     if not known.size:
         return 0.0, 0.0, ignored
     outliers = _outliers(known.size)

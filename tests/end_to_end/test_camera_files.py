@@ -7,13 +7,12 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from command import run_command
+from needs import need
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from sparkdl.decoding.decode import decode
 from training.data.synthetic.digits import draw_png
 
 NAMES = {
@@ -35,8 +34,7 @@ QUICK = [
 
 def encode(digit: int, seed: int, image_format: str) -> bytes:
     if image_format == "HEIF":
-        if importlib.util.find_spec("pillow_heif") is None:
-            return b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + f"{digit} {seed}".encode()
+        need(importlib.util.find_spec("pillow_heif"), "the extra heif is not installed")
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
@@ -62,9 +60,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def images(folders: Path) -> dict[str, bool]:
-    """Every image by its path below the label folders, and whether it can be decoded."""
-    paths = {f"{folder}/{name}": folders / folder / name for folder in ("three", "_seven_") for name in NAMES}
-    return {name: isinstance(decode(path.read_bytes()), np.ndarray) for name, path in paths.items()}
+    """Every image by its path below the label folders, and that it is used."""
+    return {f"{folder}/{name}": True for folder in ("three", "_seven_") for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +75,7 @@ def models(
     assert trained.code == 0, trained.err
     assert f"{len(images)} images of 2 classes" in trained.err
     check_left_out(trained.err)
-    said = [line for line in trained.err.splitlines() if line.startswith("left out: ")]
-    assert sorted(line.removeprefix("left out: ").partition(": ")[0] for line in said) == sorted(
-        name for name, is_readable in images.items() if not is_readable
-    )
+    assert not [line for line in trained.err.splitlines() if line.startswith("left out: ")]
     return models
 
 
@@ -96,7 +90,7 @@ def test_training_and_evaluation_use_all(models: Path, folders: Path, images: di
     evaluated = run_command("evaluate", "--model", models, "--data", folders, "--ignore", "*.bak", "--json")
     assert evaluated.code == 0, evaluated.err
     metrics = json.loads(evaluated.out)
-    assert (metrics["n"], metrics["unreadable"]) == (sum(images.values()), len(images) - sum(images.values()))
+    assert (metrics["n"], metrics["unreadable"]) == (len(images), 0)
     check_left_out(evaluated.err)
 
 

@@ -15,7 +15,7 @@ _DAMAGED = "the header or the pixel data is damaged"
 
 def damage_of(error: Exception) -> str:
     """Return what a codec's error says of an image; the codec's own words only if they are not Python's."""
-    # Pillow raises these two of its own accord; it also wraps others in the second.
+    # Pillow itself raises these two; it also wraps others in the second.
     own = isinstance(error, (OSError, SyntaxError)) and bool(error.args) and isinstance(error.args[0], str)
     message = " ".join(str(error).split())
     if own and _PLAIN.fullmatch(message) and not _OF_PYTHON.search(message):

@@ -12,7 +12,6 @@ from PIL import Image, features
 
 from sparkdl.decoding.codecs.conversion import turn
 from sparkdl.decoding.codecs.pillow_private import AvifFile
-from sparkdl.formats.containers.heif import without_metadata
 from sparkdl.formats.containers.structure import CheckSize
 from sparkdl.images.rejection import Reason, Refused
 
@@ -37,9 +36,8 @@ def check_codec(name: str) -> None:
 def open_heif(name: str, payload: bytes, check_size: CheckSize) -> Image.Image:
     """Return the primary picture of an AVIF or HEIC, of an animation the first frame, loaded and upright.
 
-    The container states the orientation, which counts, and so may EXIF and XMP, which then do not.
+    The payload has passed its scan. Its orientation is the one that the container states.
     """
-    payload = without_metadata(payload)
     if name == "AVIF":
         avif = AvifFile(payload)
         check_size(*avif.size)

@@ -39,7 +39,7 @@ from sparkdl.images.rejection import Reason, Refused
 Bytes = npt.NDArray[np.uint8]
 
 _BLACK_IS_ZERO, _SEPARATED, YCBCR = 1, 5, 6
-_BYTE, _SHORT, _LONG, _UNDEFINED, _LONG8 = 1, 3, 4, 7, 16
+_SHORT, _LONG, _UNDEFINED, _LONG8 = 3, 4, 7, 16
 _JPEG_COLOR_MODE, _AS_RGB = 65538, 1
 _READ_WITHOUT_MAPPING = b"rm"
 _PAYLOAD_AT = 16  # the directory comes after the payload, so that offsets only move by the length of the header

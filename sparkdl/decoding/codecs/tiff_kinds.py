@@ -203,5 +203,5 @@ def _subsampling_of(directory: Directory, colour: Colour, codec: Codec, is_plana
         stated = directory.rationals(tag)
         near = [math.isclose(a, b, abs_tol=1e-3) for a, b in zip(stated, usual, strict=False)]
         if stated and (len(stated) != len(usual) or not all(near)):
-            _refuse("YCbCr with coefficients or a range of its own")
+            _refuse("YCbCr with non-standard coefficients or range")
     return values[0], values[1]

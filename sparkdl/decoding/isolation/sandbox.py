@@ -9,7 +9,7 @@ process: a decoder that tries one was taken over, and gets no second try. All ot
 EPERM, so that a library which asks for something harmless in a rare case, such as the number of processors, goes on
 without it.
 
-The codec of HEIC works in a thread of its own. Where it is installed, threads are allowed, and processes are not.
+The HEIC codec starts a thread. Where it is installed, the filter allows threads, but no processes.
 """
 
 from __future__ import annotations

@@ -67,11 +67,6 @@ class Reader:
         self._at = box.start
         self._end = min(box.end, len(payload))
 
-    @property
-    def is_at_end(self) -> bool:
-        """Whether nothing is left."""
-        return self._at >= self._end
-
     def bytes(self, count: int) -> bytes:
         """Return the next bytes."""
         if self._at + count > self._end:

@@ -9,6 +9,7 @@ import struct
 
 from sparkdl.formats.containers.picture import Frame, Picture
 from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_early_end, reject_unsupported
+from sparkdl.formats.mangled import passed_through_text
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL, _PLAIN_TEXT = 0xF9, 0x01
@@ -18,6 +19,8 @@ _END = b"\0;"
 
 def scan_gif(payload: bytes, check_size: CheckSize) -> Picture:
     """Check the structure; return the first image alone, or the file itself if it begins with that."""
+    if cause := passed_through_text(payload):  # it may still have the structure of a GIF, which has no checksum
+        reject_corrupt(f"GIF: {cause}")
     try:
         return _first_image(payload, check_size)
     except (IndexError, struct.error):

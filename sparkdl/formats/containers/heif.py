@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sparkdl.formats.containers.boxes import Box, Reader, boxes, inner
+from sparkdl.formats.containers.picture import Picture
 from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
 from sparkdl.images.rejection import Refused
 
@@ -49,24 +50,28 @@ class _Items:
     """The items that a derived item is made of."""
 
 
-def scan_avif(payload: bytes, check_size: CheckSize) -> None:
-    """Scan an AVIF."""
+def scan_avif(payload: bytes, check_size: CheckSize) -> Picture:
+    """Check the structure of an AVIF; return it with its EXIF and XMP hidden."""
     _scan("AVIF", payload, check_size)
+    return Picture(_without_metadata(payload))
 
 
-def scan_heic(payload: bytes, check_size: CheckSize) -> None:
-    """Scan a HEIC."""
+def scan_heic(payload: bytes, check_size: CheckSize) -> Picture:
+    """Check the structure of a HEIC; return it with its EXIF and XMP hidden."""
     _scan("HEIC", payload, check_size)
+    return Picture(_without_metadata(payload))
 
 
-def without_metadata(payload: bytes) -> bytes:
-    """Return a file that passed its scan with its EXIF and XMP hidden: decoders refuse pictures for damage in them."""
+def _without_metadata(payload: bytes) -> bytes:
+    """Return a file with its EXIF and XMP hidden: decoders refuse pictures for damage in them."""
     meta = next((box for box in boxes(payload, 0, len(payload)) if box.kind == b"meta"), None)
     entries = inner("HEIF", payload, meta, skip=4).get(b"iinf") if meta else None
+    places = [at for _, kind, at in _item_kinds(payload, entries) if kind in _METADATA] if entries else []
+    if not places:
+        return payload
     changed = bytearray(payload)
-    for _, kind, at in _item_kinds(payload, entries) if entries else ():
-        if kind in _METADATA:
-            changed[at : at + 4] = b"free"
+    for at in places:
+        changed[at : at + 4] = b"free"
     return bytes(changed)
 
 

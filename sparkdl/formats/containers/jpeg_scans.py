@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _COEFFICIENTS = 64
-_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_PROGRESSIVE = 0xC2
 _UNKNOWN = 255
 
 
@@ -28,7 +28,7 @@ def are_complete(frame: bytes, scans: Iterable[bytes]) -> bool:
         if len(scan) < 4 + 2 * count:
             return False
         first, last, low = scan[1 + 2 * count], scan[2 + 2 * count], scan[3 + 2 * count] & 15
-        if frame[1] not in _PROGRESSIVE:
+        if frame[1] != _PROGRESSIVE:
             first, last, low = 0, _COEFFICIENTS - 1, 0
         for identifier in scan[1 : 1 + 2 * count : 2]:
             if identifier in missing:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparkdl.formats.containers.picture import Picture
 from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
 from sparkdl.formats.containers.tiff_directory import (
     HEIGHT,
@@ -45,7 +46,7 @@ class Layout:
     piece_width, piece_height
         Of a piece, pixels; the last strip of a plane may be lower.
     planes
-        1, or the number of samples where each has pieces of its own.
+        1, or the number of samples if each is stored in separate pieces.
     is_tiled
         Tiles are complete at the right and lower edges too.
     offsets, counts
@@ -72,7 +73,8 @@ class Layout:
         return -(-self.height // self.piece_height)
 
 
-def scan_tiff(payload: bytes, check_size: CheckSize) -> None:
+def scan_tiff(payload: bytes, check_size: CheckSize) -> Picture:
+    """Check the structure of the first full picture; return the file itself."""
     directory = first_picture(payload)
     check_size(directory.first(WIDTH), directory.first(HEIGHT))
     # The decoder makes room for one tile, whatever the size of the image.
@@ -80,6 +82,7 @@ def scan_tiff(payload: bytes, check_size: CheckSize) -> None:
     if directory.following > len(payload):
         reject_truncated(f"TIFF: {len(payload)} bytes, the next image is said to start at {directory.following}")
     read_layout(payload, directory)
+    return Picture(payload)
 
 
 def read_layout(payload: bytes, directory: Directory) -> Layout:

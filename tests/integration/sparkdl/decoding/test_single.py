@@ -1,4 +1,4 @@
-"""Promises of `sparkdl.decode`: one image as training and streams decode it, in a process of its own."""
+"""Promises of `sparkdl.decode`: one image as training and streams decode it, in a separate process."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import need
 
 from sparkdl.models.registry import ModelVersion
 
@@ -47,10 +48,8 @@ while done < images:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not Path("/proc/self/smaps_rollup").exists(), reason="reads /proc/self/smaps_rollup, which only Linux has"
-)
 def test_a_worker_has_no_more_memory_after_many_images(model: ModelVersion) -> None:
+    need(Path("/proc/self/smaps_rollup").exists(), "reads /proc/self/smaps_rollup, which only Linux has")
     command = [sys.executable, "-c", GROW, str(model.pipeline), str(IMAGES), str(LOOKS)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

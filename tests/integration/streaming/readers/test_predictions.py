@@ -164,7 +164,8 @@ def test_times_that_no_reader_holds_are_shown_as_none(
     dead = table.select(["id", "origin", "batch_id"])
     address = str(tmp_path / "sink")
     if kind == "delta":
-        deltalake = pytest.importorskip("deltalake")
+        import deltalake
+
         deltalake.write_deltalake(f"{address}/predictions", table)
         deltalake.write_deltalake(f"{address}/dead_letters", dead)
         address = f"delta:{address}"

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from gif_files import lzw, sub_blocks, write_gif
-from pictures import Array, pixels, rejected
+from pictures import Array, over_white, pixels, rejected
 
 from sparkdl.images.rejection import Reason
 
@@ -25,8 +25,9 @@ def colours(array: Array) -> Array:
 
 
 def second_reader(payload: bytes) -> Array:
-    """The first frame as OpenCV's own GIF decoder reads it."""
-    return np.asarray(cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR))
+    """The first frame as OpenCV's own GIF decoder reads it, on white."""
+    read = np.asarray(cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_UNCHANGED))
+    return over_white(read[..., :3], read[..., 3]) if read.shape[2] == 4 else read
 
 
 @pytest.mark.parametrize(("size", "is_local", "interlaced", "transparent", "partial"), KINDS)
@@ -51,10 +52,10 @@ def test_every_kind_of_gif_gives_the_pixels_that_it_was_made_of(
         is_local=is_local,
         interlaced=interlaced,
         transparent=1 if transparent else None,
-        disposal=size % 4,
+        disposal=1 + RNG.integers(0, 3),
     )
     assert np.array_equal(pixels(payload), colours(expected))
-    if not transparent and not partial:
+    if transparent or not partial:  # without transparency OpenCV fills the canvas with the background's colour
         assert np.array_equal(pixels(payload), second_reader(payload))
 
 
@@ -63,10 +64,13 @@ def test_every_kind_of_gif_gives_the_pixels_that_it_was_made_of(
 def test_a_palette_of_grays_gives_gray_on_a_canvas_too(size: int, partial: bool) -> None:
     table = np.repeat(np.linspace(0, 250, size).astype(np.uint8)[:, np.newaxis], 3, axis=1)
     index = RNG.integers(0, size, (HEIGHT, WIDTH), np.uint8)
-    decoded = pixels(write_gif(index, table, canvas=(WIDTH + 1, HEIGHT) if partial else None))
+    payload = write_gif(index, table, canvas=(WIDTH + 1, HEIGHT) if partial else None)
+    decoded = pixels(payload)
     assert decoded.shape == (HEIGHT, WIDTH + partial, 1)
     assert np.array_equal(decoded[:, :WIDTH, 0], table[index][..., 0])
     assert (decoded[:, WIDTH:] == 255).all()
+    if not partial:
+        assert np.array_equal(decoded.repeat(3, axis=2), second_reader(payload))
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,26 @@ def test_areas_without_data_are_black_and_do_not_change_the_rest(no_data: float,
     assert np.array_equal(pixels(tiff(values)), np.where(empty, 0, BASE))
 
 
+@pytest.mark.parametrize("number", ["i2", "i4", "f4", "f8"])
+@pytest.mark.parametrize("no_data", [-32768, -9999])
+@pytest.mark.parametrize("stray", [-20000, -32767, 30000])
+def test_one_pixel_beside_an_area_without_data_changes_no_other(number: str, no_data: int, stray: int) -> None:
+    values = bits_in_sixteen(10).astype(number)
+    empty = RNG.random(BASE.shape) < 0.3
+    values[empty] = no_data
+    values[5, 5] = stray
+    expected = np.where(empty, 0, BASE)
+    expected[5, 5] = 255 if stray > 0 else 0
+    assert np.array_equal(pixels(tiff(values)), expected)
+
+
+def test_values_below_a_usual_no_data_value_make_it_a_value() -> None:
+    values = np.linspace(-20_000, 20_000, BASE.size).reshape(BASE.shape).astype("i2")
+    values[0, :4] = -9999
+    decoded = pixels(tiff(values))
+    assert decoded[0, :4].min() > 50
+
+
 @pytest.mark.parametrize("text", ["-500", "9000", "-500.0\0"])
 @pytest.mark.parametrize("number", ["i2", "f4"])
 def test_the_no_data_value_that_gdal_states_is_black(text: str, number: str) -> None:
