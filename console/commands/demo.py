@@ -156,6 +156,8 @@ def _split(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     """Return the images to train on and those to stream; of a large dataset a stratified part."""
     share = min(_STREAM_IMAGES / len(dataset), 0.4)
     known, unseen = dataset.split(share, seed)
+    if len(unseen) > _STREAM_IMAGES:  # the dataset comes with its split
+        _, unseen = unseen.without_subsets().split(_STREAM_IMAGES / len(unseen), seed)
     if len(known) > 2 * _TRAIN_IMAGES:
         _, known = known.split(_TRAIN_IMAGES / len(known), seed)
     return known, unseen

@@ -27,6 +27,7 @@ def predict(
     from sparkdl.system.ignored_names import IgnoredNames
     from sparkdl.system.left_out import LeftOut
     from training.data.loading import Dataset, LabelledImage
+    from training.data.names import valid
 
     ignored = IgnoredNames(ignore or ())
     version = resolve_model(model)
@@ -44,7 +45,7 @@ def predict(
             raise RequestError(f"{path}: no image files in it{f' ({left_out})' if left_out else ''}")
         files += found
     print_left_out(left_out)
-    images = Dataset("", tuple(LabelledImage(str(path), "", path) for path in files))
+    images = Dataset("", tuple(LabelledImage(valid(str(path)), "", path) for path in files))
     from training.data.dataframes import encoded_rows
 
     spark = start_spark(conf or ())

@@ -86,7 +86,7 @@ def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> No
 
     parts = ", ".join(f"{name} {count}" for name, count in dataset.subsets.items())
     err.print(
-        f"it comes with its split ({parts}), so --test-fraction does not count: "
+        f"it comes with its split ({parts}), so --test-fraction has no effect: "
         f"{len(training_set)} images to train on, {len(test_set)} of {dataset.test_subset} to test on"
     )
     if same := dataset.subsets[Subset.TRAIN] - len(training_set):
@@ -94,7 +94,10 @@ def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> No
     if unused := sum(
         count for name, count in dataset.subsets.items() if name not in (Subset.TRAIN, dataset.test_subset)
     ):
-        err.print(f"{unused} images of {Subset.VAL} are not used; sparkdl evaluate measures on them: name their folder")
+        err.print(
+            f"{unused} images of {Subset.VAL} are not used; to measure on them, pass their folder, or a table of their "
+            "rows, to sparkdl evaluate"
+        )
 
 
 def _say_where(trained: Trained, *, promoted: bool) -> None:

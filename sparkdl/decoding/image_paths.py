@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
 from sparkdl.formats.image_files import list_images
+from sparkdl.images.labels import label_of_folder
 from sparkdl.spark.hadoop_fs import Files
 from sparkdl.system.file_uris import origin_of, path_of
 from sparkdl.system.left_out import LeftOut, Why
@@ -61,9 +62,9 @@ class Folder:
 
 
 def label_in(folder: Folder, name: str) -> str:
-    """Return the label of a file of `folder`, see `sparkdl.decoding.reader.read_images`; valid Unicode."""
+    """Return the label of a file of `folder`, see `sparkdl.decoding.reader.read_images`."""
     label = os.path.basename(folder.root.rstrip("/")) if folder.is_flat else name.partition("/")[0]  # noqa: PTH119 - or a URI
-    return os.fsencode(label).decode("utf-8", "backslashreplace")
+    return label_of_folder(label)
 
 
 def local_files(folders: Iterable[Folder]) -> Iterator[tuple[str, str]]:

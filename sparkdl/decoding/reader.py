@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql.types import BinaryType, StringType, StructField, StructType
 
 from sparkdl.decoding.image_paths import Folder, find_folders, label_in, local_files
@@ -183,7 +184,7 @@ class _FileDecoding:
         columns = {
             "origin": origins,
             "image": pixels_to_struct(origins, decoded.shapes, decoded.pixels),
-            "label": rows["label"],
+            "label": pc.utf8_normalize(rows["label"], "NFC"),  # Spark took some of them from paths
             "reason": reason,
             "detail": detail,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 MAX_LABEL_LENGTH = 256
@@ -15,3 +16,11 @@ def normalize_label(label: str) -> str:
     and are one class.
     """
     return label if label.isascii() else unicodedata.normalize("NFC", label)
+
+
+def label_of_folder(name: str) -> str:
+    """Return the label that the name of a folder gives, in training and on a stream: valid Unicode in composed form.
+
+    Bytes of the name that are not UTF-8 become escapes, such as \\xff.
+    """
+    return normalize_label(os.fsencode(name).decode("utf-8", "backslashreplace"))

@@ -69,7 +69,7 @@ class IgnoredNames:
     Raises
     ------
     RequestError
-        If a pattern is empty, negated or no pattern.
+        If a pattern is empty, negated or invalid.
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
@@ -97,6 +97,16 @@ class IgnoredNames:
             return Why.IGNORED
         return None
 
+    def covers(self, path: str) -> bool:
+        """Return whether the file at a relative path is left alone, for its own name or that of one of its folders."""
+        *folders, name = path.split("/")
+        below = ""
+        for folder in folders:
+            if self.reason(below, folder, is_folder=True):
+                return True
+            below += f"{folder}/"
+        return self.reason(below, name) is not None
+
     def _subject(self, name: str, is_folder: bool) -> str:
         subject = f"{name}/" if is_folder else name
         return unicodedata.normalize("NFC", subject) if self._composes else subject
@@ -121,6 +131,6 @@ def _compile(patterns: Iterable[str]) -> re.Pattern[str] | None:
             expression = _translate(text) + ("" if text.endswith("/") else "/?")
             re.compile(expression)
         except re.error as error:
-            raise RequestError(f"--ignore: {pattern!r} is no pattern: {error.msg}") from error
+            raise RequestError(f"--ignore: {pattern!r} is not a valid pattern: {error.msg}") from error
         expressions.append(expression)
     return re.compile("|".join(expressions), re.DOTALL) if expressions else None

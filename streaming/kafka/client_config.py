@@ -35,11 +35,12 @@ _DECIDED = (
 _OAUTH = "OAUTHBEARER"
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", _OAUTH)
 _CHOICES = {
+    "acks": ("all", "-1"),  # with fewer a committed micro-batch could be lost with its broker
     "compression.type": tuple(PACKAGES),
     "isolation.level": ("read_uncommitted", "read_committed"),
 }
 _JAVA_ONLY = ("acks",)
-"""Properties whose values kafka-python writes in another way. `sparkdl produce` always waits for all replicas."""
+"""Properties that `sparkdl produce` decides."""
 _INLINE = {"ssl.truststore.certificates": "ssl.truststore.type", "ssl.keystore.key": "ssl.keystore.type"}
 _JAAS_OPTION = re.compile(r'([\w.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")

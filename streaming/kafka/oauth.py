@@ -215,12 +215,11 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pytho
             If none can be had.
         """
         with self._lock:
-            now = self._clock()
-            if self._token and now < self._refresh_at:
+            if self._token and self._clock() < self._refresh_at:
                 return self._token
-            if self._error is None or now >= self._retry_at:
-                self._fetch(now)
-            if self._error is None or (now < self._expires_at and not self._error.is_refused):
+            if self._error is None or self._clock() >= self._retry_at:
+                self._fetch()
+            if self._error is None or (self._clock() < self._expires_at and not self._error.is_refused):
                 return self._token
             raise self._error
 
@@ -231,11 +230,12 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pytho
         except TokenError as error:
             _raise_for_kafka(error)
 
-    def _fetch(self, now: float) -> None:
+    def _fetch(self) -> None:
+        now = self._clock()
         try:
             self._token, lifetime = self._credentials.fetch()
         except TokenError as error:
-            self._error, self._retry_at = error, now + _PAUSE
+            self._error, self._retry_at = error, self._clock() + _PAUSE  # it may have taken longer than the pause
         else:
             self._error, self._refresh_at, self._expires_at = None, now + _REFRESH * lifetime, now + lifetime
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from sparkdl.inference.classifier import DECODED, INPUT_RECORD, decode_rows
 from sparkdl.spark.udf import arrow_udf
-from sparkdl.system.file_uris import origin_of
+from sparkdl.system.file_uris import origin_of, path_of
 from training.data.loading import Dataset, LabelledImage
 
 
@@ -21,27 +21,29 @@ def encoded_rows(spark: SparkSession, dataset: Dataset) -> DataFrame:
         {
             "id": [image.name for image in dataset],
             "origin": [_origin(image, dataset) for image in dataset],
-            "path": pa.array([None if image.path is None else str(image.path.resolve()) for image in dataset]),
             "payload": pa.array([image.payload for image in dataset], pa.binary()),
             "label": [image.label for image in dataset],
         }
     )
     rows = spark.createDataFrame(table).repartition(spark.sparkContext.defaultParallelism)
-    return rows.select("id", "origin", _payload(F.col("path"), F.col("payload")).alias("payload"), "label")
+    return rows.select("id", "origin", _payload(F.col("origin"), F.col("payload")).alias("payload"), "label")
 
 
 def _origin(image: LabelledImage, dataset: Dataset) -> str:
     return f"{dataset.address}#{image.name}" if image.path is None else origin_of(image.path.resolve())
 
 
-def _payload(paths: Column, payloads: Column) -> Column:
-    def read(path: pa.Array, payload: pa.Array) -> pa.Array:
+def _payload(origins: Column, payloads: Column) -> Column:
+    def read(origin: pa.Array, payload: pa.Array) -> pa.Array:
         return pa.array(
-            [Path(p.as_py()).read_bytes() if p.is_valid else b.as_py() for p, b in zip(path, payload, strict=True)],
+            [
+                known.as_py() if known.is_valid else Path(path_of(where.as_py())).read_bytes()
+                for where, known in zip(origin, payload, strict=True)
+            ],
             pa.binary(),
         )
 
-    return arrow_udf(read, "binary")(paths, payloads)
+    return arrow_udf(read, "binary")(origins, payloads)
 
 
 def image_rows(spark: SparkSession, dataset: Dataset, classes: Sequence[str]) -> DataFrame:

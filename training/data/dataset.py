@@ -144,6 +144,10 @@ class Dataset:
         """Return the images of a subset."""
         return replace(self, images=tuple(image for image in self.images if image.subset == subset))
 
+    def without_subsets(self) -> Dataset:
+        """Return the images without the split that they came with."""
+        return replace(self, images=tuple(replace(image, subset="") for image in self.images))
+
     def to_evaluate(self) -> Dataset:
         """Return the images to evaluate a model on: those of the test subset if there is a split, else all.
 
@@ -156,7 +160,8 @@ class Dataset:
             return self
         if self.test_subset is None:
             raise RequestError(
-                f"{self.address}: it has images for training only; name their folder below it to evaluate on these"
+                f"{self.address}: it has images for training only; to evaluate on them, pass their folder, or a table "
+                "of their rows alone"
             )
         return self.part(self.test_subset)
 
@@ -211,7 +216,8 @@ class Dataset:
         if not train.images:
             only = " and ".join(name for name in self.subsets if name != Subset.TRAIN)
             raise RequestError(
-                f"{self.address}: nothing is left to train on besides {only}: name a folder below it to train on that"
+                f"{self.address}: nothing is left to train on besides {only}: to train on these, pass their folder, or "
+                "a table of their rows alone"
             )
         if len(train.classes) < 2:
             raise RequestError(

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sparkdl.formats.image_files import find_images, is_image, list_images, read_head
+from sparkdl.images.labels import label_of_folder
 from sparkdl.system.directory_walk import stat_regular
 from sparkdl.system.left_out import LeftOut, Why
 from training.data.dataset import LabelledImage
 from training.data.found import Found
-from training.data.names import valid, valid_label
+from training.data.names import valid
 from training.data.request import Request
 
 
@@ -26,14 +27,23 @@ def list_folders(directory: Path, request: Request, left_out: LeftOut | None = N
     below
         The folder of `directory` to list, with a slash at its end.
     """
-    found = []
+    found, passed = [], LeftOut() if left_out is None else left_out
+
+    def leave_out(why: Why, name: str, error: OSError | None) -> None:
+        passed.add(why, f"{name}: {error.strerror}" if error else name)
+
     for entry in sorted(os.scandir(directory / below), key=lambda entry: entry.name):
-        name, is_folder = f"{below}{entry.name}", entry.is_dir()
-        why = request.ignored.reason(below, entry.name, is_folder=is_folder)
-        if is_folder and why is None:
+        name = f"{below}{entry.name}"
+        try:
+            is_folder = entry.is_dir()
+        except OSError:  # a link that leads nowhere: `stat_regular` says which of them count
+            is_folder = False
+        if why := request.ignored.reason(below, entry.name, is_folder=is_folder):
+            leave_out(why, f"{name}/" if is_folder else name, None)
+        elif is_folder:
             found.append(entry.name)
-        elif left_out is not None and (why or stat_regular(name, entry) is not None):
-            left_out.add(why or _reason_of_loose(entry), f"{name}/" if is_folder else name)
+        elif stat_regular(name, entry, leave_out) is not None:
+            leave_out(_reason_of_loose(entry), name, None)
     return found
 
 
@@ -56,7 +66,7 @@ def read_label_folders(root: Path, request: Request, found: Found, *, below: str
     """
     folders = list_folders(root, request, found.left_out, below=below)
     for folder in folders:
-        label = valid_label(folder)
+        label = label_of_folder(folder)
         for name in list_images(root, found.left_out, request.ignored, below=f"{below}{folder}/"):
             found.images.append(LabelledImage(valid(name), label, root / name, subset=subset))
     _note_spellings(folders, below, found)
@@ -65,7 +75,7 @@ def read_label_folders(root: Path, request: Request, found: Found, *, below: str
 def _note_spellings(folders: Iterable[str], below: str, found: Found) -> None:
     spellings: dict[str, int] = defaultdict(int)
     for folder in folders:
-        spellings[valid_label(folder)] += 1
+        spellings[label_of_folder(folder)] += 1
     found.notes += (
         f"{count} folders are one class, {below}{label}: their names differ only in how Unicode composes letters"
         for label, count in spellings.items()

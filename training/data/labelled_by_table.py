@@ -36,16 +36,16 @@ def read_table(table: Table, request: Request, found: Found) -> None:
         If a column is missing or ambiguous, or the table cannot be read to its end.
     """
     image = tables.image_column(table, request.image_column)
-    label = tables.label_column(table, request.label_column, required=request.require_labels) or ""
+    label = tables.label_column(table, request.label_column, required=request.require_labels)
     subset = _subset_column(table)
     root = table.path.parent
     files = list_images(root, found.left_out, request.ignored, others={table.path.name})
     reading = _Reading(table, request, FileIndex(files))
     for number, row in table.rows():
-        reading.row(number, row.get(image, ""), row.get(label, ""), row.get(subset, ""))
+        reading.row(number, *("" if column is None else row.get(column, "") for column in (image, label, subset)))
     reading.finish(root, files, found)
     columns = [("file", image), ("label", label), ("subset", subset)]
-    used = ", ".join(f"{what} from column {column!r}" for what, column in columns if column)
+    used = ", ".join(f"{what} from column {column!r}" for what, column in columns if column is not None)
     found.notes.append(f"labels from {table.path.name}: {used}")
 
 
@@ -57,8 +57,8 @@ def fits(table: Table, request: Request) -> bool:
     return any(len(index.find(row.get(column, ""))) == 1 for _, row in first)
 
 
-def _subset_column(table: Table) -> str:
-    """Return the column of subsets, "" if there is none or it means something else.
+def _subset_column(table: Table) -> str | None:
+    """Return the column of subsets, None if there is none or it means something else.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _subset_column(table: Table) -> str:
     values = {row.get(column, "") for _, row in table.rows()} if column is not None else set()
     unknown = sorted(value for value in values if subset_of(value) is None)
     if column is None or len(unknown) == len(values):
-        return ""
+        return None
     if unknown:
         raise RequestError(
             f"{table.path.name}: expected train, val or test in column {column!r}, received {unknown[0][:40]!r}: "

@@ -93,7 +93,7 @@ def _check_is_plain(request: Request, what: str) -> None:
         "--image-column": request.image_column is not None,
         "--label-column": request.label_column is not None,
     }
-    for flag in (flag for flag, is_given in given.items() if is_given):
+    if flag := next((flag for flag, is_given in given.items() if is_given), None):
         raise RequestError(f"{flag} is for directories and tables: omit it for {what}, {request.address}")
 
 
@@ -101,7 +101,11 @@ def _read_path(root: Path, request: Request) -> Dataset:
     if root.is_dir() or (root.is_file() and is_table(root.name)):
         found = Found()
         is_export = root.is_dir() and request.layout is Layout.AUTO and (root / DEAD_LETTER_LIST).is_file()
-        _read_export(root, request, found) if is_export else read_directory(root, request, found)
+        if is_export:
+            _check_is_plain(request, "exported dead letters")
+            _read_export(root, request, found)
+        else:
+            read_directory(root, request, found)
         return found.dataset(request.address)
     if root.suffix.lower() == npz.SUFFIX and root.is_file():
         _check_is_plain(request, "a file of arrays")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from training.data.dataset import Subset
 from training.data.loading import SAMPLES, Dataset
 from training.data.split_folders import subset_of
+from training.data.tables import is_table
 
 if TYPE_CHECKING:
     from sparkdl.models.registry import ModelVersion
@@ -71,10 +72,16 @@ def was_trained_on(version: ModelVersion, dataset: Dataset, seed: int) -> bool:
         return False
     if dataset.address.partition(":")[0] == trained_on.partition(":")[0] == SAMPLES:
         return bool(seed == data.get("seed"))
-    here, there = Path(dataset.address).resolve(), Path(trained_on).resolve()
+    here, there = (_directory(address) for address in (dataset.address, trained_on))
     if (tested := data.get("test_subset")) is None:
         return here == there
     # It came with a split: what was not its test subset may have been trained on.
     if here == there:
         return {*dataset.subsets} != {tested}
-    return here.is_relative_to(there) and subset_of(here.relative_to(there).parts[0]) == Subset.TRAIN
+    return here.is_relative_to(there) and any(subset_of(part) == Subset.TRAIN for part in here.relative_to(there).parts)
+
+
+def _directory(address: str) -> Path:
+    """Return where the images of an address lie: a table labels those in its folder."""
+    path = Path(address).resolve()
+    return path.parent if is_table(path.name) else path

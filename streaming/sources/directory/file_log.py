@@ -104,7 +104,7 @@ class FileLog:
         """Whether `compact` needs a new listing of the directory."""
         return self._state.needs_snapshot
 
-    def compact(self, listed: set[str], now: float) -> None:
+    def compact(self, listed: set[str], now: float, is_ignored: Callable[[str], bool] = lambda _: False) -> None:
         """If enough logs have accumulated, write a snapshot, forget long-absent names and remove old logs.
 
         Parameters
@@ -114,11 +114,13 @@ class FileLog:
             `needs_compaction`.
         now
             Seconds since 1970.
+        is_ignored
+            Whether a name is never listed. It is not forgotten: it would be read again once it is no longer ignored.
         """
         self._state.list_again(listed)
         if not self._state.needs_snapshot:
             return
-        self._state.forget(listed, now)
+        self._state.forget(listed | {name for name in self._state.names - listed if is_ignored(name)}, now)
         complete = self._state.complete
         self._write_snapshot(complete)
         for number in self._numbers():

@@ -21,7 +21,7 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
-from sparkdl.images.labels import normalize_label
+from sparkdl.images.labels import label_of_folder
 from sparkdl.spark.worker_gc import freeze_gc
 from sparkdl.system.directory_walk import walk
 from sparkdl.system.file_uris import origin_of
@@ -183,7 +183,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             return chosen
         began = time.monotonic()
         names, fresh = self._list(log)
-        log.compact(names, time.time())
+        log.compact(names, time.time(), self._ignored.covers)
         self._stability.observe(fresh, time.monotonic())
         self._listed = sorted(fresh, key=lambda file: (file.modified_ns, file.name), reverse=True)
         self._listed_until = time.monotonic() + _LISTED_FOR * (time.monotonic() - began)
@@ -229,7 +229,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             path = self._directory / file.name
             payload, size = read_beginning(path, self._max_bytes) if self._include_payload else (None, None)
             name = _printable(file.name)
-            rows.append((name, origin_of(path), payload, size, _label(name), _moment(file.modified_ns)))
+            rows.append((name, origin_of(path), payload, size, _label(file.name), _moment(file.modified_ns)))
             weight += len(payload or b"")  # not the listed size: the file may have grown
             if len(rows) >= _BATCH_ROWS or weight >= _BATCH_BYTES:
                 yield _to_arrow(rows)
@@ -251,7 +251,7 @@ def balance_partitions(files: Sequence[WatchedFile], count: int) -> list[list[Wa
 
 def _label(name: str) -> str | None:
     parent = parent_of(name)
-    return None if parent is None else normalize_label(parent)
+    return None if parent is None else label_of_folder(parent)
 
 
 def _printable(name: str) -> str:

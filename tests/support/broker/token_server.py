@@ -7,7 +7,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +36,8 @@ class TokenServer:
         Not 200: an answer without a token.
     asked
         The forms that were posted.
+    on_request
+        Called before each answer.
     """
 
     lifetime: float = 300
@@ -43,6 +45,7 @@ class TokenServer:
     status: int = 200
     body: bytes | None = None
     asked: list[dict[str, str]] = field(default_factory=list)
+    on_request: Callable[[], None] = lambda: None
     url: str = ""
     _key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
 
@@ -64,6 +67,7 @@ class TokenServer:
     def answer(self, authorization: str, form: dict[str, str]) -> tuple[int, bytes]:
         """The status and body for a posted form."""
         self.asked.append(form)
+        self.on_request()
         if self.body is not None or self.status != 200:
             return self.status, self.body or b"no"
         expected = base64.b64encode(f"{CLIENT}:{self.secret}".encode()).decode()

@@ -10,6 +10,7 @@ from certificates import Authority, trusted_names
 from kafka import KafkaConsumer, KafkaProducer
 from refusals import refused
 
+from sparkdl.errors import RequestError
 from streaming.kafka.client_config import ClientConfig
 
 LOGIN = (
@@ -96,11 +97,17 @@ def test_the_consumer_takes_the_isolation_level(tmp_path: Path) -> None:
     assert read.spark_options() == {"kafka.isolation.level": "read_committed"}
 
 
-@pytest.mark.parametrize("value", ["all", "-1", "1", "0"])
+@pytest.mark.parametrize("value", ["all", "-1"])
 def test_the_number_of_acknowledgements_is_for_the_connector(tmp_path: Path, value: str) -> None:
     read = config(tmp_path, f"acks={value}\n")
     assert read.spark_options() == {"kafka.acks": value}
     assert "acks" not in read.python_options(KafkaProducer.DEFAULT_CONFIG)
+
+
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_fewer_acknowledgements_than_a_committed_batch_needs_are_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(RequestError, match=f"expected acks as one of all, -1, received '{value}'"):
+        config(tmp_path, f"acks={value}\n")
 
 
 @pytest.mark.parametrize(

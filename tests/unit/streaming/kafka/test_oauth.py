@@ -104,6 +104,20 @@ def test_a_refused_secret_ends_at_once_and_does_not_storm_the_endpoint(server: T
     assert len(server.asked) == 2
 
 
+def test_an_endpoint_that_fails_slowly_is_not_asked_again_at_once(server: TokenServer) -> None:
+    clock, server.status = Clock(), 503
+
+    def wait() -> None:
+        clock.now += 11
+
+    server.on_request = wait
+    tokens = provider(config(server.url), clock)
+    for _ in range(3):
+        with pytest.raises(TokenError):
+            tokens.ensure()
+    assert len(server.asked) == 1
+
+
 def test_what_is_refused_is_one_line_without_the_secret(server: TokenServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server.secret = "another"

@@ -345,3 +345,17 @@ def test_a_label_folder_that_may_not_be_read_is_said() -> None:
 
 def test_an_image_of_a_split_is_equal_to_none_of_another_subset() -> None:
     assert LabelledImage("x", "a", subset="train") != LabelledImage("x", "a", subset="test")
+
+
+@pytest.mark.parametrize("column", ["", "Unnamed: 0"])
+def test_without_a_label_column_no_other_column_gives_labels(tmp_path: Path, column: str) -> None:
+    (tmp_path / "table.csv").write_text(f"{column},filename\n0,1.png\n1,2.png\n")
+    dataset = open_files(tmp_path, "1.png", "2.png", require_labels=False)
+    assert [image.label for image in dataset] == ["", ""]
+    assert dataset.subsets == {}
+
+
+def test_a_link_to_itself_costs_no_other_folder(tmp_path: Path) -> None:
+    write_files(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "loop").symlink_to("loop")
+    assert open_dataset(str(tmp_path)).counts == {"a": 1, "b": 1}

@@ -71,3 +71,15 @@ def test_the_test_set_that_a_dataset_comes_with_was_not_trained_on(tmp_path: Pat
     assert was_trained_on(version, open_dataset(str(root / "train")), seed=0)
     assert not was_trained_on(version, open_dataset(str(root / "test")), seed=0)
     assert f"all images of {root} in the subset test" in evaluation_provenance(version, whole.to_evaluate(), 0).images
+
+
+def test_a_wrapped_split_is_recognised_from_inside(tmp_path: Path) -> None:
+    root = split_folders(tmp_path / "wrap")
+    version = trained_on(address=str(tmp_path), seed=0, test_subset="test")
+    assert was_trained_on(version, open_dataset(str(root / "train")), seed=0)
+    assert not was_trained_on(version, open_dataset(str(root / "test")), seed=0)
+
+
+def test_a_table_and_its_directory_are_the_same_images(folders: Dataset) -> None:
+    version = trained_on(address=f"{folders.address}/labels.csv", seed=0)
+    assert was_trained_on(version, folders, seed=0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sparkdl.errors import SparkdlError
+from sparkdl.system.ignored_names import IgnoredNames
 from streaming.sources.directory.file_log import FileLog
 from streaming.sources.directory.file_log_state import FORGET_AFTER, RETAINED
 from streaming.sources.directory.listing import WatchedFile
@@ -112,6 +113,14 @@ def test_a_name_that_is_gone_for_a_week_is_forgotten(tmp_path: Path) -> None:
     assert "gone.png" in compacted(tmp_path, {"here.png"}, NOW + FORGET_AFTER - 1)
     assert "gone.png" not in compacted(tmp_path, {"here.png"}, NOW + FORGET_AFTER)
     assert known(tmp_path, ["gone.png", "here.png"]) == {"here.png"}
+
+
+def test_a_name_that_is_ignored_is_not_forgotten(tmp_path: Path) -> None:
+    FileLog(tmp_path).append(listed("raw/old.png", "gone.png"))
+    for now in (NOW, NOW + FORGET_AFTER):
+        log = FileLog(tmp_path)
+        log.compact(take_many(log, RETAINED), now, IgnoredNames(["raw/"]).covers)
+    assert known(tmp_path, ["raw/old.png", "gone.png"]) == {"raw/old.png"}
 
 
 def test_a_name_that_was_back_in_between_is_not_forgotten(tmp_path: Path) -> None:
