@@ -27,7 +27,7 @@ _CROSSING = re.compile(
 )
 """What py4j puts before an error that crosses from Python to Java."""
 _OURS = re.compile(r"^(?:sparkdl|streaming)\.[\w.]+: ")
-"""The class of an error of this project, which says in its message all there is to say."""
+"""The class of an error of this project, whose message says everything."""
 
 _CONCURRENT = re.compile(r"concurrent stream|CONCURRENT_STREAM_LOG_UPDATE|CONCURRENT_QUERY")
 

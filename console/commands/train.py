@@ -81,7 +81,7 @@ def train(
 
 
 def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> None:
-    """Say which subsets are used for what: nobody asked for that on the command line."""
+    """Say which subset is used for what, since the directory decides it."""
     from training.data.dataset import Subset
 
     parts = ", ".join(f"{name} {count}" for name, count in dataset.subsets.items())

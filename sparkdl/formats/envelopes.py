@@ -34,7 +34,7 @@ _JSON_EVENT, _EVENT, _EVENT_BATCH = (
 )
 _SIGNATURE = 64  # bytes, more than any signature has
 _NUMBER = object()
-"""Stands for a number in parsed JSON; its value is not needed."""
+"""Replaces the numbers of parsed JSON, whose values are not needed."""
 
 
 class Form(StrEnum):

@@ -6,10 +6,10 @@ instead of being passed over. Any other file counts if it begins as an image doe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
+from sparkdl.formats.foreign import FOREIGN
 from sparkdl.formats.signatures import CONTAINERS
 from sparkdl.system.directory_walk import NO_PATTERNS, stat_regular, walk
 from sparkdl.system.files import check_readable, open_regular
@@ -25,12 +25,9 @@ SUFFIXES = frozenset(
 """Suffixes of images, in lower case; also of formats that are refused, so that these are named."""
 
 _HEAD = 32  # bytes
-_OTHER_IMAGES = re.compile(
-    rb".{4}ftyp(?:heic|heix|heim|heis|hevc|hevx|mif1|msf1|avif|avis|jp2 )"
-    rb"|\xff\x0a|\x00\x00\x00\x0cJXL |\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51",
-    re.DOTALL,
-)
-"""HEIC, AVIF, JPEG XL and JPEG 2000, whether or not they can be decoded here."""
+_SIGNATURES = tuple(container.signature for container in CONTAINERS)
+_OTHER_IMAGES = tuple(kind.signature for kind in FOREIGN if kind.name.startswith(("HEIF", "JPEG XL", "JPEG 2000")))
+"""Of formats that photos come in, but that are refused."""
 
 
 def is_image(name: str, head: bytes) -> bool:
@@ -43,7 +40,7 @@ def has_image_suffix(name: str) -> bool:
 
 
 def begins_as_image(head: bytes) -> bool:
-    return any(container.signature.match(head) for container in CONTAINERS) or bool(_OTHER_IMAGES.match(head))
+    return any(signature.match(head) for signature in (*_SIGNATURES, *_OTHER_IMAGES))
 
 
 def find_images(

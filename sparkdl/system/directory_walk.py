@@ -21,7 +21,7 @@ _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def pass_over(why: Why, name: str, error: OSError | None) -> None:
-    """Say nothing of what is left out."""
+    """Ignore what is left out."""
 
 
 def walk(

@@ -45,7 +45,7 @@ _TOKEN = re.compile(r"[!-~]+")
 
 
 class TokenError(SparkdlError):
-    """No token can be had; `is_refused` tells whether the endpoint refuses the credentials."""
+    """No token is available; `is_refused` tells whether the endpoint refuses the credentials."""
 
     def __init__(self, message: str, *, is_refused: bool = False) -> None:
         super().__init__(message)
@@ -94,8 +94,8 @@ class ClientCredentials:
         ValueError
             If one is missing or cannot be used; the message says which.
         """
-        handler = properties.get(_HANDLER, "OAuthBearerLoginCallbackHandler")
-        if not handler.endswith(".OAuthBearerLoginCallbackHandler") and _HANDLER in properties:
+        handler = properties.get(_HANDLER)
+        if handler is not None and not handler.endswith(".OAuthBearerLoginCallbackHandler"):
             raise ValueError(f"only client credentials are supported with OAUTHBEARER: remove {_HANDLER}={handler}")
         options = dict(login) | {option: properties[name] for name, option in _OPTIONS.items() if name in properties}
         for name, option in ((_ID, "clientId"), (_SECRET, "clientSecret")):
@@ -107,7 +107,7 @@ class ClientCredentials:
         endpoint = properties.get(ENDPOINT, "")
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"expected {ENDPOINT} as https://HOST/PATH, received {endpoint!r}")
+            raise ValueError(f"expected {ENDPOINT} as https://HOST/PATH, received {endpoint.partition('?')[0]!r}")
         tls = {name: value for name, value in login.items() if name.startswith("ssl.")}
         context = make_context(tls) if parts.scheme == "https" else None
         is_encoded = properties.get("sasl.oauthbearer.header.urlencode", "false").lower() == "true"
@@ -212,7 +212,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pytho
         Raises
         ------
         TokenError
-            If none can be had.
+            If none is available.
         """
         with self._lock:
             if self._token and self._clock() < self._refresh_at:

@@ -31,7 +31,7 @@ from streaming.supervision.query import QueryRun
 from streaming.supervision.retries import RetryPolicy
 
 _POLL = 0.1  # seconds between two polls of the query
-_LOOK = 1.0  # seconds between two questions to the source what it leaves out
+_LOOK = 1.0  # seconds between two reads of what the source leaves out
 _HEARTBEAT = 120.0  # seconds without a heartbeat after which the stream is not live; loading a model takes some
 
 

@@ -86,7 +86,7 @@ class Dataset:
         A line for each image that is listed but cannot be used, such as a file missing beside its CSV, or for all
         images of a set.
     notes
-        Lines that say how the address was read, where that was found out and not told.
+        Lines that say how the address was read, where that was detected rather than given.
     left_out
         Files and folders of a directory that are no part of the dataset.
     """
@@ -129,13 +129,13 @@ class Dataset:
         """Which images show the same picture; reads every image once."""
         return find_duplicates([(image.name, image.label, image.hashes[1]) for image in self.images])
 
-    @property
+    @cached_property
     def subsets(self) -> dict[str, int]:
         """The images of each subset that the dataset comes with, in the order of `Subset`; empty without a split."""
         counted = Counter(image.subset for image in self.images)
         return {subset.value: counted[subset] for subset in Subset if counted[subset]}
 
-    @property
+    @cached_property
     def test_subset(self) -> str | None:
         """The subset to test on: test, or else val; None if the dataset comes without one."""
         return next((name for name in (Subset.TEST, Subset.VAL) if name in self.subsets), None)

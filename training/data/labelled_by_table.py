@@ -79,7 +79,7 @@ def _subset_column(table: Table) -> str | None:
 
 
 class FileIndex:
-    """Finds listed files by what a table calls them.
+    """Finds listed files by the names in a table.
 
     A name matches a file of this name, whatever the letter case, or of this name and the suffix of an image. Folders
     before it must agree, as far as both have them: `images/1.png` matches `data/images/1.png` and `1.png`, but not

@@ -63,7 +63,7 @@ def open_table(path: Path) -> Table:
     Raises
     ------
     RequestError
-        If it cannot be read, or is no such table.
+        If it cannot be read, or is not a table of this kind.
     """
     with _opened(path) as file:
         if _is_json(path):
@@ -200,9 +200,9 @@ def _json_rows(file: TextIO) -> Iterator[tuple[int, dict[str, str]]]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise ValueError(f"line {number} is no JSON object of one line") from error
+            raise ValueError(f"line {number} is not a JSON object on one line") from error
         if not isinstance(row, dict):
-            raise ValueError(f"line {number} is no JSON object")
+            raise ValueError(f"line {number} is not a JSON object")
         yield number, {key.strip(): _text(value) for key, value in row.items()}
 
 

@@ -216,7 +216,7 @@ def evaluate(
     from training.data.dataframes import encoded_rows
 
     if classifier.classes is not None:
-        _check_classes(dataset, classifier.classes)
+        _spellings(dataset, classifier.classes)
     rows = classifier.classify(encoded_rows(spark, dataset)).select(
         "id",
         "label",
@@ -241,12 +241,12 @@ def evaluate(
             f"(the first, {first.name}: {first.reason}, {first.detail})"
         )
     classes = classifier.classes or tuple(table["classes"][0].as_py())
-    _check_classes(dataset, classes)
+    spellings = _spellings(dataset, classes)
     values = table["probabilities"].combine_chunks().flatten()
     return Evaluation(
         classes,
         tuple(table["id"].to_pylist()),
-        tuple(spelled(label, classes) for label in table["label"].to_pylist()),
+        tuple(map(spellings.__getitem__, table["label"].to_pylist())),
         tuple(table["prediction"].to_pylist()),
         values.to_numpy().reshape(len(table), len(classes)),
         unreadable,
@@ -262,9 +262,12 @@ def spelled(label: str, known: Sequence[str]) -> str:
     return next((name for name in known if normalize_label(name) == normalize_label(label)), label)
 
 
-def _check_classes(dataset: Dataset, known: Sequence[str]) -> None:
-    unknown_labels = [label for label in dataset.classes if spelled(label, known) not in known]
+def _spellings(dataset: Dataset, known: Sequence[str]) -> dict[str, str]:
+    """Return the class of each label; raises `RequestError` for labels that the model does not know."""
+    spellings = {label: spelled(label, known) for label in dataset.classes}
+    unknown_labels = [label for label, name in spellings.items() if name not in known]
     if unknown_labels:
         raise RequestError(
             f"{dataset.address}: the model knows the classes {', '.join(known)}, but not {', '.join(unknown_labels)}"
         )
+    return spellings

@@ -1,7 +1,7 @@
-"""What a watched directory leaves out, from the process that lists it to the one that tells of it.
+"""What a watched directory leaves out, passed from the process that lists it to the one that reports it.
 
-`left-out.json` in the checkpoint has the counts and first names of the last listing. It is no part of the stream's
-progress: a stream that finds none, or a damaged one, goes on.
+`left-out.json` in the checkpoint has the counts and first names of the last listing. It is not part of the
+stream's progress: a stream that finds none, or a damaged one, continues.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class DirectorySource(Source):
     Raises
     ------
     RequestError
-        If a pattern is none.
+        If a pattern is invalid.
     """
 
     repeats_batches = True
@@ -73,7 +73,7 @@ class DirectorySource(Source):
         self._archive_dir = archive_dir
         self._max_bytes = max_bytes
         self._ignore = tuple(ignore)
-        IgnoredNames(self._ignore)  # refuses what is no pattern
+        IgnoredNames(self._ignore)  # refuses invalid patterns
 
     def check(self) -> None:
         if not self._directory.is_dir():

@@ -291,7 +291,7 @@ def test_of_several_tables_one_must_be_named(tmp_path: Path) -> None:
         ("t.csv", b"file,label\n1.png,\xff\n", "UTF-8"),
         ("t.csv", b"", "no columns"),
         ("t.csv", b"file,label,label\n1.png,x,y\n", "more than one column 'label'"),
-        ("t.jsonl", b'{"file": "1.png", "label": "x"}\n[1]\n', "line 2 is no JSON object"),
+        ("t.jsonl", b'{"file": "1.png", "label": "x"}\n[1]\n', "line 2 is not a JSON object"),
         ("t.jsonl", b"[" * 100_000, "t.jsonl"),
         ("t.jsonl", b'{"file": "1.png"', "line 1"),
     ],
