@@ -27,6 +27,8 @@ def results(
 ) -> DataFrame:
     """Return one row per input record, with the columns of both contracts; `reason` is null for predictions.
 
+    `predicted_at` and `failed_at` are when the image was scored or rejected. `batch_id` is null in a batch query.
+
     Parameters
     ----------
     records
@@ -50,8 +52,9 @@ def results(
         (F.col("confidence") < review_below).alias("needs_review"),
         F.lit(model).alias("model"),
         "produced_at",
-        F.current_timestamp().alias("predicted_at"),
-        F.current_timestamp().alias("failed_at"),
+        F.col("scored_at").alias("predicted_at"),
+        F.col("scored_at").alias("failed_at"),
+        "batch_id",
         "reason",
         F.when(failed & F.col("size").isNull(), UNREADABLE).otherwise(F.col("detail")).alias("detail"),
         payload.alias("payload"),
@@ -61,15 +64,14 @@ def results(
 
 
 def predictions(rows: DataFrame, batch_id: int) -> DataFrame:
-    """Return the results that are predictions, as `streaming.schemas.PREDICTION`."""
+    """Return the results that are predictions, as `streaming.schemas.PREDICTION`, as those of a micro-batch."""
     return _part(rows, "reason is null", PREDICTION, batch_id)
 
 
 def dead_letters(rows: DataFrame, batch_id: int) -> DataFrame:
-    """Return the results that are dead letters, as `streaming.schemas.DEAD_LETTER`."""
+    """Return the results that are dead letters, as `streaming.schemas.DEAD_LETTER`, as those of a micro-batch."""
     return _part(rows, "reason is not null", DEAD_LETTER, batch_id)
 
 
 def _part(rows: DataFrame, condition: str, schema: StructType, batch_id: int) -> DataFrame:
-    named = {"batch_id": F.lit(batch_id).cast("long").alias("batch_id")}
-    return rows.where(condition).select(*(named.get(name, name) for name in schema.names))
+    return rows.where(condition).withColumn("batch_id", F.lit(batch_id).cast("long")).select(*schema.names)
