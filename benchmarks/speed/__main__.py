@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from authentication import authentication
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--python", type=Path, help="a Python that has Quix Streams and Ray")
     rates = ",".join(map(str, Sending.rates))
     sent = parser.add_argument_group("latency and soak")
-    sent.add_argument("--rates", default=rates, help=f"images a second, of {rates}")
+    sent.add_argument("--rates", default=rates, help="images a second, one after the other")
     sent.add_argument("--seconds", type=float, default=Sending.seconds, help="that images are sent at each rate")
     sent.add_argument("--warm-up-seconds", type=float, default=Sending.warm_up, help="before that, at the same rate")
     sent.add_argument("--minutes", type=float, default=Sending.minutes, help="of soak")
@@ -68,6 +69,8 @@ def main() -> None:
         conf=chosen.conf,
         contenders=chosen.contender,
     )
+    if chosen.quick:
+        sending = replace(sending, rates=(10,), seconds=10, warm_up=5, minutes=1)
     bench = Bench(Path(chosen.home) if chosen.home else None, chosen.python, sending)
     figures = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
     for name in chosen.measurements or MEASUREMENTS:

@@ -7,6 +7,7 @@ measured before the last rate, when it is warm.
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,6 +84,8 @@ def latency(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[
         contenders: dict[str, Callable[[], Served]] = {"broker alone": alone, "directory to Parquet, stream": files}
         for name, command in commands(bench, broker, registry, exported).items():
             contenders[name] = partial(topics, command)
+        if unknown := set(sending.contenders) - contenders.keys():
+            sys.exit(f"no contender {sorted(unknown)}: expected some of {list(contenders)}")
         chosen = {name: run for name, run in contenders.items() if name in (sending.contenders or contenders)}
         say(f"  about {_minutes(chosen, rounds, sending.rates, sending.warm_up + sending.seconds):.0f} minutes")
         found = interleaved(chosen, rounds, _telling(say), leaving_out(say, left_out), lambda name: name == STREAM)
