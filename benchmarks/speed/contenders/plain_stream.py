@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("--model")
     chosen = parser.parse_args()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     jars = session_jars([KAFKA.lock])
     spark = builder.config("spark.jars", ",".join(path.as_uri() for path in jars)).getOrCreate()
