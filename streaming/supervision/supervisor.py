@@ -95,8 +95,6 @@ class Supervisor:
         require_token(gateway())
         plan, sink = self._plan, self._plan.sink
         self._classifier = plan.fused_classifier or plan.model.load()
-        if (self._spark.sparkContext.master or "").startswith("local["):
-            warm_up(self._spark, self._classifier, self._settings.limits)
         self._lock.check()
         self._checkpoint_id = claim_checkpoint(self._settings.checkpoint, plan.fingerprint)
         sink.open(self._spark, self._checkpoint_id, self._check_checkpoint)
@@ -106,6 +104,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the first query."""
+        if (self._spark.sparkContext.master or "").startswith("local["):
+            warm_up(self._spark, self._classifier, self._settings.limits)
         self._run = self._begin()
 
     def run(self) -> None:
