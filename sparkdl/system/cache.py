@@ -1,4 +1,4 @@
-"""The cache directory: jars, networks and the CDS archive, which are loaded into this process or its children."""
+"""The cache directory: jars, networks, the CDS archive and scripts, which this process or its children load or run."""
 
 from __future__ import annotations
 
@@ -84,4 +84,4 @@ def write_cached_program(path: Path, content: str) -> None:
     make_directory(path.parent)
     with replacing(path) as partial:
         partial.write_text(content, encoding="utf-8")
-        partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        partial.chmod(0o755)
