@@ -25,15 +25,14 @@ def new_workers(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(spark.sparkContext.environment, "OF_THIS_TEST", "warm-up")
 
 
-def loaded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    from sparkdl.networks.runtime import _SESSIONS
-
-    for _ in batches:
-        yield pa.RecordBatch.from_pydict({"networks": [len(_SESSIONS)]})
-
-
 @pytest.mark.usefixtures("new_workers")
 def test_workers_have_the_network_and_keep_it(spark: SparkSession, model: ModelVersion) -> None:
+    def loaded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from sparkdl.networks.runtime import _SESSIONS
+
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict({"networks": pa.array([len(_SESSIONS)], pa.int32())})
+
     thread = warm_up(spark, model.load(), DEFAULT_LIMITS)
     thread.join(PATIENCE)
     assert not thread.is_alive()
