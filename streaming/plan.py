@@ -18,6 +18,8 @@ from streaming.spark_conf import Connector, stream_conf
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from sparkdl.inference.classifier import Classifier
+
 
 @dataclass(frozen=True)
 class StreamPlan:
@@ -58,6 +60,11 @@ class StreamPlan:
     def session(self, app: str = "sparkdl") -> SparkSession:
         """Return a Spark session that the stream can run in; start one if there is none."""
         return spark_session(app, self.spark_conf, [connector.lock for connector in self.connectors])
+
+    @cached_property
+    def fused_classifier(self) -> Classifier | None:
+        """The model, verified and loaded without Spark; None if only Spark can load it."""
+        return self.model.load_without_spark()
 
     def review_below(self, model: ModelVersion) -> float:
         """Return the confidence below which a prediction of `model` needs review, 0..1."""

@@ -34,6 +34,7 @@ from streaming.supervision.direct_query import DirectQuery
 from streaming.supervision.model_updates import ModelWatcher, RefusedModelError
 from streaming.supervision.query import QueryRun
 from streaming.supervision.retries import RetryPolicy
+from streaming.supervision.warm_up import warm_up
 
 _POLL = 0.1  # seconds between two polls of the query
 _LOOK = 1.0  # seconds between two reads of what the source leaves out
@@ -93,7 +94,7 @@ class Supervisor:
         self._spark.sparkContext.environment.setdefault(*SAFE_PATH)  # for a session of the caller
         require_token(gateway())
         plan, sink = self._plan, self._plan.sink
-        self._classifier = plan.model.load()
+        self._classifier = plan.fused_classifier or plan.model.load()
         self._lock.check()
         self._checkpoint_id = claim_checkpoint(self._settings.checkpoint, plan.fingerprint)
         sink.open(self._spark, self._checkpoint_id, self._check_checkpoint)
@@ -103,6 +104,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the first query."""
+        if (self._spark.sparkContext.master or "").startswith("local["):
+            warm_up(self._spark, self._classifier, self._settings.limits)
         self._run = self._begin()
 
     def run(self) -> None:
