@@ -214,7 +214,7 @@ def _kind(process: psutil.Process, driver: int) -> str:
             return ""
         if "sparkdl.decoding.isolation.server" in words:
             return "decoder"
-        if "pyspark.daemon" in words:
+        if "pyspark.daemon" in words or "sparkdl.spark.worker_daemon" in words:
             parent = process.parent()
             return "daemon" if parent is not None and "java" in parent.name() else "worker"
         if "pyspark" in words:

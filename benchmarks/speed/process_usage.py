@@ -132,6 +132,7 @@ class Watch:
 _KINDS = {
     "console.main": "driver's Python",
     "pyspark.daemon": "Python workers",
+    "sparkdl.spark.worker_daemon": "Python workers",
     "pyspark.sql.streaming.python_streaming_source_runner": "planner of a directory",
     "sparkdl.decoding.isolation.server": "decoders",
 }

@@ -17,7 +17,7 @@ from sparkdl.errors import SparkdlError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark import SparkContext
+    from pyspark import Broadcast, SparkContext
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
     from pyspark.sql.types import StructType
@@ -52,6 +52,9 @@ PARTS = (
 
 CHECKPOINT_FILE_MANAGER = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
 """The manager of checkpoint files that a stream is run with, which starts no process for a file."""
+
+ADD_BATCH = "addBatch"
+"""What Spark's report of a micro-batch calls its computing and writing."""
 
 JVM_CLASSES = (
     "py4j.PythonClient",
@@ -177,26 +180,34 @@ def hadoop_configuration(context: SparkContext) -> Any:
     return _attribute(context, "_jsc").hadoopConfiguration()
 
 
-def last_batch(query: StreamingQuery) -> int | None:
-    """Return the number of the last micro-batch that a query has finished; None if it has finished none."""
+def last_batch(query: StreamingQuery) -> int:
+    """Return the number of the last micro-batch that a query has finished; -1 if it has finished none."""
     progress = _attribute(query, "_jsq").lastProgress()
-    return None if progress is None else int(progress.batchId())
+    return -1 if progress is None else int(progress.batchId()) - (not _has_run(progress))
 
 
-def progress_after(query: StreamingQuery, batch_id: int | None) -> list[dict[str, Any]]:
+def progress_after(query: StreamingQuery, batch_id: int) -> list[dict[str, Any]]:
     """Return Spark's reports of the micro-batches after `batch_id` that a query has finished, oldest first.
 
-    `StreamingQuery.recentProgress` would fetch and parse all that Spark keeps, at each call.
+    `StreamingQuery.recentProgress` would fetch and parse all that Spark keeps, at each call. Among them are reports of
+    triggers that found nothing, with the number of the micro-batch to come.
     """
-    if last_batch(query) in (None, batch_id):
+    if last_batch(query) <= batch_id:
         return []
     reports = _attribute(query, "_jsq").recentProgress()
     found: list[dict[str, Any]] = []
     for index in range(len(reports) - 1, -1, -1):
-        if batch_id is not None and reports[index].batchId() <= batch_id:
+        if not _has_run(reports[index]):
+            continue
+        if reports[index].batchId() <= batch_id:
             break
         found.append(json.loads(reports[index].json()))
     return found[::-1]
+
+
+def _has_run(progress: Any) -> bool:
+    """Whether a report is of a micro-batch that was computed."""
+    return bool(progress.durationMs().containsKey(ADD_BATCH))
 
 
 def map_in_arrow(
@@ -219,6 +230,11 @@ def map_in_arrow(
     mapped = _attribute(rows, "_jdf").mapInArrow(_attribute(column, "_jc"), False, None)
     result: DataFrame = find("pyspark.sql.classic.dataframe.DataFrame")(mapped, rows.sparkSession)
     return result
+
+
+def forget_value(broadcast: Broadcast[Any]) -> None:
+    """Let a worker forget what it has read of a broadcast; it would read it again if it is asked for."""
+    vars(broadcast).pop("_value", None)
 
 
 def load_test_utilities_without_pandas() -> None:

@@ -17,7 +17,7 @@ from sparkdl.errors import SparkdlError
 from sparkdl.spark.jars import session_jars
 from sparkdl.spark.java import cds_options, ensure_java
 from sparkdl.spark.jvm import start_jvm
-from sparkdl.spark.worker_python import worker_python
+from sparkdl.spark.worker_python import worker_daemon, worker_python
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -120,6 +120,7 @@ def spark_session(
         settings = {
             "spark.local.dir": scratch,
             **python_sockets(master, scratch),
+            **worker_daemon(master),
             **authentication(settings),
             **settings,
         }

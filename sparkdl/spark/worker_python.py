@@ -29,14 +29,18 @@ exec {python} "$@"
 """
 
 
+def worker_daemon(master: str) -> dict[str, str]:
+    """Return settings by which Python workers of a local session share the modules that they need."""
+    return {"spark.python.daemon.module": "sparkdl.spark.worker_daemon"} if _is_local(master) else {}
+
+
 def worker_python(master: str) -> str:
     """Return the program that a driver's JVM starts as Python, which runs this process's Python.
 
     It is in the cache. Where it cannot be, or workers may run on other machines, or PySpark is not in this Python's own
     packages, it is this Python itself.
     """
-    is_local = master.startswith("local") and not master.startswith("local-cluster")
-    if not is_local or "SPARK_HOME" in os.environ or not _is_installed():
+    if not _is_local(master) or "SPARK_HOME" in os.environ or not _is_installed():
         return sys.executable
     try:
         content = _PROGRAM.format(python=shlex.quote(sys.executable))
@@ -47,6 +51,10 @@ def worker_python(master: str) -> str:
         return sys.executable
     # Programs may be forbidden on the disk that the cache is on.
     return str(program) if os.access(program, os.X_OK) else sys.executable
+
+
+def _is_local(master: str) -> bool:
+    return master.startswith("local") and not master.startswith("local-cluster")
 
 
 def _is_installed() -> bool:

@@ -41,8 +41,7 @@ class DirectQuery(QueryRun):
         self, rows: DataFrame, sink: DirectSink, settings: StreamSettings, record: Callable[[dict[str, Any]], None]
     ) -> None:
         self._record = record
-        self._recorded: int | None = None
-        self._last_at_stop: int | None = None
+        self._recorded = self._last_at_stop = -1
         super().__init__(sink.writer(rows.observe(NAME, *observed_columns())), settings)
 
     def poll(self) -> None:

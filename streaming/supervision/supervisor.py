@@ -15,7 +15,7 @@ from sparkdl.errors import SparkdlError
 from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.callbacks import require_token
-from sparkdl.spark.private import gateway
+from sparkdl.spark.private import ADD_BATCH, gateway
 from sparkdl.spark.session import SAFE_PATH
 from sparkdl.system.left_out import LeftOut
 from streaming.checkpoint.identity import claim_checkpoint, is_claimed
@@ -187,7 +187,7 @@ class Supervisor:
 
     def _record_report(self, report: dict[str, Any]) -> None:
         self._retries.record_success()
-        seconds = report["durationMs"]["addBatch"] / 1000
+        seconds = report["durationMs"][ADD_BATCH] / 1000
         self._record(Batch.of(report["batchId"], stats_of(report["observedMetrics"][NAME]), seconds))
 
     def _record(self, batch: Batch) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import DEFAULT_LIMITS
+from sparkdl.spark.worker_daemon import LIGHT
 from sparkdl.system.ignored_names import IgnoredNames
 from sparkdl.system.left_out import LeftOut
 from streaming.sources.base import AfterRead, LabelFrom, Source
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 STABLE_AFTER = 10.0
 """The default of `stable_after`, in seconds."""
-
-_SOURCE_WORKERS = "SPARKDL_SOURCE"  # in the environment of the workers that read files
 
 
 class DirectorySource(Source):
@@ -137,8 +136,8 @@ def _separate_workers(spark: SparkSession) -> Iterator[None]:
     a network and a decoder, so there would be twice as many of these.
     """
     environment: dict[str, str] = spark.sparkContext.environment
-    environment[_SOURCE_WORKERS] = "1"
+    environment[LIGHT] = "1"
     try:
         yield
     finally:
-        del environment[_SOURCE_WORKERS]
+        del environment[LIGHT]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from streams import wait_until
 
 from sparkdl.spark.private import (
     JVM_CLASSES,
@@ -59,11 +60,18 @@ def test_each_finished_micro_batch_is_reported_once(spark: SparkSession, tmp_pat
     for number in range(3):
         (source / str(number)).write_text("line\n" * (number + 1))
     writer = lines.writeStream.format("noop").option("checkpointLocation", str(tmp_path / "checkpoint"))
-    query = writer.trigger(availableNow=True).start()
-    query.awaitTermination()
-    reports = progress_after(query, None)
-    assert [report["batchId"] for report in reports] == [0, 1, 2]
-    assert sum(report["observedMetrics"]["seen"]["n"] for report in reports) == 6
-    assert [report["batchId"] for report in progress_after(query, 1)] == [2]
-    assert progress_after(query, 2) == []
-    assert last_batch(query) == 2
+    query = writer.trigger(processingTime="100 milliseconds").start()
+    try:
+        query.processAllAvailable()
+        wait_until(lambda: not query.lastProgress["durationMs"].get("addBatch"))  # a trigger that found nothing
+        assert query.lastProgress["batchId"] == 3
+        assert last_batch(query) == 2
+        (source / "3").write_text("line\n")
+        wait_until(lambda: last_batch(query) == 3)
+    finally:
+        query.stop()
+    reports = progress_after(query, -1)
+    assert [report["batchId"] for report in reports] == [0, 1, 2, 3]
+    assert [report["observedMetrics"]["seen"]["n"] for report in reports] == [1, 2, 3, 1]
+    assert [report["batchId"] for report in progress_after(query, 1)] == [2, 3]
+    assert progress_after(query, 3) == []
