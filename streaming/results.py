@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -38,9 +38,23 @@ def results(
     read_in_workers, envelope
         As for `sparkdl.inference.classifier.Classifier.classify`.
     """
+    classified = classifier.classify(records, limits, read_in_workers=read_in_workers, envelope=envelope)
+    return shape_results(classified, F.lit(model), F.lit(review_below), F.current_timestamp())
+
+
+def shape_results(classified: DataFrame, model: Column, review_below: Column, time: Column, *more: Column) -> DataFrame:
+    """Return classified input records with the columns of both contracts, and `more`.
+
+    Parameters
+    ----------
+    classified
+        What `sparkdl.inference.classifier.Classifier.classify` returns.
+    time
+        When the image was classified or rejected.
+    """
     failed = F.col("reason").isNotNull()
     payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # else only its beginning was read
-    return classifier.classify(records, limits, read_in_workers=read_in_workers, envelope=envelope).select(
+    return classified.select(
         "id",
         "origin",
         "prediction",
@@ -48,15 +62,16 @@ def results(
         "probabilities",
         "label",
         (F.col("confidence") < review_below).alias("needs_review"),
-        F.lit(model).alias("model"),
+        model.alias("model"),
         "produced_at",
-        F.current_timestamp().alias("predicted_at"),
-        F.current_timestamp().alias("failed_at"),
+        time.alias("predicted_at"),
+        time.alias("failed_at"),
         "reason",
         F.when(failed & F.col("size").isNull(), UNREADABLE).otherwise(F.col("detail")).alias("detail"),
         payload.alias("payload"),
         "size",
         F.sha2(payload, 256).alias("sha256"),
+        *more,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkdl.errors import SparkdlError
@@ -226,3 +227,60 @@ def load_test_utilities_without_pandas() -> None:
 def reset_uid(stage: Any, uid: str) -> None:
     """Give a stage that is being loaded the uid that it was saved with."""
     _attribute(stage, "_resetUid")(uid)
+
+
+def compile_java(context: SparkContext, file: str, source: str) -> dict[str, bytes]:
+    """Return the compiled classes of a Java source, by their names.
+
+    Janino compiles it, with which Spark compiles expressions: it needs no Java compiler, and knows neither generics nor
+    lambdas.
+
+    Parameters
+    ----------
+    file
+        The name of the source in errors.
+    """
+    compiler = jvm(context).org.codehaus.janino.SimpleCompiler()
+    compiler.cook(file, jvm(context).java.io.StringReader(source))
+    return {name: bytes(content) for name, content in compiler.getBytecodes().items()}
+
+
+def register_java_function(
+    spark: SparkSession,
+    name: str,
+    jar: Path,
+    class_name: str,
+    arguments: Sequence[str | Sequence[str]],
+    kind: StructType,
+) -> None:
+    """Let SQL of this session call a Java function.
+
+    Parameters
+    ----------
+    name
+        The name of the function in SQL.
+    jar
+        Holds its class, which has a method `asFunction` from its type to Spark's function; executors fetch it.
+    arguments
+        Those of the constructor: strings, and arrays of them.
+    kind
+        Of the values that it returns.
+    """
+    java = jvm(spark.sparkContext)
+    java_session = _attribute(spark, "_jsparkSession")
+    java_session.sparkContext().addJar(str(jar))
+    loader = java.java.net.URLClassLoader(
+        new_array(java.java.net.URL, [java.java.io.File(str(jar)).toURI().toURL()]),
+        java.java.lang.Thread.currentThread().getContextClassLoader(),
+    )
+    (constructor,) = loader.loadClass(class_name).getConstructors()
+    values = [value if isinstance(value, str) else new_array(java.java.lang.String, value) for value in arguments]
+    function = constructor.newInstance(new_array(java.java.lang.Object, values))
+    returned = java.org.apache.spark.sql.types.DataType.fromJson(kind.json())
+    java_session.udf().register(name, function.asFunction(returned))
+
+
+def task_slots(context: SparkContext) -> int:
+    """Return the number of tasks that the executors which are registered now can run at once."""
+    java = _attribute(context, "_jsc").sc()
+    return int(java.maxNumConcurrentTasks(java.resourceProfileManager().defaultResourceProfile()))

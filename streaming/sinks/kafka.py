@@ -90,20 +90,24 @@ class KafkaSink(Sink):
         counted = results.observe(COUNTS, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
         counted.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated and counted by the write
         try:
-            (
-                counted.withColumn("batch_id", F.lit(batch_id).cast("long"))
-                .select(self._columns)
-                .write.format("kafka")
-                .options(**self._config.spark_options())
-                .option("kafka.bootstrap.servers", self._address.servers)
-                .option("kafka.max.request.size", max(self._max_message, 1 << 20))
-                .option("kafka.buffer.memory", max(2 * self._max_message, 32 << 20))
-                .save()
-            )
+            messages = self.messages(counted.withColumn("batch_id", F.lit(batch_id).cast("long")))
+            messages.write.format("kafka").options(**self.spark_options()).save()
             total, failed = counts_of(counted)
         finally:
             counted.unpersist()
         return BatchStats(total - failed, failed)
+
+    def messages(self, results: DataFrame) -> DataFrame:
+        """Return results, with their `batch_id`, as messages for Spark's Kafka sink; `open` comes first."""
+        return results.select(self._columns)
+
+    def spark_options(self) -> dict[str, str]:
+        """Return the options of Spark's Kafka sink."""
+        return self._config.spark_options() | {
+            "kafka.bootstrap.servers": self._address.servers,
+            "kafka.max.request.size": str(max(self._max_message, 1 << 20)),
+            "kafka.buffer.memory": str(max(2 * self._max_message, 32 << 20)),
+        }
 
     def close(self) -> None:
         if self._session is not None:

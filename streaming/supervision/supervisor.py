@@ -24,9 +24,11 @@ from streaming.failures import Failure
 from streaming.monitoring.health import Health
 from streaming.monitoring.observer import Batch, Observer
 from streaming.plan import StreamPlan
+from streaming.realtime.engine import RealtimeEngine
+from streaming.realtime.query import RealtimeRun
 from streaming.results import results
 from streaming.supervision.batch_sizing import BatchSizer
-from streaming.supervision.model_updates import ModelWatcher, RefusedModelError
+from streaming.supervision.model_updates import ModelWatcher, RefusedModelError, try_classifier
 from streaming.supervision.query import QueryRun
 from streaming.supervision.retries import RetryPolicy
 
@@ -73,9 +75,10 @@ class Supervisor:
         self._waiting_for = ""
         self._left_out = LeftOut()
         self._look_at = 0.0
+        self._realtime: RealtimeEngine | None = None
         self._classifier: Classifier
         self._checkpoint_id: str
-        self._run: QueryRun
+        self._run: QueryRun | RealtimeRun
 
     def open(self) -> list[Path]:
         """Load the model, claim the checkpoint and open the sink; return the repaired files of the checkpoint.
@@ -90,6 +93,8 @@ class Supervisor:
         plan, sink = self._plan, self._plan.sink
         self._classifier = plan.model.load()
         self._lock.check()
+        if self._settings.is_realtime:
+            self._realtime = RealtimeEngine(self._spark, self._settings, plan.source, sink)
         self._checkpoint_id = claim_checkpoint(self._settings.checkpoint, plan.fingerprint)
         sink.open(self._spark, self._checkpoint_id, self._check_checkpoint)
         return repair_checkpoint(
@@ -116,6 +121,8 @@ class Supervisor:
             self._plan.source.close(self._settings.checkpoint)
             self._notify(lambda observer: observer.ended())
         finally:
+            if self._realtime is not None:
+                self._realtime.close()
             with suppress(Exception):  # the JVM may have ended
                 if self._run.is_active:
                     self._run.stop_now()  # it must not run without the lock
@@ -127,8 +134,11 @@ class Supervisor:
         why = self._waiting_for or self._run.not_ready_reason
         return Health(True, not why, why, self.model.name)
 
-    def _begin(self) -> QueryRun:
+    def _begin(self) -> QueryRun | RealtimeRun:
         self._check_checkpoint()
+        if self._realtime is not None:
+            review_below = self._plan.review_below(self.model)
+            return self._realtime.begin(self.model, self._classifier, review_below, self._record)
         if self._sizer.should_resize:
             self._sizer.apply()
         source, settings = self._plan.source, self._settings
@@ -175,6 +185,10 @@ class Supervisor:
             self._sizer.record(batch.images, batch.seconds)
             self._notify(lambda observer: observer.batch(batch))
 
+    def _record(self, batch: Batch) -> None:
+        self._retries.record_success()
+        self._notify(lambda observer: observer.batch(batch))
+
     def _supervise_query(self) -> bool:
         """Poll the query until it ends, then start the next; return whether there is one."""
         next_model: tuple[ModelVersion, Classifier] | None = None
@@ -188,6 +202,11 @@ class Supervisor:
                 self._tell_left_out()
             if next_model is None and not self._stopping.is_set():
                 next_model = self._next_model()
+            if self._realtime is not None:
+                self._realtime.check_partitions()
+                if next_model is not None and self._realtime.changes_models:
+                    self._use(next_model)
+                    next_model = None
             if self._stopping.is_set() or next_model is not None or self._sizer.should_resize:
                 self._run.request_stop()
             time.sleep(_POLL)
@@ -197,9 +216,7 @@ class Supervisor:
         if error is not None:
             self._wait_to_retry(error)
         if next_model is not None:
-            old, (self.model, self._classifier) = self.model.name, next_model
-            self._watcher.running = self.model
-            self._notify(lambda observer: observer.model_changed(old, self.model.name))
+            self._use(next_model)
         while not self._stopping.is_set():
             try:
                 self._run = self._begin()
@@ -209,9 +226,20 @@ class Supervisor:
                 return True
         return False
 
+    def _use(self, next_model: tuple[ModelVersion, Classifier]) -> None:
+        old, (self.model, self._classifier) = self.model.name, next_model
+        self._watcher.running = self.model
+        self._notify(lambda observer: observer.model_changed(old, self.model.name))
+
+    def _try(self, version: ModelVersion, classifier: Classifier) -> None:
+        if self._realtime is None:
+            try_classifier(self._spark, classifier)
+        else:
+            self._realtime.change(version, classifier, self._plan.review_below(version))
+
     def _next_model(self) -> tuple[ModelVersion, Classifier] | None:
         try:
-            return self._watcher.next_model(self._spark, self._classifier)
+            return self._watcher.next_model(self._classifier, self._try)
         except RefusedModelError as refusal:
             name, reason = refusal.name, str(refusal)
             self._notify(lambda observer: observer.model_refused(name, reason))

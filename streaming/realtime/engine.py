@@ -1,0 +1,170 @@
+"""Runs a stream in real-time mode: scorers, queries, models that change, and topics that grow."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from sparkdl.errors import SparkdlError
+from sparkdl.inference.classifier import Classifier
+from sparkdl.models.registry import ModelVersion
+from sparkdl.spark.private import task_slots
+from sparkdl.spark.session import scratch_directory
+from sparkdl.system.subprocesses import python_command, python_environment, python_path
+from streaming.monitoring.observer import Batch
+from streaming.realtime.function import register_scorer
+from streaming.realtime.model_file import write_model
+from streaming.realtime.partitions import PartitionWatch
+from streaming.realtime.query import RealtimeRun
+from streaming.realtime.request import check_request, check_slots, fused_model
+from streaming.realtime.rows import realtime_results
+from streaming.realtime.scorer import state_of
+from streaming.settings import StreamSettings
+from streaming.sinks.base import Sink
+from streaming.sources.base import Source
+
+_SCORER = ("-m", "streaming.realtime.scorer")
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_CHANGE_SECONDS = 60.0  # for scorers to take another model
+_EXECUTOR_SECONDS = 60.0  # for executors to register
+
+
+class RealtimeEngine:
+    """A stream's real-time mode in one Spark session.
+
+    With a local master, scorers follow one file, which is replaced when a model is promoted; so models change without a
+    pause. On a cluster each model is a file that Spark sends to the executors, and a query is started again for it.
+
+    Raises
+    ------
+    RequestError
+        If the mode cannot do what the settings ask for, or Spark has fewer slots than the topics have partitions.
+    """
+
+    def __init__(self, spark: SparkSession, settings: StreamSettings, source: Source, sink: Sink) -> None:
+        self._spark, self._settings = spark, settings
+        self._source, self._sink = check_request(settings, source, sink)
+        master = spark.sparkContext.master
+        self.changes_models = master.startswith("local") and not master.startswith("local-cluster")
+        """Whether `change` needs no other query."""
+        self._watch = PartitionWatch(self._source.partition_count)
+        self._check_slots()
+        self._numbers = 0
+
+    def close(self) -> None:
+        """Stop watching the topics."""
+        self._watch.close()
+
+    def begin(
+        self, version: ModelVersion, classifier: Classifier, review_below: float, record: Callable[[Batch], None]
+    ) -> RealtimeRun:
+        """Start a query; `record` is called for each of its batches, on the thread that polls it."""
+        path = self._write(version, classifier, review_below)
+        context = self._spark.sparkContext
+        if self.changes_models:
+            command = python_command(*_SCORER, "--follow")
+            environment = {**_ONE_THREAD, "PYTHONPATH": python_path()}
+            model = str(path)
+        else:
+            context.addFile(str(path))
+            command = [context.pythonExec, "-P", *_SCORER, "--scorers", self._executor_scorers()]
+            environment = {**context.environment, **_ONE_THREAD}
+            model = path.name
+        register_scorer(self._spark, command, environment, model)
+        rows = realtime_results(self._source.open_realtime(self._spark), self._source.envelope)
+        return RealtimeRun(
+            rows,
+            self._sink.messages,
+            self._sink.spark_options(),
+            Path(self._settings.checkpoint),
+            record,
+        )
+
+    def change(self, version: ModelVersion, classifier: Classifier, review_below: float) -> None:
+        """Try a model, and let the scorers use it if they follow a file.
+
+        Raises
+        ------
+        SparkdlError
+            If it fails to classify an image, or the scorers do not take it.
+        """
+        following = self._model_path
+        if not self.changes_models or not state_of(following).is_file():
+            trial = scratch_directory() / "realtime-trial.npz"
+            self._write_to(trial, version, classifier, review_below)
+            _check_model(trial)
+            if self.changes_models:
+                trial.replace(following)
+            return
+        before = following.read_bytes()
+        ticket = self._write_to(following, version, classifier, review_below)
+        deadline = time.monotonic() + _CHANGE_SECONDS
+        while True:
+            said, _, problem = state_of(following).read_text().partition(" ")
+            if said == ticket and not problem:
+                return
+            if said == ticket or time.monotonic() > deadline:
+                following.write_bytes(before)
+                raise SparkdlError(problem or f"the scorers have not taken it in {_CHANGE_SECONDS:.0f} s")
+            time.sleep(0.05)
+
+    def check_partitions(self) -> None:
+        """Raise a SparkdlError if the topics have grown beyond Spark's slots."""
+        partitions = self._watch.partitions
+        if partitions > self._slots:
+            raise SparkdlError(
+                f"the topics now have {partitions} partitions, and Spark has {self._slots} task slots: start the stream "
+                "again with more executors or cores"
+            )
+
+    def _check_slots(self) -> None:
+        deadline = time.monotonic() + (0 if self.changes_models else _EXECUTOR_SECONDS)
+        while (slots := task_slots(self._spark.sparkContext)) < self._watch.partitions:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(1)
+        self._slots = slots
+        check_slots(slots, self._watch.partitions)
+
+    @property
+    def _model_path(self) -> Path:
+        return scratch_directory() / ("realtime.npz" if self.changes_models else f"realtime-{self._numbers}.npz")
+
+    def _write(self, version: ModelVersion, classifier: Classifier, review_below: float) -> Path:
+        self._numbers += 1
+        self._write_to(self._model_path, version, classifier, review_below)
+        return self._model_path
+
+    def _write_to(self, path: Path, version: ModelVersion, classifier: Classifier, review_below: float) -> str:
+        model = fused_model(version, classifier)
+        return write_model(path, model, version.name, review_below, self._settings.limits, self._source.envelope)
+
+    def _executor_scorers(self) -> str:
+        """Return the number of scorers of an executor: its cores, 0 for those of its machine."""
+        context = self._spark.sparkContext
+        all_cores = context.master.startswith("spark://")
+        return context.getConf().get("spark.executor.cores", "0" if all_cores else "1") or "1"
+
+
+def _check_model(path: Path) -> None:
+    """Raise a SparkdlError unless the model in a file classifies an image, in a process of its own."""
+    done = subprocess.run(
+        python_command(*_SCORER, "--check", str(path)),
+        env=python_environment(**_ONE_THREAD),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_CHANGE_SECONDS,
+        check=False,
+    )
+    problem = (
+        done.stdout.strip() or (done.stderr.strip().splitlines() or ["it ended"])[-1]
+        if done.returncode
+        else done.stdout.strip()
+    )
+    if problem:
+        raise SparkdlError(problem)
