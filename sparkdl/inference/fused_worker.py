@@ -22,7 +22,6 @@ from sparkdl.spark import arrow
 from sparkdl.system.file_uris import path_of
 from sparkdl.system.files import read_beginning
 
-
 RESULT_TYPE = StructType(
     [
         StructField("prediction", StringType(), True),

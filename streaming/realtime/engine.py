@@ -48,7 +48,7 @@ class RealtimeEngine:
     def __init__(self, spark: SparkSession, settings: StreamSettings, source: Source, sink: Sink) -> None:
         self._spark, self._settings = spark, settings
         self._source, self._sink = check_request(settings, source, sink)
-        master = spark.sparkContext.master
+        master = str(spark.sparkContext.master)
         self.changes_models = master.startswith("local") and not master.startswith("local-cluster")
         """Whether `change` needs no other query."""
         self._watch = PartitionWatch(self._source.partition_count)
@@ -117,8 +117,8 @@ class RealtimeEngine:
         partitions = self._watch.partitions
         if partitions > self._slots:
             raise SparkdlError(
-                f"the topics now have {partitions} partitions, and Spark has {self._slots} task slots: start the stream "
-                "again with more executors or cores"
+                f"the topics now have {partitions} partitions, and Spark has {self._slots} task slots: start the "
+                "stream again with more executors or cores"
             )
 
     def _check_slots(self) -> None:
@@ -146,7 +146,7 @@ class RealtimeEngine:
     def _executor_scorers(self) -> str:
         """Return the number of scorers of an executor: its cores, 0 for those of its machine."""
         context = self._spark.sparkContext
-        all_cores = context.master.startswith("spark://")
+        all_cores = str(context.master).startswith("spark://")
         return context.getConf().get("spark.executor.cores", "0" if all_cores else "1") or "1"
 
 

@@ -49,7 +49,7 @@ class RealtimeRun:
             .options(**options)
             .option("checkpointLocation", str(checkpoint.absolute()))
             .outputMode("update")
-            .trigger(realTime=_BATCH)
+            .trigger(realTime=_BATCH)  # type: ignore[call-overload] # of which its stub knows nothing
             .start()
         )
 

@@ -21,6 +21,7 @@ import socket
 import struct
 import sys
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,9 @@ class Generation:
             self._serve(report)
             code = 0
         except SparkdlError as error:
-            print(error, file=sys.stderr)
+            sys.stderr.write(f"{error}\n")
+        except Exception:  # noqa: BLE001 - of a defect; nothing of the parent may run here
+            traceback.print_exc()
         finally:
             os._exit(code)
 
@@ -304,15 +307,15 @@ def main() -> None:
         os.dup2(2, 1)  # nothing else may print there
         try:
             if options.check:
-                print(Scorer(read_model(options.model)).trial(), file=answer)
+                answer.write(Scorer(read_model(options.model)).trial())
                 return
             freeze_gc()
             count = options.scorers or len(os.sched_getaffinity(0))
             supervisor = Supervisor(options.model, count, follow=options.follow)
         except SparkdlError as error:
-            print(error, file=answer)
+            answer.write(f"{error}\n")
             return
-        print(supervisor.socket, file=answer)
+        answer.write(f"{supervisor.socket}\n")
     supervisor.run()
 
 

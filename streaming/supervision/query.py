@@ -10,7 +10,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
-from streaming.settings import REALTIME, StreamSettings
+from streaming.settings import StreamSettings
 
 _SILENCE = 60.0  # seconds without an answer from the source after which the stream is not ready
 _LONG = 60.0  # seconds of one micro-batch after which the stream is not ready
@@ -39,7 +39,7 @@ class QueryRun:
         writer = rows.writeStream.foreachBatch(on_batch).option(
             "checkpointLocation", str(Path(settings.checkpoint).absolute())
         )
-        assert settings.trigger != REALTIME  # which has queries of its own
+        assert isinstance(settings.trigger, float)  # real-time mode has queries of its own
         if settings.available_now:
             writer = writer.trigger(availableNow=True)
         else:
