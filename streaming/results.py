@@ -27,6 +27,8 @@ def results(
 ) -> DataFrame:
     """Return one row per input record, with the columns of both contracts; `reason` is null for predictions.
 
+    `predicted_at` and `failed_at` are when the image was scored or rejected. `batch_id` is null in a batch query.
+
     Parameters
     ----------
     records
@@ -39,19 +41,11 @@ def results(
         As for `sparkdl.inference.classifier.Classifier.classify`.
     """
     classified = classifier.classify(records, limits, read_in_workers=read_in_workers, envelope=envelope)
-    return shape_results(classified, F.lit(model), F.lit(review_below), F.current_timestamp())
+    return shape_results(classified, F.lit(model), F.lit(review_below))
 
 
-def shape_results(classified: DataFrame, model: Column, review_below: Column, time: Column, *more: Column) -> DataFrame:
-    """Return classified input records with the columns of both contracts, and `more`.
-
-    Parameters
-    ----------
-    classified
-        What `sparkdl.inference.classifier.Classifier.classify` returns.
-    time
-        When the image was classified or rejected.
-    """
+def shape_results(classified: DataFrame, model: Column, review_below: Column) -> DataFrame:
+    """Return what `results` does, of what `sparkdl.inference.classifier.Classifier.classify` returns."""
     failed = F.col("reason").isNotNull()
     payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # else only its beginning was read
     return classified.select(
@@ -64,27 +58,26 @@ def shape_results(classified: DataFrame, model: Column, review_below: Column, ti
         (F.col("confidence") < review_below).alias("needs_review"),
         model.alias("model"),
         "produced_at",
-        time.alias("predicted_at"),
-        time.alias("failed_at"),
+        F.col("scored_at").alias("predicted_at"),
+        F.col("scored_at").alias("failed_at"),
+        "batch_id",
         "reason",
         F.when(failed & F.col("size").isNull(), UNREADABLE).otherwise(F.col("detail")).alias("detail"),
         payload.alias("payload"),
         "size",
         F.sha2(payload, 256).alias("sha256"),
-        *more,
     )
 
 
 def predictions(rows: DataFrame, batch_id: int) -> DataFrame:
-    """Return the results that are predictions, as `streaming.schemas.PREDICTION`."""
+    """Return the results that are predictions, as `streaming.schemas.PREDICTION`, as those of a micro-batch."""
     return _part(rows, "reason is null", PREDICTION, batch_id)
 
 
 def dead_letters(rows: DataFrame, batch_id: int) -> DataFrame:
-    """Return the results that are dead letters, as `streaming.schemas.DEAD_LETTER`."""
+    """Return the results that are dead letters, as `streaming.schemas.DEAD_LETTER`, as those of a micro-batch."""
     return _part(rows, "reason is not null", DEAD_LETTER, batch_id)
 
 
 def _part(rows: DataFrame, condition: str, schema: StructType, batch_id: int) -> DataFrame:
-    named = {"batch_id": F.lit(batch_id).cast("long").alias("batch_id")}
-    return rows.where(condition).select(*(named.get(name, name) for name in schema.names))
+    return rows.where(condition).withColumn("batch_id", F.lit(batch_id).cast("long")).select(*schema.names)

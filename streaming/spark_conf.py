@@ -39,16 +39,20 @@ class Connector:
 _LAUNCH = " -Djdk.lang.Process.launchMechanism=VFORK" if sys.platform == "linux" else ""
 
 CONF = {
-    # Each micro-batch has a new plan and computes in Python, so the optimizing compiler costs more than it saves.
-    # A micro-batch leaves little garbage.
-    "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
-    f"-XX:MaxNewSize=64m -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30{_LAUNCH}",
+    # Options of the user's own, `spark.driver.extraJavaOptions`, come after these. Each micro-batch has a new plan and
+    # computes in Python, so the optimizing compiler costs more than it saves. Without it Java would reserve 48 MiB for
+    # compiled code, which are full after a minute; then all threads stop for a second or two while code is removed. In
+    # a smaller young generation what a micro-batch leaves would be taken for old, until a collection of everything.
+    "spark.driver.defaultJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m "
+    f"-XX:+UseSerialGC -XX:NewSize=128m -XX:MaxNewSize=128m{_LAUNCH}",
     # Spark's default for a local checkpoint starts `readlink` several times for each file that it renames. With this
     # manager two drivers that race for a file can both believe that they created it, but the checkpoint lock ensures
     # that there is only one driver (`streaming.checkpoint.lock`).
     "spark.sql.streaming.checkpointFileManagerClass": CHECKPOINT_FILE_MANAGER,
     # The results of a micro-batch are cached between its two writes only.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    # Reports of finished micro-batches that are kept until they are read, ten times a second unless a model is loaded.
+    "spark.sql.streaming.numRecentProgressUpdates": "1000",
     # How much Spark keeps of past micro-batches for its UI; by default the plans of 1,000 of them.
     "spark.sql.ui.retainedExecutions": "50",
     "spark.ui.retainedJobs": "50",

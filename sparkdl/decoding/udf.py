@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from sparkdl.decoding.isolation.client import Decoded, decoder_client
 from sparkdl.formats.envelopes import Attributes, Envelope, open_messages
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
 from sparkdl.images.schema import IMAGE_TYPE, binary_views, pixels_to_struct
 from sparkdl.spark import arrow
+from sparkdl.spark.batch_id import running_batch
 from sparkdl.spark.udf import arrow_udf
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ DECODED_TYPE = StructType(
         StructField("image", IMAGE_TYPE, True),
         StructField("reason", StringType(), True),
         StructField("detail", StringType(), True),
+        StructField("batch_id", LongType(), True),
     ]
 )
-"""What `decode_images` returns: `image`, or `reason` (a `Reason`) and `detail`."""
+"""What `decode_images` returns: `image`, or `reason` (a `Reason`) and `detail`; and `batch_id`, the micro-batch, null
+outside of streams."""
 
 
 def decode_images(
@@ -35,7 +38,7 @@ def decode_images(
     envelope: Envelope | None = None,
     attributes: Column | str | None = None,
 ) -> Column:
-    """Return a column that decodes encoded images: struct<image: IMAGE_TYPE, reason: string, detail: string>.
+    """Return a column that decodes encoded images, a struct of `DECODED_TYPE`.
 
     Each row has either an `image` or a `reason` with its `detail`; the others are null. A scalar Arrow UDF: Spark runs
     it in the same Python call as its neighbours.
@@ -104,4 +107,5 @@ def _decode_column(
 ) -> pa.StructArray:
     decoded = decode_payloads(payloads, limits, envelope=envelope, attributes=attributes)
     images = pixels_to_struct(origins.cast(pa.string()), decoded.shapes, decoded.pixels)
-    return pa.StructArray.from_arrays([images, *reasons_of(decoded)], names=DECODED_TYPE.names)
+    batch_ids = arrow.nullable_array([running_batch()] * len(images), pa.int64())
+    return pa.StructArray.from_arrays([images, *reasons_of(decoded), batch_ids], names=DECODED_TYPE.names)

@@ -118,7 +118,8 @@ class Classifier(ABC):
         -------
         The same rows, with `payload` only where the image was rejected, and these columns added: `prediction string`,
         `confidence double` (0..1), `probabilities map<string,double>`, all null where the image was rejected; `reason
-        string`, `detail string`, null where it was not.
+        string`, `detail string`, null where it was not; `scored_at timestamp`, when it was classified or rejected;
+        `batch_id bigint`, the micro-batch of a streaming query, null in others.
 
         Raises
         ------
@@ -203,6 +204,8 @@ class PipelineClassifier(Classifier):
             F.when(good, _named(F.col("_probabilities"), self.classes)).alias("probabilities"),
             F.when(failed, Reason.MODEL_ERROR.value).otherwise(reason).alias("reason"),
             F.when(failed, NO_PROBABILITIES).otherwise(detail).alias("detail"),
+            _now().alias("scored_at"),
+            F.col(f"{DECODED}.batch_id").alias("batch_id"),
         )
 
 
@@ -232,6 +235,11 @@ def _placeholder() -> Column:
     return F.struct(
         *(F.lit(value).cast(field.dataType).alias(field.name) for field, value in zip(IMAGE_TYPE, values, strict=True))
     )
+
+
+def _now() -> Column:
+    """Return the time at which a row is evaluated; `current_timestamp` is the same for a whole micro-batch."""
+    return F.timestamp_millis(F.reflect(F.lit("java.lang.System"), F.lit("currentTimeMillis")).cast("long"))
 
 
 def _names(classes: Sequence[str]) -> Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL.Image import Resampling
-from pyspark.sql.types import DoubleType, MapType, StringType, StructField, StructType
+from pyspark.sql.types import DoubleType, LongType, MapType, StringType, StructField, StructType, TimestampType
 
 from sparkdl.decoding.isolation.client import Decoded
 from sparkdl.decoding.udf import decode_payloads, reasons_of
@@ -19,6 +20,7 @@ from sparkdl.images.ink import normalize_ink
 from sparkdl.images.rejection import Limits, Reason, Rejected
 from sparkdl.networks.runtime import Network, Shared, extract_features
 from sparkdl.spark import arrow
+from sparkdl.spark.batch_id import running_batch
 from sparkdl.system.file_uris import path_of
 from sparkdl.system.files import read_beginning
 
@@ -29,9 +31,14 @@ RESULT_TYPE = StructType(
         StructField("probabilities", MapType(StringType(), DoubleType(), False), True),
         StructField("reason", StringType(), True),
         StructField("detail", StringType(), True),
+        StructField("scored_at", TimestampType(), True),
+        StructField("batch_id", LongType(), True),
     ]
 )
-"""The columns that a fused pipeline adds to an input record: the first three, or `reason` and `detail`."""
+"""The columns that a fused pipeline adds to an input record: the first three, or `reason` and `detail`; then when and
+in which micro-batch."""
+
+_PREDICTED = RESULT_TYPE.names[:5]
 
 NO_PROBABILITIES = "the model gave no probabilities for this image"
 """The detail of an image that the model fails on."""
@@ -99,16 +106,19 @@ class FusedInference:
         has_attributes = self.envelope is not None and self.envelope.has_attributes
         results = self.predict(payloads, rows[ATTRIBUTES] if has_attributes else None)
         rejected = pc.if_else(results.field("reason").is_valid(), payloads, pa.nulls(len(payloads), payloads.type))
+        scored_at, batch_id = time.time_ns() // 1000, running_batch()
         return pa.RecordBatch.from_arrays(
             [
                 *(rejected if name == "payload" else rows[name] for name in rows.schema.names),
                 *results.flatten(),
+                arrow.nullable_array([scored_at] * len(payloads), pa.timestamp("us", "UTC")),
+                arrow.nullable_array([batch_id] * len(payloads), pa.int64()),
             ],
             names=[*rows.schema.names, *RESULT_TYPE.names],
         )
 
     def predict(self, payloads: pa.Array, attributes: pa.Array | None) -> pa.StructArray:
-        """Return a struct of `RESULT_TYPE` for each of N payloads; `attributes` as for `decode_payloads`."""
+        """Return a struct of `_PREDICTED` for each of N payloads; `attributes` as for `decode_payloads`."""
         gray = self.ink_margin is not None
         decoded = decode_payloads(payloads, self.limits, gray=gray, envelope=self.envelope, attributes=attributes)
         head = self.head.value
@@ -146,7 +156,7 @@ def softmax(features: NDArray[np.float32], head: Head) -> NDArray[np.float64]:
 
 
 def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decoded) -> pa.StructArray:
-    """Return rows of `RESULT_TYPE` for N images.
+    """Return rows of the first columns of `RESULT_TYPE`, those of `_PREDICTED`, for N images.
 
     Parameters
     ----------
@@ -177,5 +187,5 @@ def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Dec
             pa.MapArray.from_arrays(starts, keys, arrow.number_array(good.ravel())),
             *reasons_of(decoded),
         ],
-        names=RESULT_TYPE.names,
+        names=_PREDICTED,
     )

@@ -44,7 +44,7 @@ def make_cds_archive() -> Path:
 def _run_stream(scratch: Path, java_option: str) -> None:
     """Run a query like those of streams (files, a function in Python, Parquet), until the JVM has ended."""
     java_options = f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC {java_option}"
-    spark = spark_session("class data sharing", {"spark.driver.extraJavaOptions": java_options})
+    spark = spark_session("class data sharing", {"spark.driver.defaultJavaOptions": java_options})
     (scratch / "files").mkdir()
     (scratch / "files" / "file").write_text("line")
     lines = spark.readStream.text(str(scratch / "files"))

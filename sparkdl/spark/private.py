@@ -8,6 +8,7 @@ time, the error names it. What authenticates calls from Java is in `sparkdl.spar
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark import SparkContext
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.query import StreamingQuery
     from pyspark.sql.types import StructType
 
 PARTS = (
@@ -176,13 +178,26 @@ def hadoop_configuration(context: SparkContext) -> Any:
     return _attribute(context, "_jsc").hadoopConfiguration()
 
 
-def observed(frame: DataFrame, name: str) -> Any | None:
-    """Return the row of metrics that a persisted and evaluated DataFrame observed as `name`; None if there are none.
+def last_batch(query: StreamingQuery) -> int | None:
+    """Return the number of the last micro-batch that a query has finished; None if it has finished none."""
+    progress = _attribute(query, "_jsq").lastProgress()
+    return None if progress is None else int(progress.batchId())
 
-    It is a Java `Row`. An `Observation` gets its values only at the end of an action of the DataFrame.
+
+def progress_after(query: StreamingQuery, batch_id: int | None) -> list[dict[str, Any]]:
+    """Return Spark's reports of the micro-batches after `batch_id` that a query has finished, oldest first.
+
+    `StreamingQuery.recentProgress` would fetch and parse all that Spark keeps, at each call.
     """
-    found = _attribute(frame, "_jdf").queryExecution().observedMetrics().get(name)
-    return found.get() if found.isDefined() else None
+    if last_batch(query) in (None, batch_id):
+        return []
+    reports = _attribute(query, "_jsq").recentProgress()
+    found: list[dict[str, Any]] = []
+    for index in range(len(reports) - 1, -1, -1):
+        if batch_id is not None and reports[index].batchId() <= batch_id:
+            break
+        found.append(json.loads(reports[index].json()))
+    return found[::-1]
 
 
 def map_in_arrow(

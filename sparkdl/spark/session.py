@@ -71,7 +71,7 @@ LOCAL_DEFAULTS: dict[str, str] = {
     "spark.driver.host": LOOPBACK,
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -XX:+UseParallelGC",
+    "spark.driver.defaultJavaOptions": f"{JAVA_OPTIONS} -XX:+UseParallelGC",
 }
 """For a driver that this process starts itself; `spark-submit` has its own."""
 
@@ -119,7 +119,7 @@ def spark_session(
     jars = ",".join(path.as_uri() for path in session_jars(locks)) if locks and takes_jars(conf) else ""
     settings = {**DEFAULTS, **({} if submitted else LOCAL_DEFAULTS), **({"spark.jars": jars} if jars else {}), **conf}
     if not submitted:
-        settings["spark.driver.extraJavaOptions"] = f"{settings['spark.driver.extraJavaOptions']} {archive}".strip()
+        settings["spark.driver.defaultJavaOptions"] = f"{settings['spark.driver.defaultJavaOptions']} {archive}".strip()
         scratch = str(scratch_directory())
         master = settings["spark.master"]
         settings = {

@@ -66,6 +66,11 @@ class BatchLog(Observer):
         self.batches += 1
         self.predictions += batch.predictions
         self.dead_letters += batch.dead_letters
+        latency = (
+            {}
+            if batch.latency is None
+            else {f"latency_{name}": round(getattr(batch.latency, name), 3) for name in ("p50", "p99", "max")}
+        )
         self._log.info(
             "batch",
             batch_id=batch.batch_id,
@@ -74,6 +79,7 @@ class BatchLog(Observer):
             dead_letters=batch.dead_letters,
             seconds=round(batch.seconds, 3),
             images_per_second=round(batch.images / batch.seconds, 1),
+            **latency,
         )
 
     def left_out(self, left_out: LeftOut) -> None:

@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from sparkdl.system.left_out import LeftOut, Why
+from streaming.batch_stats import LATENCY_BUCKETS, Latency
 from streaming.failures import Failure
 from streaming.monitoring.observer import Batch, Observer
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _WATCHED = (Why.HIDDEN, Why.TEMPORARY, Why.IGNORED, Why.NOT_REGULAR, Why.UNREADABLE)
 """The reasons for which a directory source leaves files and folders out."""
+_QUANTILES = {"p50": "0.5", "p95": "0.95", "p99": "0.99", "max": "1"}
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class _Latencies(Collector):
+    """A histogram to which counts are added, a micro-batch at a time."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(LATENCY_BUCKETS) + 1)
+        self._total = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, latency: Latency) -> None:
+        with self._lock:
+            self._counts = [old + new for old, new in zip(self._counts, latency.counts, strict=True)]
+            self._total += latency.total
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        with self._lock:
+            bounds = (*map(str, LATENCY_BUCKETS), "+Inf")
+            yield HistogramMetricFamily(
+                "sparkdl_latency_seconds",
+                "Time from an image's produced_at until it was classified or rejected.",
+                buckets=list(zip(bounds, map(float, self._counts), strict=True)),
+                sum_value=self._total,
+            )
 
 
 class Metrics(Observer):
@@ -31,6 +61,14 @@ class Metrics(Observer):
             "sparkdl_batch_seconds",
             "Time to classify and write a micro-batch.",
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._latencies = _Latencies()
+        self.registry.register(self._latencies)
+        self._quantiles = Gauge(
+            "sparkdl_latency_quantile_seconds",
+            "Quantiles of that time in the last micro-batch.",
+            ["quantile"],
             registry=self.registry,
         )
         self._last = Gauge(
@@ -71,6 +109,10 @@ class Metrics(Observer):
         self._images.labels("prediction").inc(batch.predictions)
         self._images.labels("dead_letter").inc(batch.dead_letters)
         self._batches.observe(batch.seconds)
+        if batch.latency is not None:
+            self._latencies.add(batch.latency)
+            for quantile in _QUANTILES:
+                self._quantiles.labels(_QUANTILES[quantile]).set(getattr(batch.latency, quantile))
         self._last.set_to_current_time()
 
     def left_out(self, left_out: LeftOut) -> None:

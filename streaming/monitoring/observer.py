@@ -9,17 +9,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkdl.system.left_out import LeftOut
+    from streaming.batch_stats import BatchStats, Latency
     from streaming.failures import Failure
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One finished micro-batch."""
+    """One finished micro-batch.
+
+    Attributes
+    ----------
+    seconds
+        What it took to classify and write.
+    latency
+        Of its images, if it is known.
+    """
 
     batch_id: int
     predictions: int
     dead_letters: int
     seconds: float
+    latency: Latency | None = None
+
+    @staticmethod
+    def of(batch_id: int, stats: BatchStats, seconds: float) -> Batch:
+        """Return the micro-batch of these counts."""
+        return Batch(batch_id, stats.predictions, stats.dead_letters, seconds, stats.latency)
 
     @property
     def images(self) -> int:
@@ -29,8 +44,8 @@ class Batch:
 class Observer:
     """Receives the events of a stream. Override the events that you need.
 
-    `batch` is called on the thread of the query, the others on the thread of the supervisor. An exception in an
-    observer fails the stream.
+    `batch` may be called on the thread of the query, the others are called on the thread of the supervisor. An
+    exception in an observer fails the stream.
     """
 
     def repaired(self, path: Path) -> None:

@@ -197,6 +197,6 @@ public class RealtimeScorer implements UDF3 {
             Long batch, String name, Double reviewBelow, Instant at, String prediction, Double confidence,
             Map probabilities, String reason, String detail) {
         return RowFactory.create(
-            new Object[] {prediction, confidence, probabilities, reason, detail, name, reviewBelow, at, batch});
+            new Object[] {prediction, confidence, probabilities, reason, detail, at, batch, name, reviewBelow});
     }
 }

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from sparkdl.errors import SparkdlError
 from sparkdl.inference.classifier import Classifier
@@ -15,11 +14,9 @@ from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.private import task_slots
 from sparkdl.spark.session import scratch_directory
 from sparkdl.system.subprocesses import python_command, python_environment, python_path
-from streaming.monitoring.observer import Batch
 from streaming.realtime.function import register_scorer
 from streaming.realtime.model_file import write_model
 from streaming.realtime.partitions import PartitionWatch
-from streaming.realtime.query import RealtimeRun
 from streaming.realtime.request import check_request, check_slots, fused_model
 from streaming.realtime.rows import realtime_results
 from streaming.realtime.scorer import state_of
@@ -47,7 +44,7 @@ class RealtimeEngine:
 
     def __init__(self, spark: SparkSession, settings: StreamSettings, source: Source, sink: Sink) -> None:
         self._spark, self._settings = spark, settings
-        self._source, self._sink = check_request(settings, source, sink)
+        self._source, self.sink = check_request(settings, source, sink)
         master = str(spark.sparkContext.master)
         self.changes_models = master.startswith("local") and not master.startswith("local-cluster")
         """Whether `change` needs no other query."""
@@ -59,10 +56,8 @@ class RealtimeEngine:
         """Stop watching the topics."""
         self._watch.close()
 
-    def begin(
-        self, version: ModelVersion, classifier: Classifier, review_below: float, record: Callable[[Batch], None]
-    ) -> RealtimeRun:
-        """Start a query; `record` is called for each of its batches, on the thread that polls it."""
+    def results(self, version: ModelVersion, classifier: Classifier, review_below: float) -> DataFrame:
+        """Return the results of a query that is about to start, with this model."""
         path = self._write(version, classifier, review_below)
         context = self._spark.sparkContext
         if self.changes_models:
@@ -75,14 +70,7 @@ class RealtimeEngine:
             environment = {**context.environment, **_ONE_THREAD}
             model = path.name
         register_scorer(self._spark, command, environment, model)
-        rows = realtime_results(self._source.open_realtime(self._spark), self._source.envelope)
-        return RealtimeRun(
-            rows,
-            self._sink.messages,
-            self._sink.spark_options(),
-            Path(self._settings.checkpoint),
-            record,
-        )
+        return realtime_results(self._source.open_realtime(self._spark), self._source.envelope)
 
     def change(self, version: ModelVersion, classifier: Classifier, review_below: float) -> None:
         """Try a model, and let the scorers use it if they follow a file.

@@ -9,7 +9,7 @@ from zipfile import ZipFile, ZipInfo
 
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 
 from sparkdl.formats.envelopes import ATTRIBUTES, Attributes
 from sparkdl.inference.fused_worker import RESULT_TYPE
@@ -25,12 +25,10 @@ ANSWER = StructType(
         *RESULT_TYPE,
         StructField("model", StringType()),
         StructField("review_below", DoubleType()),
-        StructField("scored_at", TimestampType()),
-        StructField("batch_id", LongType()),
     ]
 )
-"""What the function returns: the columns of a fused pipeline; the version that gave them, and its threshold; when that
-was; and the number of Spark's batch. The first two are null where no scorer survived the image."""
+"""What the function returns: the columns of a fused pipeline, and the version that gave them with its threshold, which
+are null where no scorer survived the image."""
 
 
 def register_scorer(spark: SparkSession, command: Sequence[str], environment: Mapping[str, str], model: str) -> None:

@@ -13,7 +13,7 @@ _ANSWER = "_answer"
 
 
 def realtime_results(records: DataFrame, envelope: Envelope | None) -> DataFrame:
-    """Return what `streaming.results.results` returns, with `batch_id`, computed by scorers.
+    """Return what `streaming.results.results` returns, computed by scorers.
 
     Parameters
     ----------
@@ -27,4 +27,4 @@ def realtime_results(records: DataFrame, envelope: Envelope | None) -> DataFrame
     kept = [name for name in records.columns if name != "payload"]
     payload = F.when(answers["reason"].isNotNull(), F.col("payload")).alias("payload")
     classified = answered.select(*kept, payload, *answers.values())
-    return shape_results(classified, F.col("model"), F.col("review_below"), F.col("scored_at"), F.col("batch_id"))
+    return shape_results(classified, F.col("model"), F.col("review_below"))

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sparkdl.errors import RequestError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.readwriter import DataStreamWriter
 
+    from streaming.batch_stats import BatchStats
     from streaming.failures import KnownError
     from streaming.readers.base import Reader
     from streaming.spark_conf import Connector
-
-
-@dataclass(frozen=True)
-class BatchStats:
-    """The number of predictions and dead letters in one micro-batch; their sum is the number of images."""
-
-    predictions: int
-    dead_letters: int
 
 
 def always() -> None:
@@ -30,9 +23,9 @@ def always() -> None:
 
 
 class Sink(ABC):
-    """Where a stream writes results. One sink belongs to one checkpoint.
+    """Where a stream writes results: a `BatchSink` or a `DirectSink`. One sink belongs to one checkpoint.
 
-    A stream calls `check` and `identity` before it starts Spark, `open` once before the first `write`, and `close` once
+    A stream calls `check` and `identity` before it starts Spark, `open` once before the first result, and `close` once
     at the end. Logs show `str()` of the sink.
     """
 
@@ -74,27 +67,8 @@ class Sink(ABC):
             If the sink holds results of another checkpoint, whose batch ids would clash with this stream's.
         """
 
-    @abstractmethod
-    def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
-        """Write the results of one micro-batch, all or nothing.
-
-        Spark repeats a micro-batch with the same `batch_id` if the stream ended before Spark recorded its commit. An
-        exactly-once sink must recognize a micro-batch that it already has.
-
-        Parameters
-        ----------
-        results
-            Predictions and dead letters together; `streaming.results.predictions` and `dead_letters` select each kind.
-        batch_id
-            The number of the micro-batch, from 0.
-
-        Returns
-        -------
-        The counts; None if the sink already had the micro-batch and wrote nothing.
-        """
-
     def is_complete(self, batch_id: int) -> bool:
-        """Whether `write` would skip this micro-batch."""
+        """Whether the sink has this micro-batch already and would skip it."""
         return False
 
     def close(self) -> None:  # noqa: B027 - optional
@@ -116,3 +90,37 @@ class Sink(ABC):
 
     def __str__(self) -> str:
         return type(self).__name__
+
+
+class BatchSink(Sink):
+    """A sink that is handed each micro-batch as a DataFrame."""
+
+    @abstractmethod
+    def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
+        """Write the results of one micro-batch, all or nothing.
+
+        Spark repeats a micro-batch with the same `batch_id` if the stream ended before Spark recorded its commit. An
+        exactly-once sink must recognize a micro-batch that it already has.
+
+        Parameters
+        ----------
+        results
+            Predictions and dead letters together; `streaming.results.predictions` and `dead_letters` select each kind.
+        batch_id
+            The number of the micro-batch, from 0.
+
+        Returns
+        -------
+        The counts; None if the sink already had the micro-batch and wrote nothing.
+        """
+
+
+class DirectSink(Sink):
+    """A sink that Spark itself writes to, as a part of the query: at least once, with the least latency."""
+
+    @abstractmethod
+    def writer(self, results: DataFrame) -> DataStreamWriter:
+        """Return the writer of a streaming DataFrame of results (`streaming.results.results`).
+
+        The stream sets the trigger and the checkpoint, and starts it.
+        """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streaming.sinks.base import BatchStats, Sink
+from streaming.batch_stats import BatchStats
+from streaming.sinks.base import BatchSink
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-class ConsoleSink(Sink):
+class ConsoleSink(BatchSink):
     """Prints each result as one line of JSON on standard output, without its payload; at least once."""
 
     @classmethod
@@ -39,7 +40,7 @@ class ConsoleSink(Sink):
                 print(*lines, sep="\n", end="\n" * bool(lines), flush=True)  # noqa: T201 - the purpose of this sink
         finally:
             results.unpersist()
-        return BatchStats(*counts)
+        return BatchStats(predictions=counts[0], dead_letters=counts[1])
 
     def __str__(self) -> str:
         return "console"

@@ -10,11 +10,12 @@ from streaming.kafka.address import KafkaAddress
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.errors import describe_error
 from streaming.kafka.messages import DEAD_LETTERS_SUFFIX
-from streaming.sinks.base import BatchStats, Sink, always
+from streaming.sinks.base import DirectSink, always
 from streaming.spark_conf import KAFKA
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.readwriter import DataStreamWriter
 
     from streaming.failures import KnownError
     from streaming.kafka.admin import AdminSession
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _OVERHEAD = 64 * 1024  # maximum bytes of the key and headers of a message
 
 
-class KafkaSink(Sink):
+class KafkaSink(DirectSink):
     """Messages keyed by `id`, at least once. A compacted topic, or a reader that deduplicates by `id`, has each once.
 
     Predictions go to `TOPIC`, dead letters to `TOPIC.dead-letters`, both in one pass; missing topics are created. A
@@ -81,33 +82,15 @@ class KafkaSink(Sink):
         self.close()
         self._columns = message_columns(self._topic, self._dead_topic, limit)
 
-    def write(self, results: DataFrame, batch_id: int) -> BatchStats | None:
-        from pyspark import StorageLevel
-        from pyspark.sql import functions as F
-
-        from streaming.sinks.kafka_messages import COUNTS, counts_of
-
-        counted = results.observe(COUNTS, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
-        counted.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated and counted by the write
-        try:
-            messages = self.messages(counted.withColumn("batch_id", F.lit(batch_id).cast("long")))
-            messages.write.format("kafka").options(**self.spark_options()).save()
-            total, failed = counts_of(counted)
-        finally:
-            counted.unpersist()
-        return BatchStats(total - failed, failed)
-
-    def messages(self, results: DataFrame) -> DataFrame:
-        """Return results, with their `batch_id`, as messages for Spark's Kafka sink; `open` comes first."""
-        return results.select(self._columns)
-
-    def spark_options(self) -> dict[str, str]:
-        """Return the options of Spark's Kafka sink."""
-        return self._config.spark_options() | {
-            "kafka.bootstrap.servers": self._address.servers,
-            "kafka.max.request.size": str(max(self._max_message, 1 << 20)),
-            "kafka.buffer.memory": str(max(2 * self._max_message, 32 << 20)),
-        }
+    def writer(self, results: DataFrame) -> DataStreamWriter:
+        return (
+            results.select(self._columns)
+            .writeStream.format("kafka")
+            .options(**self._config.spark_options())
+            .option("kafka.bootstrap.servers", self._address.servers)
+            .option("kafka.max.request.size", max(self._max_message, 1 << 20))
+            .option("kafka.buffer.memory", max(2 * self._max_message, 32 << 20))
+        )
 
     def close(self) -> None:
         if self._session is not None:

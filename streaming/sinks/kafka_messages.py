@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from sparkdl.spark.private import observed
 from streaming.kafka.messages import JSON_TYPE, SCHEMA, Header
 from streaming.schemas import PREDICTION
 
-COUNTS = "counts"
-"""The name of the observed metrics, which `counts_of` reads."""
 _MAX_DETAIL = 1000  # characters
 _TIME = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
-
-
-def counts_of(counted: DataFrame) -> tuple[int, int]:
-    """Return the number of images, and how many of them failed, of persisted and evaluated rows.
-
-    An `Observation` would get no values: it gets them at the end of an action, and Spark's Kafka sink runs none.
-    """
-    row = observed(counted, COUNTS)
-    return (0, 0) if row is None else (row.getLong(0), row.getLong(1))
 
 
 def message_columns(topic: str, dead_topic: str, limit: int) -> list[Column]:

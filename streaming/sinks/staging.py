@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
 from sparkdl.errors import RequestError, SparkdlError
+from streaming.batch_stats import BatchStats
 from streaming.fault_injection import FaultPoint, fault_point
 from streaming.sink_layout import DEAD_LETTERS, PREDICTIONS, absolute
-from streaming.sinks.base import BatchStats, Sink, always
+from streaming.sinks.base import BatchSink, always
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -21,7 +22,7 @@ _STAGING = "_staging"
 _READY, _ATTEMPT = "ready=", "batch="
 
 
-class StagedSink(Sink):
+class StagedSink(BatchSink):
     """A directory sink whose micro-batches are published only from staged files.
 
     A batch is written as Parquet to `DIR/_staging/batch=N-ATTEMPT` and committed by one rename to
@@ -145,8 +146,8 @@ class StagedSink(Sink):
     def _stage(self, results: DataFrame, batch_id: int) -> BatchStats:
         from pyspark import StorageLevel
         from pyspark.sql import Observation
-        from pyspark.sql import functions as F
 
+        from streaming.observed import observed_columns, stats_of
         from streaming.results import dead_letters, predictions
 
         if self._attempt:
@@ -155,10 +156,10 @@ class StagedSink(Sink):
         results.persist(StorageLevel.MEMORY_AND_DISK)  # evaluated once, by the first of the writes
         counts = Observation()
         try:
-            counted = results.observe(counts, F.count(F.lit(1)).alias("images"), F.count("reason").alias("failed"))
+            counted = results.observe(counts, *observed_columns())
             _write_parquet(predictions(counted, batch_id), f"{staged}/{PREDICTIONS}")
-            total, failed = counts.get["images"], counts.get["failed"]
-            if failed:
+            stats = stats_of(counts.get)
+            if stats.dead_letters:
                 _write_parquet(dead_letters(results, batch_id), f"{staged}/{DEAD_LETTERS}")
         finally:
             results.unpersist()
@@ -167,7 +168,7 @@ class StagedSink(Sink):
         self._files.rename(staged, self._ready(batch_id))
         self._attempt = ""
         fault_point(FaultPoint.COMMITTED)
-        return BatchStats(total - failed, failed)
+        return stats
 
     def _publish(self, batch_id: int) -> None:
         """Publish a committed batch; can be interrupted and repeated at any point."""

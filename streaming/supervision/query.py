@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-import weakref
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from pathlib import Path
 
-from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
+from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from streaming.settings import StreamSettings
 
@@ -17,34 +16,32 @@ _LONG = 60.0  # seconds of one micro-batch after which the stream is not ready
 _STOP_AFTER = 10.0  # seconds that a query which does not write has to end its trigger
 
 
-class QueryRun:
-    """One Spark query, which ends by itself or is stopped between two micro-batches."""
+class QueryRun(ABC):
+    """One Spark query, which ends by itself or is stopped between two micro-batches.
 
-    def __init__(self, rows: DataFrame, settings: StreamSettings, write: Callable[[DataFrame, int], None]) -> None:
-        self._write = write
+    Parameters
+    ----------
+    writer
+        Of the results; it is given the trigger and the checkpoint, and started.
+    settings
+        Of the stream.
+    """
+
+    def __init__(self, writer: DataStreamWriter, settings: StreamSettings) -> None:
         self._stop_requested_at: float | None = None
         self._stopped = False
+        self._failure: Exception | None = None
         self._writing_since: float | None = None
         self._quiet_since = time.monotonic()
         self._progress_at: float | None = None
-        # Python keeps every callback of the JVM, and the JVM keeps the query that calls it. A strong reference from
-        # the callback to the query would be a cycle, so the query and its broadcast networks would never be freed.
-        alive = weakref.ref(self)
+        writer = writer.option("checkpointLocation", str(Path(settings.checkpoint).absolute()))
+        self._query: StreamingQuery = self._with_trigger(writer, settings).start()
 
-        def on_batch(rows: DataFrame, batch_id: int) -> None:
-            if (run := alive()) is None:
-                raise StoppedError
-            run._on_batch(rows, batch_id)
-
-        writer = rows.writeStream.foreachBatch(on_batch).option(
-            "checkpointLocation", str(Path(settings.checkpoint).absolute())
-        )
-        assert isinstance(settings.trigger, float)  # real-time mode has queries of its own
+    def _with_trigger(self, writer: DataStreamWriter, settings: StreamSettings) -> DataStreamWriter:
         if settings.available_now:
-            writer = writer.trigger(availableNow=True)
-        else:
-            writer = writer.trigger(processingTime=f"{round(settings.trigger * 1000)} milliseconds")
-        self._query: StreamingQuery = writer.start()
+            return writer.trigger(availableNow=True)
+        assert isinstance(settings.trigger, float)
+        return writer.trigger(processingTime=f"{round(settings.trigger * 1000)} milliseconds")
 
     @property
     def is_active(self) -> bool:
@@ -58,6 +55,8 @@ class QueryRun:
     @property
     def error(self) -> Exception | None:
         """The error that ended the query; None if it was stopped or ended after all input."""
+        if self._failure is not None:
+            return self._failure
         return None if self._stopped else self._query.exception()
 
     def request_stop(self) -> None:
@@ -69,16 +68,24 @@ class QueryRun:
         """
         if self._stop_requested_at is None:
             self._stop_requested_at = time.monotonic()
-        quiet_since = max(self._stop_requested_at, self._quiet_since)
+        if self._can_stop(self._stop_requested_at):
+            self.stop_now()
+
+    def _can_stop(self, since: float) -> bool:
+        """Whether the query can be stopped, which was asked for at the time `since`."""
+        quiet_since = max(since, self._quiet_since)
         quiet = self._writing_since is None and time.monotonic() - quiet_since > _STOP_AFTER
-        if quiet or self._is_idle:
-            self._stopped = True
-            self._query.stop()
+        return quiet or self._is_idle
 
     def stop_now(self) -> None:
         """Stop the query at once, even during a micro-batch."""
         self._stopped = True
         self._query.stop()
+
+    def fail(self, error: Exception) -> None:
+        """Stop the query at once, because of an error that is not Spark's."""
+        self._failure = error
+        self.stop_now()
 
     @property
     def _is_idle(self) -> bool:
@@ -86,10 +93,12 @@ class QueryRun:
         status = self._query.status
         return not status["isTriggerActive"] and not status["message"].startswith("Initializing")
 
+    @abstractmethod
     def poll(self) -> None:
-        """Record whether the query makes progress, that is, it writes or waits for images."""
-        if self._writing_since is not None or self._is_idle:
-            self._progress_at = time.monotonic()
+        """Record whether the query makes progress, that is, it writes or waits for images.
+
+        Call it about ten times a second, and once more after the query has ended.
+        """
 
     @property
     def not_ready_reason(self) -> str:
@@ -102,19 +111,3 @@ class QueryRun:
             )
         silence = time.monotonic() - self._progress_at
         return "" if silence < _SILENCE else f"its source has not answered for {silence:.0f} s"
-
-    def _on_batch(self, rows: DataFrame, batch_id: int) -> None:
-        if self._stop_requested_at is not None:
-            # The previous batch is complete and committed. This one is only planned: Spark plans the same batch again
-            # when the stream continues. Raising an error is the only way to stop the query from here.
-            self._stopped = True
-            raise StoppedError
-        self._writing_since = time.monotonic()
-        try:
-            self._write(rows, batch_id)
-        finally:
-            self._writing_since, self._quiet_since = None, time.monotonic()
-
-
-class StoppedError(Exception):
-    """Ends a micro-batch before it starts because the query is stopping; never reported to the user."""

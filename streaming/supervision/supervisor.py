@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -23,13 +24,17 @@ from streaming.checkpoint.repair import repair_checkpoint
 from streaming.failures import Failure
 from streaming.monitoring.health import Health
 from streaming.monitoring.observer import Batch, Observer
+from streaming.observed import NAME, stats_of
 from streaming.plan import StreamPlan
 from streaming.realtime.engine import RealtimeEngine
-from streaming.realtime.query import RealtimeRun
 from streaming.results import results
+from streaming.sinks.base import BatchSink, DirectSink
+from streaming.supervision.batch_query import BatchQuery
 from streaming.supervision.batch_sizing import BatchSizer
+from streaming.supervision.direct_query import DirectQuery
 from streaming.supervision.model_updates import ModelWatcher, RefusedModelError, try_classifier
 from streaming.supervision.query import QueryRun
+from streaming.supervision.realtime_query import RealtimeQuery
 from streaming.supervision.retries import RetryPolicy
 
 _POLL = 0.1  # seconds between two polls of the query
@@ -78,7 +83,7 @@ class Supervisor:
         self._realtime: RealtimeEngine | None = None
         self._classifier: Classifier
         self._checkpoint_id: str
-        self._run: QueryRun | RealtimeRun
+        self._run: QueryRun
 
     def open(self) -> list[Path]:
         """Load the model, claim the checkpoint and open the sink; return the repaired files of the checkpoint.
@@ -134,11 +139,11 @@ class Supervisor:
         why = self._waiting_for or self._run.not_ready_reason
         return Health(True, not why, why, self.model.name)
 
-    def _begin(self) -> QueryRun | RealtimeRun:
+    def _begin(self) -> QueryRun:
         self._check_checkpoint()
         if self._realtime is not None:
-            review_below = self._plan.review_below(self.model)
-            return self._realtime.begin(self.model, self._classifier, review_below, self._record)
+            rows = self._realtime.results(self.model, self._classifier, self._plan.review_below(self.model))
+            return RealtimeQuery(rows, self._realtime.sink, self._settings, self._record_report)
         if self._sizer.should_resize:
             self._sizer.apply()
         source, settings = self._plan.source, self._settings
@@ -153,7 +158,10 @@ class Supervisor:
             read_in_workers=read_in_workers,
             envelope=source.envelope,
         )
-        return QueryRun(rows, settings, self._write)
+        sink = self._plan.sink
+        if isinstance(sink, DirectSink):
+            return DirectQuery(rows, sink, settings, self._record_report)
+        return BatchQuery(rows, settings, self._write)
 
     def _check_checkpoint(self) -> None:
         """Raise a SparkdlError if the checkpoint is gone or now belongs to another stream.
@@ -178,15 +186,19 @@ class Supervisor:
     def _write(self, rows: DataFrame, batch_id: int) -> None:
         started = time.monotonic()
         self._check_checkpoint()
+        assert isinstance(self._plan.sink, BatchSink)
         stats = self._plan.sink.write(rows, batch_id)
         self._retries.record_success()
         if stats is not None:
-            batch = Batch(batch_id, stats.predictions, stats.dead_letters, time.monotonic() - started)
-            self._sizer.record(batch.images, batch.seconds)
-            self._notify(lambda observer: observer.batch(batch))
+            self._record(Batch.of(batch_id, stats, time.monotonic() - started))
+
+    def _record_report(self, report: dict[str, Any]) -> None:
+        self._retries.record_success()
+        seconds = report["durationMs"]["addBatch"] / 1000
+        self._record(Batch.of(report["batchId"], stats_of(report["observedMetrics"][NAME]), seconds))
 
     def _record(self, batch: Batch) -> None:
-        self._retries.record_success()
+        self._sizer.record(batch.images, batch.seconds)
         self._notify(lambda observer: observer.batch(batch))
 
     def _supervise_query(self) -> bool:
@@ -197,7 +209,7 @@ class Supervisor:
             if self._lock.lost is not None:
                 self._run.stop_now()
                 raise self._lock.lost
-            self._run.poll()
+            self._poll()
             if time.monotonic() >= self._look_at:
                 self._tell_left_out()
             if next_model is None and not self._stopping.is_set():
@@ -210,6 +222,7 @@ class Supervisor:
             if self._stopping.is_set() or next_model is not None or self._sizer.should_resize:
                 self._run.request_stop()
             time.sleep(_POLL)
+        self._run.poll()
         error = self._run.error
         if self._stopping.is_set() or (error is None and not self._run.was_stopped):
             return False
@@ -225,6 +238,16 @@ class Supervisor:
             else:
                 return True
         return False
+
+    def _poll(self) -> None:
+        self._run.poll()
+        if isinstance(self._run, DirectQuery):  # the other one checks before it writes
+            try:
+                self._check_checkpoint()
+            except LostCheckpointError:
+                raise
+            except SparkdlError as gone:
+                self._run.fail(gone)
 
     def _use(self, next_model: tuple[ModelVersion, Classifier]) -> None:
         old, (self.model, self._classifier) = self.model.name, next_model

@@ -26,10 +26,10 @@ from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion, Registry
 from sparkdl.spark.hadoop_fs import Files
+from streaming.batch_stats import BatchStats
 from streaming.checkpoint.lock import CheckpointLock
 from streaming.failures import Failure
 from streaming.results import results
-from streaming.sinks.base import BatchStats
 from streaming.sinks.parquet import ParquetSink
 from training.data.loading import Dataset
 

@@ -22,13 +22,14 @@ from streams import Place, digits, drop, id_of, wait_until
 from console.main import run
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.models.registry import Registry
+from streaming.batch_stats import BatchStats
 from streaming.checkpoint.lock import CheckpointLock
 from streaming.failures import Failure
 from streaming.job import StreamJob
 from streaming.monitoring.metrics import Metrics
 from streaming.monitoring.server import parse_http, serve
 from streaming.plan import prepare
-from streaming.sinks.base import BatchStats, Sink
+from streaming.sinks.base import BatchSink
 from streaming.sources.directory.source import DirectorySource
 from streaming.sources.factory import parse_source
 from training.data.loading import Dataset
@@ -224,7 +225,7 @@ def test_an_address_to_answer_on_is_a_port_with_or_without_a_host() -> None:
             parse_http(wrong)
 
 
-class RaisingSink(Sink):
+class RaisingSink(BatchSink):
     """A sink of a user that fails as it was told to."""
 
     def __init__(self, error: Exception) -> None:

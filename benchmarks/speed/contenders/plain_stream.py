@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 
-from pyspark.sql import DataFrame
-
 
 def with_defaults(chosen: argparse.Namespace) -> None:
     from pyspark.sql import SparkSession
@@ -44,6 +42,7 @@ def with_ours(chosen: argparse.Namespace) -> None:
     from pyspark.sql import functions as F
 
     from sparkdl.spark.session import spark_session
+    from streaming.sinks.base import DirectSink
     from streaming.sinks.factory import parse_sink
     from streaming.sources.factory import parse_source
     from streaming.spark_conf import KAFKA, stream_conf
@@ -68,14 +67,12 @@ def with_ours(chosen: argparse.Namespace) -> None:
         F.lit(None).cast("binary").alias("payload"),
         "size",
         F.lit(None).cast("string").alias("sha256"),
+        F.lit(0).cast("long").alias("batch_id"),
     )
+    assert isinstance(target, DirectSink)
     target.open(spark, "plain")
-
-    def write(batch: DataFrame, number: int) -> None:
-        target.write(batch, number)
-
     (
-        rows.writeStream.foreachBatch(write)
+        target.writer(rows)
         .option("checkpointLocation", chosen.checkpoint)
         .trigger(processingTime="0 seconds")
         .start()

@@ -13,7 +13,6 @@ import pytest
 from needs import need
 
 from sparkdl.spark.java import cds_archive_path, cds_options, ensure_java
-from sparkdl.spark.session import JAVA_OPTIONS
 
 START = "from sparkdl.spark.session import spark_session; print(spark_session('archive', {conf}).range(3).count())"
 
@@ -72,7 +71,7 @@ def test_java_takes_sparks_classes_out_of_it(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("SPARK_CONF_DIR", raising=False)  # of coverage; it is on the class path that the archive is for
     need(cds_archive_path(ensure_java()).is_file(), "no CDS archive, which `make install` makes")
     loaded = tmp_path / "loaded"
-    done = start_spark({"spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} -Xlog:class+load:file={loaded}"})
+    done = start_spark({"spark.driver.extraJavaOptions": f"-Xlog:class+load:file={loaded}"})
     assert (done.stdout, done.stderr) == ("3\n", "")
     lines = [line for line in loaded.read_text().splitlines() if " org.apache.spark." in line and "Lambda" not in line]
     shared = sum("source: shared objects file" in line for line in lines)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from sparkdl.spark.private import JVM_CLASSES, gateway, hadoop_configuration, has_class, jvm, new_array, observed
+from sparkdl.spark.private import (
+    JVM_CLASSES,
+    gateway,
+    hadoop_configuration,
+    has_class,
+    jvm,
+    last_batch,
+    new_array,
+    progress_after,
+)
 
 
 @pytest.mark.parametrize("name", JVM_CLASSES)
@@ -41,13 +52,18 @@ def test_hadoop_is_configured(spark: SparkSession) -> None:
     assert hadoop_configuration(spark.sparkContext).get("fs.defaultFS")
 
 
-def test_what_a_frame_observed_can_be_read(spark: SparkSession) -> None:
-    frame = spark.range(5).observe("seen", F.count(F.lit(1)).alias("rows")).persist()
-    try:
-        assert frame.count() == 5
-        row = observed(frame, "seen")
-        assert row is not None
-        assert row.getLong(0) == 5
-        assert observed(frame, "something else") is None
-    finally:
-        frame.unpersist()
+def test_each_finished_micro_batch_is_reported_once(spark: SparkSession, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    lines = spark.readStream.option("maxFilesPerTrigger", 1).text(str(source)).observe("seen", F.count("*").alias("n"))
+    for number in range(3):
+        (source / str(number)).write_text("line\n" * (number + 1))
+    writer = lines.writeStream.format("noop").option("checkpointLocation", str(tmp_path / "checkpoint"))
+    query = writer.trigger(availableNow=True).start()
+    query.awaitTermination()
+    reports = progress_after(query, None)
+    assert [report["batchId"] for report in reports] == [0, 1, 2]
+    assert sum(report["observedMetrics"]["seen"]["n"] for report in reports) == 6
+    assert [report["batchId"] for report in progress_after(query, 1)] == [2]
+    assert progress_after(query, 2) == []
+    assert last_batch(query) == 2

@@ -24,11 +24,11 @@ from console.main import run
 from producer.replay import replay_to_directory, sequence
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion, Registry
+from streaming.batch_stats import BatchStats
 from streaming.readers.delta import DeltaReader
 from streaming.readers.parquet import ParquetReader
 from streaming.results import results
 from streaming.schemas import DEAD_LETTER, PREDICTION
-from streaming.sinks.base import BatchStats
 from streaming.sinks.delta import DeltaSink
 from streaming.sinks.parquet import ParquetSink
 from streaming.spark_conf import DELTA

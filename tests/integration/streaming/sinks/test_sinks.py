@@ -19,9 +19,9 @@ from streams import BROKEN, encoded_rows, rows_of
 from sparkdl.errors import RequestError
 from sparkdl.images.rejection import Limits
 from sparkdl.models.registry import ModelVersion
+from streaming.batch_stats import BatchStats
 from streaming.results import results
 from streaming.schemas import DEAD_LETTER, PREDICTION
-from streaming.sinks.base import BatchStats
 from streaming.sinks.console import ConsoleSink
 from streaming.sinks.delta import DeltaSink
 from streaming.sinks.factory import parse_sink

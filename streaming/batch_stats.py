@@ -1,0 +1,42 @@
+"""Counts and latencies of a micro-batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0)
+"""Upper bounds in seconds by which latencies are counted; the last bucket has no bound."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds from an image's `produced_at` until it was classified or rejected, over one micro-batch.
+
+    Attributes
+    ----------
+    p50, p95, p99, max
+        Quantiles.
+    total
+        The sum.
+    counts
+        How many images took at most each of `LATENCY_BUCKETS`, and how many there are.
+    """
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+    total: float
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BatchStats:
+    """The number of predictions and dead letters in one micro-batch, and their latency if it is known.
+
+    The sum of the two is the number of images.
+    """
+
+    predictions: int
+    dead_letters: int
+    latency: Latency | None = field(default=None, compare=False)
