@@ -284,15 +284,25 @@ def register_java_function(
     java = jvm(spark.sparkContext)
     java_session = _attribute(spark, "_jsparkSession")
     java_session.sparkContext().addJar(str(jar))
-    loader = java.java.net.URLClassLoader(
-        new_array(java.java.net.URL, [java.java.io.File(str(jar)).toURI().toURL()]),
-        java.java.lang.Thread.currentThread().getContextClassLoader(),
-    )
-    (constructor,) = loader.loadClass(class_name).getConstructors()
+    (constructor,) = _load_class(java, jar, class_name).getConstructors()
     values = [value if isinstance(value, str) else new_array(java.java.lang.String, value) for value in arguments]
     function = constructor.newInstance(new_array(java.java.lang.Object, values))
     returned = java.org.apache.spark.sql.types.DataType.fromJson(kind.json())
     java_session.udf().register(name, function.asFunction(returned))
+
+
+_loaded: dict[Path, tuple[Any, Any]] = {}
+"""The gateway and the class of each jar: py4j knows classes by their names, so none may be loaded twice in a JVM."""
+
+
+def _load_class(java: Any, jar: Path, name: str) -> Any:
+    started, found = _loaded.get(jar, (None, None))
+    if started is not gateway():
+        parts = new_array(java.java.net.URL, [java.java.io.File(str(jar)).toURI().toURL()])
+        parent = java.java.lang.Thread.currentThread().getContextClassLoader()
+        found = java.java.net.URLClassLoader(parts, parent).loadClass(name)
+        _loaded[jar] = (gateway(), found)
+    return found
 
 
 def task_slots(context: SparkContext) -> int:

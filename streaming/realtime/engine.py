@@ -53,11 +53,15 @@ class RealtimeEngine:
         self._numbers = 0
 
     def close(self) -> None:
-        """Stop watching the topics."""
+        """Stop watching the topics, and end the scorers that follow a file."""
         self._watch.close()
+        if self.changes_models:
+            for path in (self._model_path, state_of(self._model_path)):
+                path.unlink(missing_ok=True)
 
     def results(self, version: ModelVersion, classifier: Classifier, review_below: float) -> DataFrame:
         """Return the results of a query that is about to start, with this model."""
+        self._reading = self._watch.partitions
         path = self._write(version, classifier, review_below)
         context = self._spark.sparkContext
         if self.changes_models:
@@ -100,14 +104,21 @@ class RealtimeEngine:
                 raise SparkdlError(problem or f"the scorers have not taken it in {_CHANGE_SECONDS:.0f} s")
             time.sleep(0.05)
 
-    def check_partitions(self) -> None:
-        """Raise a SparkdlError if the topics have grown beyond Spark's slots."""
+    def has_grown(self) -> bool:
+        """Return whether the topics have other partitions than when the query was started, which only the next reads.
+
+        Raises
+        ------
+        SparkdlError
+            If they have more partitions than Spark has slots.
+        """
         partitions = self._watch.partitions
         if partitions > self._slots:
             raise SparkdlError(
                 f"the topics now have {partitions} partitions, and Spark has {self._slots} task slots: start the "
                 "stream again with more executors or cores"
             )
+        return partitions != self._reading
 
     def _check_slots(self) -> None:
         deadline = time.monotonic() + (0 if self.changes_models else _EXECUTOR_SECONDS)

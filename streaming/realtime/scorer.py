@@ -232,7 +232,7 @@ class Supervisor:
         self._current = self._start(None)
 
     def run(self) -> None:
-        """Supervise the scorers until standard input ends."""
+        """Supervise the scorers until standard input ends, or the followed file is gone."""
         waking, woken = os.pipe()
         os.set_blocking(woken, False)
         os.set_blocking(waking, False)
@@ -249,6 +249,8 @@ class Supervisor:
                 os.read(waking, 1024)
             self._replace_dead()
             if self._follow and (signature := self._look()) != self._signature:
+                if signature is None:
+                    break
                 self._signature = signature
                 self._change()
         self._current.close()
@@ -262,8 +264,11 @@ class Supervisor:
                     time.sleep(_PAUSE)
                     self._current.fork()
 
-    def _look(self) -> tuple[int, int]:
-        status = self._path.stat()
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
         return status.st_mtime_ns, status.st_ino
 
     def _start(self, old: Generation | None) -> Generation:

@@ -214,12 +214,13 @@ class Supervisor:
                 self._tell_left_out()
             if next_model is None and not self._stopping.is_set():
                 next_model = self._next_model()
+            has_grown = False
             if self._realtime is not None:
-                self._realtime.check_partitions()
+                has_grown = self._realtime.has_grown()
                 if next_model is not None and self._realtime.changes_models:
                     self._use(next_model)
                     next_model = None
-            if self._stopping.is_set() or next_model is not None or self._sizer.should_resize:
+            if self._stopping.is_set() or next_model is not None or self._sizer.should_resize or has_grown:
                 self._run.request_stop()
             time.sleep(_POLL)
         self._run.poll()

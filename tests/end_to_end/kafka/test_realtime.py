@@ -24,7 +24,7 @@ from streaming.kafka.client_config import ClientConfig
 from streaming.readers.kafka import KafkaReader
 from training.data.loading import Dataset
 
-SECOND = "second"
+SECOND = "20990101T000000-second"
 TIMES = {"predicted_at", "failed_at", "batch_id"}
 
 
@@ -131,21 +131,29 @@ def test_scorers_that_are_killed_lose_nothing(
     job.stop()
     job.wait()
     assert len(sink.rows()) == sink.count() == len(images)
-    wait_until(lambda: len(scorers()) == 2)  # they outlive the stream, and end with the session
+    wait_until(lambda: not supervisors())
 
 
 def supervisor() -> psutil.Process:
     """The process that starts scorers."""
-    (found,) = (
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "streaming.realtime.scorer" in process.cmdline() and "java" in (process.parent() or process).name()
-    )
+    (found,) = supervisors()
     return found
 
 
+def supervisors() -> list[psutil.Process]:
+    java = [process for process in psutil.Process().children() if "java" in process.name()]
+    return [child for process in java for child in process.children() if "streaming.realtime.scorer" in words_of(child)]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has just ended
+        return []
+
+
 def scorers() -> list[psutil.Process]:
-    return [process for process in supervisor().children() if "streaming.realtime.scorer" in process.cmdline()]
+    return [process for process in supervisor().children() if "streaming.realtime.scorer" in words_of(process)]
 
 
 @pytest.mark.slow
