@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -117,7 +117,7 @@ def main() -> int:
 
 
 @contextmanager
-def _opened(what: str) -> Iterator[tuple[RealtimeTrial, object]]:
+def _opened(what: str) -> Iterator[tuple[RealtimeTrial, Callable[[float], Traffic]]]:
     models = trained_models()
     with Broker(WORK / f"realtime-{what}-broker").running(port=0) as servers:
         source, target = (f"{name}-{time.time_ns()}" for name in ("images", "results"))

@@ -69,7 +69,8 @@ public class RealtimeScorer implements UDF3 {
     /** Returns the result as a row, see `ANSWER` in streaming/realtime/function.py. */
     public Object call(Object payload, Object contentType, Object specVersion) throws Exception {
         byte[] request = request((byte[]) payload, (String) contentType, (String) specVersion);
-        Long batch = Long.valueOf(TaskContext.get().getLocalProperty("streaming.sql.batchId"));
+        String number = TaskContext.get().getLocalProperty("streaming.sql.batchId");
+        Long batch = number == null ? null : Long.valueOf(number);
         long deadline = System.nanoTime() + PATIENCE_NANOS;
         int deaths = 0;
         while (true) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.private import task_slots
 from sparkdl.spark.session import scratch_directory
 from sparkdl.system.subprocesses import python_command, python_environment, python_path
-from streaming.realtime.function import register_scorer
+from streaming.realtime.function import register_scorer, start_scorers
 from streaming.realtime.model_file import write_model
 from streaming.realtime.partitions import PartitionWatch
 from streaming.realtime.request import check_request, check_slots, fused_model
@@ -74,6 +75,8 @@ class RealtimeEngine:
             environment = {**context.environment, **_ONE_THREAD}
             model = path.name
         register_scorer(self._spark, command, environment, model)
+        if self.changes_models:
+            threading.Thread(target=start_scorers, args=(self._spark,), name="scorers", daemon=True).start()
         return realtime_results(self._source.open_realtime(self._spark), self._source.envelope)
 
     def change(self, version: ModelVersion, classifier: Classifier, review_below: float) -> None:

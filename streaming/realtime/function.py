@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
@@ -53,6 +54,13 @@ def score(*, with_attributes: bool) -> Column:
         F.col(f"{ATTRIBUTES}.{name}") if with_attributes else F.lit(None).cast("string") for name in Attributes._fields
     ]
     return F.call_function(_NAME, F.col("payload"), *said)
+
+
+def start_scorers(spark: SparkSession) -> None:
+    """Let the function start the scorers of this machine before a message needs them; if this fails, then."""
+    nothing = F.lit(None).cast("binary").alias("payload")
+    with suppress(Exception):  # the messages' tasks report it
+        spark.range(1).select(nothing).select(score(with_attributes=False)).collect()
 
 
 def _jar(spark: SparkSession) -> Path:
