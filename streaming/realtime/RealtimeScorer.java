@@ -137,9 +137,11 @@ public class RealtimeScorer implements UDF3 {
         builder.redirectError(ProcessBuilder.Redirect.INHERIT);
         Process started = builder.start();
         String line = new BufferedReader(new InputStreamReader(started.getInputStream())).readLine();
-        if (line == null || !line.startsWith("/")) {
-            started.destroyForcibly();
-            throw new IllegalStateException("the scorers did not start: " + (line == null ? "they ended at once" : line));
+        if (line == null) {
+            throw new IOException("the scorers ended when they were started");
+        }
+        if (!line.startsWith("/")) {
+            throw new IllegalStateException("the scorers did not start: " + line);
         }
         scorers = started;
         socket = line;
