@@ -60,8 +60,11 @@ JVM_CLASSES = (
     "org.apache.hadoop.fs.Path",
     "org.apache.hadoop.fs.FileContext",
     CHECKPOINT_FILE_MANAGER,
+    "org.codehaus.janino.SimpleCompiler",
+    "org.apache.spark.sql.types.DataType",
+    "org.apache.spark.api.python.PythonUtils",
 )
-"""What is looked up by name in the JVM."""
+"""What is looked up by name in the JVM, the last one by Java of this project."""
 
 
 def find(part: str) -> Any:

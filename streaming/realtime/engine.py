@@ -14,6 +14,7 @@ from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.private import task_slots
 from sparkdl.spark.session import scratch_directory
+from sparkdl.system.files import write_atomically
 from sparkdl.system.subprocesses import python_command, python_environment, python_path
 from streaming.realtime.function import register_scorer, start_scorers
 from streaming.realtime.model_file import write_model
@@ -27,7 +28,8 @@ from streaming.sources.base import Source
 
 _SCORER = ("-m", "streaming.realtime.scorer")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_CHANGE_SECONDS = 60.0  # for scorers to take another model
+_CHANGE_SECONDS = 30.0  # for scorers to take another model
+_CHECK_SECONDS = 30.0  # for a process to start and to classify one image
 _EXECUTOR_SECONDS = 60.0  # for executors to register
 
 
@@ -62,6 +64,7 @@ class RealtimeEngine:
 
     def results(self, version: ModelVersion, classifier: Classifier, review_below: float) -> DataFrame:
         """Return the results of a query that is about to start, with this model."""
+        self._watch.start()
         self._reading = self._watch.partitions
         path = self._write(version, classifier, review_below)
         context = self._spark.sparkContext
@@ -87,23 +90,23 @@ class RealtimeEngine:
         SparkdlError
             If it fails to classify an image, or the scorers do not take it.
         """
+        trial = scratch_directory() / "realtime-trial.npz"
+        ticket = self._write_to(trial, version, classifier, review_below)
+        _check_model(trial)
         following = self._model_path
-        if not self.changes_models or not state_of(following).is_file():
-            trial = scratch_directory() / "realtime-trial.npz"
-            self._write_to(trial, version, classifier, review_below)
-            _check_model(trial)
-            if self.changes_models:
-                trial.replace(following)
-            return
+        is_followed = self.changes_models and state_of(following).is_file()
         before = following.read_bytes()
-        ticket = self._write_to(following, version, classifier, review_below)
+        if self.changes_models:
+            trial.replace(following)
+        if not is_followed:
+            return
         deadline = time.monotonic() + _CHANGE_SECONDS
         while True:
             said, _, problem = state_of(following).read_text().partition(" ")
             if said == ticket and not problem:
                 return
             if said == ticket or time.monotonic() > deadline:
-                following.write_bytes(before)
+                write_atomically(following, before)
                 raise SparkdlError(problem or f"the scorers have not taken it in {_CHANGE_SECONDS:.0f} s")
             time.sleep(0.05)
 
@@ -154,19 +157,19 @@ class RealtimeEngine:
 
 def _check_model(path: Path) -> None:
     """Raise a SparkdlError unless the model in a file classifies an image, in a process of its own."""
-    done = subprocess.run(
-        python_command(*_SCORER, "--check", str(path)),
-        env=python_environment(**_ONE_THREAD),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_CHANGE_SECONDS,
-        check=False,
-    )
-    problem = (
-        done.stdout.strip() or (done.stderr.strip().splitlines() or ["it ended"])[-1]
-        if done.returncode
-        else done.stdout.strip()
-    )
-    if problem:
-        raise SparkdlError(problem)
+    try:
+        done = subprocess.run(
+            python_command(*_SCORER, "--check", str(path)),
+            env=python_environment(**_ONE_THREAD),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SparkdlError(f"it has not classified an image in {_CHECK_SECONDS:.0f} s") from error
+    if done.returncode and not done.stdout:
+        raise SparkdlError((done.stderr.strip().splitlines() or ["its scorer ended"])[-1])
+    if done.stdout:
+        raise SparkdlError(done.stdout.strip())

@@ -12,7 +12,7 @@ _EVERY = 5.0  # seconds
 
 
 class PartitionWatch:
-    """Counts partitions in the background. A broker that does not answer is asked again.
+    """Counts partitions, at once and then in the background. A broker that does not answer is asked again.
 
     Parameters
     ----------
@@ -25,7 +25,13 @@ class PartitionWatch:
         self._ended = threading.Event()
         self.partitions = count()
         """The number of partitions when they were last counted."""
-        threading.Thread(target=self._run, name="partitions", daemon=True).start()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Count every few seconds from now on; a second call does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="partitions", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """Stop counting."""

@@ -198,7 +198,8 @@ class Supervisor:
         self._record(Batch.of(report["batchId"], stats_of(report["observedMetrics"][NAME]), seconds))
 
     def _record(self, batch: Batch) -> None:
-        self._sizer.record(batch.images, batch.seconds)
+        if self._realtime is None:
+            self._sizer.record(batch.images, batch.seconds)
         self._notify(lambda observer: observer.batch(batch))
 
     def _supervise_query(self) -> bool:

@@ -172,6 +172,7 @@ def test_a_promoted_model_answers_without_a_pause(
         return not job.is_active
 
     wait_until(lambda: feed() or sink.count() > 0)
+    wait_until(lambda: job.health().ready)
     first = place.models[0]
     place.registry.promote(SECOND)
     wait_until(lambda: feed() or place.models[-1] == SECOND)
