@@ -111,7 +111,7 @@ class RealtimeEngine:
             time.sleep(0.05)
 
     def has_grown(self) -> bool:
-        """Return whether the topics have other partitions than when the query was started, which only the next reads.
+        """Return whether the topics have more partitions than when the query was started, which only the next reads.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class RealtimeEngine:
                 f"the topics now have {partitions} partitions, and Spark has {self._slots} task slots: start the "
                 "stream again with more executors or cores"
             )
-        return partitions != self._reading
+        return partitions > self._reading
 
     def _check_slots(self) -> None:
         deadline = time.monotonic() + (0 if self.changes_models else _EXECUTOR_SECONDS)
