@@ -94,6 +94,10 @@ def _read(connection: socket.socket, length: int) -> bytearray:
     return content
 
 
+class EndedError(SparkdlError):
+    """A scorer has ended before it was ready."""
+
+
 class Generation:
     """The scorers of one model, and their socket.
 
@@ -109,7 +113,9 @@ class Generation:
     Raises
     ------
     SparkdlError
-        If a scorer does not start, or fails to classify an image.
+        If a scorer fails to classify an image.
+    EndedError
+        If a scorer ends without a word: it was killed, or the network crashes it.
     """
 
     def __init__(self, model: ScorerModel, path: Path, count: int, old: Generation | None = None) -> None:
@@ -132,7 +138,7 @@ class Generation:
         problems = [line for line in said if line]
         if problems or len(said) < count:
             self.close()
-            raise SparkdlError(problems[0] if problems else "a scorer ended when it was started")
+            raise SparkdlError(problems[0]) if problems else EndedError("a scorer ended when it was started")
 
     def fork(self, report: int | None = None) -> None:
         """Start a scorer, which writes to the descriptor `report` an empty line or why it failed."""
@@ -272,9 +278,16 @@ class Supervisor:
         return status.st_mtime_ns, status.st_ino
 
     def _start(self, old: Generation | None) -> Generation:
-        self._number += 1
-        beside = self._directory / f"scorers-{self._number}"
-        generation = Generation(read_model(self._path), beside, self._count, old)
+        for last in (False, False, True):
+            self._number += 1
+            beside = self._directory / f"scorers-{self._number}"
+            try:
+                generation = Generation(read_model(self._path), beside, self._count, old)
+            except EndedError:
+                if last:
+                    raise
+            else:
+                break
         beside.rename(self.socket)  # from here on, whoever connects reaches the new scorers
         if self._follow:
             self._tell(generation.model.ticket, "")
