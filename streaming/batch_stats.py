@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0)
 """Upper bounds in seconds by which latencies are counted; the last bucket has no bound."""
@@ -28,6 +31,15 @@ class Latency:
     max: float
     total: float
     counts: tuple[int, ...]
+
+    @staticmethod
+    def of(bins: Sequence[tuple[float, int]]) -> Latency:
+        """Return the latency of images from pairs of seconds and how many images took them, ascending."""
+        numbers = [number for _, number in bins]
+        up_to, images = list(accumulate(numbers)), sum(numbers)
+        p50, p95, p99, most = (bins[bisect_left(up_to, share * images)][0] for share in (0.5, 0.95, 0.99, 1.0))
+        counts = [sum(number for seconds, number in bins if seconds <= bound) for bound in LATENCY_BUCKETS]
+        return Latency(p50, p95, p99, most, sum(seconds * number for seconds, number in bins), (*counts, images))
 
 
 @dataclass(frozen=True)

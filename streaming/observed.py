@@ -8,32 +8,34 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from streaming.batch_stats import LATENCY_BUCKETS, BatchStats, Latency
+from streaming.batch_stats import BatchStats, Latency
 
 NAME = "results"
 """The name of the metrics in Spark's reports of a query."""
-_QUANTILES = (0.5, 0.95, 0.99, 1.0)
+_BINS = 64
+"""Up to as many different latencies of a micro-batch are kept as they are; of more, neighbours are merged."""
 
 
 def observed_columns() -> list[Column]:
-    """Return the aggregates of results (`streaming.results.results`) for `DataFrame.observe`."""
-    seconds = F.greatest(F.col("predicted_at").cast("double") - F.col("produced_at").cast("double"), F.lit(0.0))
+    """Return the aggregates of results (`streaming.results.results`) for `DataFrame.observe`.
+
+    There are few, because Spark plans each of them anew for each micro-batch.
+    """
+    seconds = F.col("predicted_at").cast("double") - F.col("produced_at").cast("double")
     return [
         F.count(F.lit(1)).alias("images"),
         F.count("reason").alias("failed"),
-        F.percentile_approx(seconds, list(_QUANTILES)).alias("quantiles"),
-        F.sum(seconds).alias("seconds"),
-        *(F.count_if(seconds <= bound).alias(f"within_{index}") for index, bound in enumerate(LATENCY_BUCKETS)),
-        F.count(seconds).alias("timed"),
+        F.histogram_numeric(seconds, F.lit(_BINS)).alias("latency"),
     ]
 
 
 def stats_of(metrics: Mapping[str, Any]) -> BatchStats:
     """Return the counts and latencies of a micro-batch from its observed metrics."""
     images, failed = metrics["images"], metrics["failed"]
-    if not metrics["timed"]:
-        return BatchStats(images - failed, failed)
-    within = [metrics[f"within_{index}"] for index in range(len(LATENCY_BUCKETS))]
-    p50, p95, p99, most = metrics["quantiles"]
-    latency = Latency(p50, p95, p99, most, metrics["seconds"], (*within, metrics["timed"]))
-    return BatchStats(images - failed, failed, latency)
+    bins = [(max(seconds, 0.0), round(count)) for seconds, count in map(_values, metrics["latency"] or ())]
+    return BatchStats(images - failed, failed, Latency.of(bins) if bins else None)
+
+
+def _values(entry: Any) -> tuple[float, float]:
+    """Return the value and the count of a bin: a row, or what it is in JSON."""
+    return (entry["x"], entry["y"])

@@ -20,6 +20,8 @@ from streaming.spark_conf import Connector, stream_conf
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from sparkdl.inference.classifier import Classifier
+
 
 @dataclass(frozen=True)
 class StreamPlan:
@@ -65,6 +67,11 @@ class StreamPlan:
         """Return a Spark session that the stream can run in; start one if there is none."""
         return spark_session(app, self.spark_conf, [connector.lock for connector in self.connectors])
 
+    @cached_property
+    def fused_classifier(self) -> Classifier | None:
+        """The model, verified and loaded without Spark; None if only Spark can load it."""
+        return self.model.load_without_spark()
+
     def review_below(self, model: ModelVersion) -> float:
         """Return the confidence below which a prediction of `model` needs review, 0..1."""
         for threshold in (self.settings.review_below, model.review_below):
@@ -91,11 +98,12 @@ def prepare(settings: StreamSettings) -> StreamPlan:
         source.check()
         sink.check()
         model = resolve_model(settings.model)
-        if settings.is_realtime:
-            fused_model(model, model.load())
         stream = fingerprint(source, sink)
         check_checkpoint(settings.checkpoint, stream)
+        plan = StreamPlan(settings, source, sink, model, stream)
+        if settings.is_realtime:
+            fused_model(model, plan.fused_classifier)
     except BaseException:
         sink.close()
         raise
-    return StreamPlan(settings, source, sink, model, stream)
+    return plan

@@ -34,6 +34,9 @@ class Connector:
     conf: dict[str, str] = field(default_factory=dict)
 
 
+# Spark's classes need more than Java's first limit of 21 MB; at that limit everything is collected, during the start.
+_METASPACE = " -XX:MetaspaceSize=160m"
+
 # Hadoop starts `chmod` for each file and directory that it creates on a local disk, many in each micro-batch. VFORK is
 # the fastest way to start a process. It exists on Linux only; on other systems Java could not start any process.
 _LAUNCH = " -Djdk.lang.Process.launchMechanism=VFORK" if sys.platform == "linux" else ""
@@ -44,7 +47,7 @@ CONF = {
     # compiled code, which are full after a minute; then all threads stop for a second or two while code is removed. In
     # a smaller young generation what a micro-batch leaves would be taken for old, until a collection of everything.
     "spark.driver.defaultJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m "
-    f"-XX:+UseSerialGC -XX:NewSize=128m -XX:MaxNewSize=128m{_LAUNCH}",
+    f"-XX:+UseSerialGC -XX:NewSize=128m -XX:MaxNewSize=128m{_METASPACE}{_LAUNCH}",
     # Spark's default for a local checkpoint starts `readlink` several times for each file that it renames. With this
     # manager two drivers that race for a file can both believe that they created it, but the checkpoint lock ensures
     # that there is only one driver (`streaming.checkpoint.lock`).

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import Bench, interleaved, spread, stream
-from latency import quantiles, topic_to_topic
+from latency import serve, serving, stream_command
 from process_usage import Measured
+from routes import TopicRoute, opened
+from sending import quantiles
 from throughput import BROKER, fill, telling, to_stream
 
 _WITHOUT = ("--conf", "spark.authenticate=false")
@@ -33,6 +35,13 @@ def authentication(bench: Bench, rounds: int, images: int, warm_up: int, say: Ca
             source = f"kafka://{broker}/{topic}"
             return stream([*to_stream(registry, source, sink, place), *more], place, warm_up)
 
+        def answered(*more: str) -> dict[str, float]:
+            route, place = TopicRoute(broker, bench.sources()), bench.place()
+            source, sink = f"kafka://{broker}/{route.source}", f"kafka://{broker}/{route.target}"
+            command = stream_command(bench, registry, source, sink, place, "0s", *more)
+            with opened(route), serving(command, place) as process:
+                return quantiles(serve(bench, route, process, [_RATE]).phases[_RATE].seconds)
+
         ways = {"directory to Parquet": files, "Kafka to Kafka": messages}
         contenders = {
             f"{way}, {kind}": lambda run=run, more=more: run(*more)
@@ -43,7 +52,7 @@ def authentication(bench: Bench, rounds: int, images: int, warm_up: int, say: Ca
         seconds: dict[str, dict[str, list[float]]] = {"with": {}, "without": {}}
         for number in range(rounds):
             for kind, more in (("with", ()), ("without", _WITHOUT))[:: 1 if number % 2 else -1]:
-                times = quantiles(topic_to_topic(bench, broker, "stream", registry, bench.sources(), _RATE, more))
+                times = answered(*more)
                 say(f"  {number + 1}, latency {kind}: {times}")
                 for quantile in ("p50", "p99"):
                     seconds[kind].setdefault(quantile, []).append(times[quantile])

@@ -20,10 +20,11 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
-from process_usage import Measured, Progress, Watch
+from process_usage import Measured, Progress, Watch, family
+from sending import Sending
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENDERS = Path(__file__).parent / "contenders"
@@ -54,10 +55,12 @@ class Bench:
         `NUMTADB_HOME`; None for drawn images.
     python
         A Python with Quix Streams and Ray, None if there is none.
+    sending
+        How images are sent where latency is measured.
     """
 
-    def __init__(self, home: Path | None, python: Path | None = None) -> None:
-        self.home, self.python = home, python
+    def __init__(self, home: Path | None, python: Path | None = None, sending: Sending | None = None) -> None:
+        self.home, self.python, self.sending = home, python, sending or Sending()
         WORK.mkdir(exist_ok=True)
         self._runs = 0
 
@@ -184,36 +187,47 @@ def batches(log: Path) -> Progress:
 @contextmanager
 def running(command: Sequence[str], place: Path) -> Iterator[tuple[subprocess.Popen[str], Watch]]:
     """A process that is watched; killed with all of its family at the end of the block."""
+    with started(command, place) as process:
+        watch = Watch(process.pid)
+        try:
+            yield process, watch
+        finally:
+            watch.stop()
+
+
+@contextmanager
+def started(command: Sequence[str], place: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is killed with all of its family at the end of the block."""
     with (place / "log").open("w") as log:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), start_new_session=True
         )
-    watch = Watch(process.pid)
     try:
-        yield process, watch
+        yield process
     finally:
-        watch.stop()
-        family = []
-        with suppress(psutil.Error):
-            family = psutil.Process(process.pid).children(recursive=True)
+        members = family(process.pid)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        for member in family:
+        for member in members:
             with suppress(psutil.Error):
                 member.kill()
         process.wait()
 
 
+Run = TypeVar("Run")
+
+
 def interleaved(
-    contenders: Mapping[str, Callable[[], Measured]],
+    contenders: Mapping[str, Callable[[], Run]],
     rounds: int,
-    tell: Callable[[int, str, Measured], None],
+    tell: Callable[[int, str, Run], None],
     leave_out: Callable[[str, str], None] | None = None,
-) -> dict[str, list[Measured]]:
+    is_needed: Callable[[str], bool] = lambda name: name.startswith("stream"),
+) -> dict[str, list[Run]]:
     """Run each contender once a round, in an order that changes from round to round.
 
     With `leave_out` a contender that fails, for example because its weights cannot be had, is left out with all its
-    runs, and the others go on. A stream is never left out: all ratios are relative to it.
+    runs, and the others go on.
 
     Parameters
     ----------
@@ -221,8 +235,10 @@ def interleaved(
         Receives the round, the name and the result of each run.
     leave_out
         Receives the name of a contender that failed, and the reason.
+    is_needed
+        Whether the contender of a name is never left out; by default a stream, to which all ratios are relative.
     """
-    found: dict[str, list[Measured]] = {name: [] for name in contenders}
+    found: dict[str, list[Run]] = {name: [] for name in contenders}
     names = list(contenders)
     for number in range(rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
@@ -231,7 +247,7 @@ def interleaved(
             try:
                 found[name].append(contenders[name]())
             except ContenderError as error:
-                if leave_out is None or name.startswith("stream"):
+                if leave_out is None or is_needed(name):
                     raise
                 del found[name]
                 leave_out(name, error.reason)

@@ -1,155 +1,257 @@
-"""Seconds from an image that appears to a row that can be read: at 1, 10 and 50 images a second."""
+"""Seconds from an image that is sent to a result that can be read, by contender and rate.
+
+A contender is started once a round and gets the rates one after the other. What it computes without any message is
+measured before the last rate, when it is warm.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-from bench import Bench, running, sparkdl
-from throughput import BROKER, make_topic
+from bench import Bench, ContenderError, interleaved, sparkdl, spread, started
+from process_usage import memory_by_kind, processor_time
+from routes import PARTITIONS, DirectoryRoute, TopicRoute, opened
+from sending import QUANTILES, Phase, Route, quantiles, send_at, wait_for
+from throughput import BROKER, leaving_out
 
-RATES = (1, 10, 50)
-_SECONDS = 60  # that images are sent for, after the warm-up
-_WARM_UP = 20
-_PATIENCE = 120
+STREAM, REALTIME = "stream", "stream, realtime"
+DIRECTORY_RATES = (1, 10, 50)
+_START = 120  # seconds until the first results
+_PATIENCE = 30  # seconds for results after the last image of a rate
+_GAP = 1  # seconds before the next rate
+_IDLE, _IDLE_AFTER = 15, 2  # seconds without a message that are measured, and those before
 
-Times = dict[str, float]
-"""Seconds on the monotonic clock, by the name of an image."""
+
+@dataclass(frozen=True)
+class Served:
+    """One run of a contender.
+
+    Attributes
+    ----------
+    phases
+        By rate; those after a rate that it could not follow are absent.
+    cores
+        Cores that all of its processes used while images were sent and waited for, by rate.
+    sender_cores
+        The same of the measuring process.
+    idle
+        Cores that it used without a message, None if it was never without.
+    memory
+        Proportional set size (PSS), bytes by kind of process, when the sum after a rate was highest.
+    """
+
+    phases: Mapping[int, Phase]
+    cores: Mapping[int, float]
+    sender_cores: Mapping[int, float]
+    idle: float | None
+    memory: Mapping[str, int]
 
 
 def latency(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Topic to topic, with the model and without one, and directory to Parquet."""
+    """A topic to a topic by each contender, and a directory to Parquet."""
     from streaming.kafka.local.broker import Broker
 
-    registry = bench.model()
-    payloads = bench.sources()
-    found: dict[str, Any] = {}
+    sending, payloads = bench.sending, bench.sources()
+    registry, exported = bench.model(), bench.export(bench.model())
+    left_out: dict[str, str] = {}
     with Broker(BROKER).running(port=0) as broker:
-        for rate in RATES if rounds > 1 else (10,):
-            for name in ("stream", "without a model", *(["Spark's defaults, without a model"] if rate == 10 else [])):
-                times = topic_to_topic(bench, broker, name, registry, payloads, rate)
-                found[f"Kafka to Kafka, {name}, {rate} a second"] = quantiles(times)
-                say(f"  Kafka to Kafka, {name}, {rate} a second: {quantiles(times)}")
-            times = _directory_to_parquet(bench, registry, payloads, rate)
-            found[f"directory to Parquet, stream, {rate} a second"] = quantiles(times)
-            say(f"  directory to Parquet, {rate} a second: {quantiles(times)}")
+
+        def topics(command: Callable[[TopicRoute, Path], list[str]]) -> Served:
+            route, place = TopicRoute(broker, payloads), bench.place()
+            with opened(route), serving(command(route, place), place) as process:
+                return serve(bench, route, process, sending.rates)
+
+        def alone() -> Served:
+            with opened(TopicRoute(broker, payloads, loop_back=True)) as route:
+                return serve(bench, route, None, sending.rates)
+
+        def files() -> Served:
+            place = bench.place()
+            route = DirectoryRoute(place, payloads)
+            command = stream_command(bench, registry, str(route.source), f"parquet:{route.target}", place)
+            with opened(route), serving(command, place) as process:
+                return serve(bench, route, process, [rate for rate in DIRECTORY_RATES if rate in sending.rates])
+
+        contenders: dict[str, Callable[[], Served]] = {"broker alone": alone, "directory to Parquet, stream": files}
+        for name, command in commands(bench, broker, registry, exported).items():
+            contenders[name] = partial(topics, command)
+        if unknown := set(sending.contenders) - contenders.keys():
+            sys.exit(f"no contender {sorted(unknown)}: expected some of {list(contenders)}")
+        chosen = {name: run for name, run in contenders.items() if name in (sending.contenders or contenders)}
+        say(f"  about {_minutes(chosen, rounds, sending.rates, sending.warm_up + sending.seconds):.0f} minutes")
+        found = interleaved(chosen, rounds, _telling(say), leaving_out(say, left_out), lambda name: name == STREAM)
+    return {
+        "seconds": sending.seconds,
+        "warm_up": sending.warm_up,
+        "conf": list(sending.conf),
+        "left_out": left_out,
+        "contenders": {name: summary(runs) for name, runs in found.items()},
+    }
+
+
+def commands(
+    bench: Bench, broker: str, registry: Path, exported: Path
+) -> dict[str, Callable[[TopicRoute, Path], list[str]]]:
+    """The command of each contender from topic to topic."""
+
+    def stream(trigger: str) -> Callable[[TopicRoute, Path], list[str]]:
+        return lambda route, place: stream_command(
+            bench, registry, f"kafka://{broker}/{route.source}", f"kafka://{broker}/{route.target}", place, trigger
+        )
+
+    def spark(*more: str) -> Callable[[TopicRoute, Path], list[str]]:
+        command = bench.contender("plain_stream.py")
+        return lambda route, place: [
+            *command, broker, route.source, route.target, str(place / "checkpoint"), *more
+        ]  # fmt: skip
+
+    found = {
+        STREAM: stream("0s"),
+        REALTIME: stream("realtime"),
+        "kafka-python loop": lambda route, place: [
+            *bench.contender("hand_written_relay.py"), str(exported), broker, route.source, route.target
+        ],
+        "Spark's defaults, with the model": spark("--model", str(exported)),
+        "Spark's defaults, without a model": spark(),
+    }  # fmt: skip
+    if bench.python is not None:
+        found["Quix Streams"] = lambda route, place: [
+            *bench.other("quix.py"), str(exported), broker, route.source, route.target, "--group", uuid.uuid4().hex
+        ]  # fmt: skip
     return found
 
 
-def quantiles(seconds: list[float]) -> dict[str, float]:
-    """Quantiles of latencies in seconds, and how many there are."""
-    return {f"p{q}": round(float(np.quantile(seconds, q / 100)), 3) for q in (50, 95, 99)} | {"images": len(seconds)}
+def stream_command(
+    bench: Bench, registry: Path, source: str, sink: str, place: Path, trigger: str = "0s", *more: str
+) -> list[str]:
+    conf = [word for setting in bench.sending.conf for word in ("--conf", setting)]
+    return sparkdl("stream", "--source", source, "--sink", sink, "--model", str(registry), "--checkpoint",
+                   str(place / "checkpoint"), "--trigger", trigger, *conf, *more)  # fmt: skip
 
 
-def topic_to_topic(
-    bench: Bench,
-    broker: str,
-    name: str,
-    registry: Path,
-    payloads: list[bytes],
-    rate: float,
-    more: Sequence[str] = (),
-) -> list[float]:
-    """Seconds from sending to arrival, of each image after the warm-up; `more` are arguments of `sparkdl stream`."""
-    from kafka import KafkaConsumer, KafkaProducer
+@dataclass(frozen=True)
+class Process:
+    """A contender that runs."""
 
-    source, target = make_topic(broker, 2), make_topic(broker, 2)
-    place = bench.place()
-    if name == "stream":
-        command = sparkdl(
-            "stream", "--source", f"kafka://{broker}/{source}", "--sink", f"kafka://{broker}/{target}", "--model",
-            str(registry), "--checkpoint", str(place / "checkpoint"), "--trigger", "0s", *more,
-        )  # fmt: skip
-    else:
-        command = [*bench.contender("plain_stream.py"), broker, source, target, str(place / "checkpoint")]
-        command += ["--ours"] if name == "without a model" else []
-    arrived: list[float] = []
-    over = threading.Event()
+    popen: subprocess.Popen[str]
+    log: Path
 
-    def listen() -> None:
-        consumer = KafkaConsumer(target, bootstrap_servers=broker, auto_offset_reset="earliest", fetch_max_wait_ms=10)
-        while not over.is_set():
-            for records in consumer.poll(20).values():
-                arrived.extend([time.monotonic()] * len(records))
-        consumer.close()
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
 
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    producer = KafkaProducer(bootstrap_servers=broker, acks="all", linger_ms=0)
-
-    def send(number: int) -> None:
-        producer.send(source, payloads[number % len(payloads)], str(number).encode(), partition=number % 2)
-
-    try:
-        with running(command, place):
-            sent = _paced(send, lambda: len(arrived), rate)
-    finally:
-        over.set()
-        listener.join()
-        producer.close()
-    # In order of arrival, which is that of sending but for neighbours on two partitions.
-    warm = round(rate * _WARM_UP) + 1
-    return [there - here for here, there in zip(sent[warm:], arrived[warm:], strict=True)]
+    def check(self) -> None:
+        """Raise `ContenderError` if it has ended."""
+        if (code := self.popen.poll()) is not None:
+            raise ContenderError(f"ended with {code}", self.log.read_text())
 
 
-def _directory_to_parquet(bench: Bench, registry: Path, payloads: list[bytes], rate: float) -> list[float]:
-    place = bench.place()
-    watched, sink = place / "watched", place / "sink"
-    watched.mkdir()
-    command = sparkdl(
-        "stream", "--source", str(watched), "--sink", f"parquet:{sink}", "--model", str(registry), "--checkpoint",
-        str(place / "checkpoint"), "--trigger", "0s",
-    )  # fmt: skip
-    seen: set[Path] = set()
-    arrived: Times = {}
-
-    def send(number: int) -> None:
-        partial = watched / f".{number}"
-        partial.write_bytes(payloads[number % len(payloads)])
-        partial.rename(watched / f"{number}.png")
-
-    def look() -> int:
-        for batch in set(sink.glob("predictions/batch=*")) - seen:
-            now = time.monotonic()
-            seen.add(batch)
-            for file in batch.glob("*.parquet"):
-                for name in pq.ParquetFile(file).read(["id"])["id"].to_pylist():
-                    arrived[name] = now
-        return len(arrived)
-
-    with running(command, place):
-        sent = _paced(send, look, rate)
-    return [arrived[f"{n}.png"] - at for n, at in enumerate(sent)][round(rate * _WARM_UP) + 1 :]
+@contextmanager
+def serving(command: Sequence[str], place: Path) -> Iterator[Process]:
+    """A contender, until the end of the block."""
+    with started(command, place) as popen:
+        yield Process(popen, place / "log")
 
 
-def _paced(send: Callable[[int], None], arrived: Callable[[], int], rate: float) -> list[float]:
-    """Sends one image and waits for it, then `rate` a second; when each was sent. Returns when all have arrived."""
-    sent = [time.monotonic()]
-    send(0)
-    deadline = time.monotonic() + _PATIENCE
-    while not arrived():
-        _check(deadline)
-        time.sleep(0.02)
-    began = time.monotonic()
-    for number in range(1, round(rate * (_WARM_UP + _SECONDS)) + 1):
-        while (left := began + number / rate - time.monotonic()) > 0:
-            arrived()
-            time.sleep(min(left, 0.01))
-        sent.append(time.monotonic())
-        send(number)
-    deadline = time.monotonic() + _PATIENCE
-    while arrived() < len(sent):
-        _check(deadline)
-        time.sleep(0.01)
-    return sent
+def first_results(route: Route, process: Process | None) -> int:
+    """Send an image to each partition, wait for the results, and return the number of the next image.
+
+    Raises
+    ------
+    ContenderError
+        If there are none.
+    """
+    for number in range(PARTITIONS):
+        route.send(number)
+    if not wait_for(route, PARTITIONS, _START, process.check if process else lambda: None):
+        raise ContenderError(f"no results in {_START} s", process.log.read_text() if process else "")
+    return PARTITIONS
 
 
-def _check(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        sys.exit(f"nothing arrived for {_PATIENCE} s")
+def serve(bench: Bench, route: Route, process: Process | None, rates: Sequence[int]) -> Served:
+    """Run a contender that was started through all rates; None for none."""
+    sending = bench.sending
+    check = process.check if process else lambda: None
+    phases: dict[int, Phase] = {}
+    cores: dict[int, float] = {}
+    sender_cores: dict[int, float] = {}
+    idle, memory = None, dict[str, int]()
+    number = first_results(route, process)
+    for rate in rates:
+        if process and rate == rates[-1]:
+            idle = idle_cores(process)
+        before, began, mine = processor_time(process.pid) if process else 0.0, time.monotonic(), time.process_time()
+        phases[rate] = send_at(route, number, rate, sending.seconds, sending.warm_up, _PATIENCE, check)
+        took = time.monotonic() - began
+        sender_cores[rate] = (time.process_time() - mine) / took
+        if process:
+            cores[rate] = (processor_time(process.pid) - before) / took
+            memory = max(memory, memory_by_kind(process.pid), key=lambda kinds: sum(kinds.values()))
+        number = phases[rate].ended
+        if phases[rate].missing:
+            break
+        time.sleep(_GAP)
+    return Served(phases, cores, sender_cores, idle, memory)
+
+
+def idle_cores(process: Process) -> float:
+    """Return how many cores a contender uses while there is no message."""
+    time.sleep(_IDLE_AFTER)
+    before, began = processor_time(process.pid), time.monotonic()
+    time.sleep(_IDLE)
+    process.check()
+    return (processor_time(process.pid) - before) / (time.monotonic() - began)
+
+
+def summary(runs: Sequence[Served]) -> dict[str, Any]:
+    """Return [median, least, most] over the runs of each figure."""
+    rates = {}
+    for rate in sorted({rate for run in runs for rate in run.phases}):
+        phases = [run.phases[rate] for run in runs if rate in run.phases]
+        of_each = [quantiles(phase.seconds) for phase in phases]
+        rates[str(rate)] = {
+            **{name: spread(of_one[name] for of_one in of_each) for name in QUANTILES if name != "p99.9"},
+            "images": len(phases[0].seconds),
+            "missing": max(phase.missing for phase in phases),
+            "late": max(phase.late for phase in phases),
+            "cores": spread(run.cores.get(rate, 0.0) for run in runs if rate in run.phases),
+            "sender_cores": spread(run.sender_cores[rate] for run in runs if rate in run.phases),
+        }
+    idle = [run.idle for run in runs if run.idle is not None]
+    return {
+        "rates": rates,
+        **({"idle_cores": spread(idle)} if idle else {}),
+        **({"peak_mib": spread(sum(run.memory.values()) / 2**20 for run in runs)} if runs[0].memory else {}),
+    }
+
+
+def _telling(say: Callable[[str], None]) -> Callable[[int, str, Served], None]:
+    def tell(number: int, name: str, run: Served) -> None:
+        for rate, phase in run.phases.items():
+            found = ", ".join(f"{what} {value:.3f}" for what, value in quantiles(phase.seconds).items())
+            rest = (
+                f"{run.cores.get(rate, 0):.2f} cores, sender {run.sender_cores[rate]:.2f} and {phase.late:.3f} s late"
+            )
+            say(f"  {number}, {name}, {rate} a second: {found}; {phase.missing} missing; {rest}")
+        idle = "" if run.idle is None else f"idle {run.idle:.3f} cores, "
+        say(f"  {number}, {name}: {idle}{sum(run.memory.values()) / 2**20:.0f} MiB")
+
+    return tell
+
+
+def _minutes(contenders: Mapping[str, Any], rounds: int, rates: Sequence[int], seconds: float) -> float:
+    """Return roughly how long all of it takes."""
+    start = 15
+    of_directory = sum("directory" in name for name in contenders) * len([r for r in DIRECTORY_RATES if r in rates])
+    of_topics = sum("directory" not in name for name in contenders) * len(rates)
+    sent = (of_directory + of_topics) * (seconds + _GAP)
+    return rounds * (len(contenders) * (start + _IDLE_AFTER + _IDLE) + sent) / 60

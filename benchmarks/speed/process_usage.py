@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
@@ -17,8 +18,8 @@ Progress = list[tuple[float, int]]
 """(seconds on a clock, images done by then), in order."""
 
 
-Spent = Mapping[tuple[int, str], float]
-"""Processor time of running processes, seconds by process id and kind."""
+Spent = Mapping[int, tuple[str, float]]
+"""Processor time of running processes: kind and seconds, by process id."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,40 @@ def rate_of(progress: Progress, warm_up: int) -> float:
 def spent_by_kind(samples: Sequence[Spent]) -> dict[str, float]:
     """Return the processor time from the first sample to the last, seconds by kind of process.
 
-    A process that ended in between counts up to the last sample that has it.
+    A process that ended in between counts up to the last sample that has it, as the kind that it was last.
     """
     spent: dict[str, float] = defaultdict(float)
-    latest = {process: seconds for sample in samples for process, seconds in sample.items()}
-    for (pid, kind), seconds in latest.items():
-        spent[kind] += seconds - samples[0].get((pid, kind), 0)
+    latest = {pid: of_one for sample in samples for pid, of_one in sample.items()}
+    for pid, (kind, seconds) in latest.items():
+        spent[kind] += seconds - samples[0].get(pid, ("", 0.0))[1]
     return dict(spent)
+
+
+def processor_time(pid: int) -> float:
+    """Return the seconds that a process and its descendants have computed, those that have ended included."""
+    total = 0.0
+    for process in family(pid):
+        with suppress(psutil.Error):  # ended since it was listed
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def memory_by_kind(pid: int) -> dict[str, int]:
+    """Return the proportional set size (PSS) of a process and its descendants, bytes by kind of process."""
+    memory: dict[str, int] = defaultdict(int)
+    for process in family(pid):
+        with suppress(psutil.Error):
+            memory[_kind(process)] += process.memory_full_info().pss
+    return dict(memory)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants; none if it has ended."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
 
 
 class Watch:
@@ -70,7 +98,7 @@ class Watch:
     def __init__(self, pid: int) -> None:
         self._memory: dict[str, int] = {}  # bytes by kind of process, at the highest sum
         self._spent: list[tuple[float, Spent]] = []  # time, and what was spent by then
-        self._root = psutil.Process(pid)
+        self._pid = pid
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -92,17 +120,13 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._over.wait(_SAMPLE):
-            with suppress(psutil.Error):
-                family = [self._root, *self._root.children(recursive=True)]
-                memory: dict[str, int] = defaultdict(int)
-                spent: dict[tuple[int, str], float] = {}
-                for process in family:
-                    with suppress(psutil.Error):  # ended since it was listed
-                        kind = _kind(process)
-                        spent[process.pid, kind] = sum(process.cpu_times()[:2])
-                        memory[kind] += process.memory_full_info().pss
+            spent: dict[int, tuple[str, float]] = {}
+            for process in family(self._pid):
+                with suppress(psutil.Error):
+                    spent[process.pid] = _kind(process), sum(process.cpu_times()[:2])
+            if spent:
                 self._spent.append((time.time(), spent))
-                self._memory = max(self._memory, memory, key=lambda kinds: sum(kinds.values()))
+                self._memory = max(self._memory, memory_by_kind(self._pid), key=lambda kinds: sum(kinds.values()))
 
 
 _KINDS = {
@@ -113,9 +137,14 @@ _KINDS = {
 }
 """A word of a process's command, and the kind of process."""
 
+_RAY = ("raylet", "gcs_server")
+"""Ray's programs; its workers, which the raylet starts, have a title that begins with `ray::`."""
+
 
 def _kind(process: psutil.Process) -> str:
     if process.name() == "java":
         return "JVM"
     words = process.cmdline()
+    if words and (words[0].startswith("ray::") or Path(words[0]).name in _RAY):
+        return "Ray's processes"
     return next((kind for sign, kind in _KINDS.items() if sign in words), "other Python")

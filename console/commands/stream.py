@@ -6,7 +6,7 @@ import inspect
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +45,6 @@ def stream(*, debug: bool, conf: list[str] | None, **given: Any) -> None:
 
     from sparkdl.errors import SparkdlError
     from streaming.failures import with_causes
-    from streaming.job import StreamJob
     from streaming.monitoring.health import STARTING, Health
     from streaming.monitoring.log import BatchLog
     from streaming.monitoring.metrics import Metrics
@@ -54,6 +53,12 @@ def stream(*, debug: bool, conf: list[str] | None, **given: Any) -> None:
     log, metrics = BatchLog(debug=debug), Metrics()
     job: StreamJob | None = None
 
+    def load() -> None:
+        import streaming.job  # noqa: F401 - with what it imports
+
+        with suppress(SparkdlError):  # the job loads it again, and fails as any job does
+            _ = plan.fused_classifier
+
     def health() -> Health:
         return Health(True, False, STARTING, plan.model.name) if job is None else job.health()
 
@@ -61,7 +66,9 @@ def stream(*, debug: bool, conf: list[str] | None, **given: Any) -> None:
     with serve(settings.http, health, metrics) if settings.http is not None else nullcontext() as http_address:
         if http_address is not None:
             log.answers(http_address)
-        spark = start_spark(conf or (), plan.connectors, plan.spark_conf)
+        spark = start_spark(conf or (), plan.connectors, plan.spark_conf, meanwhile=load)
+        from streaming.job import StreamJob
+
         job = StreamJob(spark, plan, log, metrics, lock=lock)
         stop_on_signals(job)
         job.start()

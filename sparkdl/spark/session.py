@@ -6,11 +6,9 @@ import fcntl
 import os
 import shutil
 import stat
-import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,24 +16,14 @@ from typing import TYPE_CHECKING
 from sparkdl.errors import SparkdlError
 from sparkdl.spark.jars import session_jars
 from sparkdl.spark.java import cds_options, ensure_java
-from sparkdl.spark.private import gateway, start_gateway, use_gateway
-from sparkdl.system.terminal import printable
+from sparkdl.spark.jvm import start_jvm
+from sparkdl.spark.worker_python import worker_python
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_NOISE = (
-    "WARNING: Using incubator modules",  # Spark asks for the vector module of every Java that has it
-    "netlib-blas:",  # a native library that is optional
-    "Using Spark's default log4j profile",
-)
-_IVY_BEGINS, _IVY_ENDS = ":: loading settings ::", "already retrieved ("
-_REMEMBERED = 1000  # lines
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 LOOPBACK = "127.0.0.1"
-# The Python with which the JVM looks for data sources that other packages may bring, and does nothing else. Where there
-# is none it does not look, which would take its time at the start and leave two processes.
-_LOOKED_UP_WITH, _NO_PYTHON = "PYSPARK_DRIVER_PYTHON", "no-python"
 _MAX_SOCKET_DIRECTORY_BYTES = 60  # bytes; the path of a socket has 107, and Spark's names take 42
 _ANOTHER_PLACE = "set TMPDIR to another place"
 SAFE_PATH = ("PYTHONSAFEPATH", "1")
@@ -82,6 +70,7 @@ def spark_session(
     locks: Sequence[Path] = (),
     *,
     other_sources: bool = True,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> SparkSession:
     """Return the session of this process, started if there is none.
 
@@ -99,20 +88,23 @@ def spark_session(
         `conf` may bring them instead, as `spark.jars` or `spark.jars.packages`.
     other_sources
         Whether Spark looks for data sources of other packages, as it does by default.
+    meanwhile
+        What this process does while the JVM starts; it needs no Spark.
 
     Raises
     ------
     SparkdlError
         If there is no Java for Spark, or a jar cannot be fetched or has another digest than the list says.
     """
-    from pyspark.sql import SparkSession
+
+    def load() -> None:
+        meanwhile()
+        import pyspark.sql  # noqa: F401 - here, because it takes time in which the JVM starts
 
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     archive = ""
     if not submitted:
         archive = cds_options(ensure_java())
-        # Spark would take the first `python3` of the path, which need not be the one that has these packages.
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         # The one way to tell Spark's UI where to listen, if it is asked for; otherwise on all addresses.
         os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
     conf = conf or {}
@@ -122,6 +114,9 @@ def spark_session(
         settings["spark.driver.defaultJavaOptions"] = f"{settings['spark.driver.defaultJavaOptions']} {archive}".strip()
         scratch = str(scratch_directory())
         master = settings["spark.master"]
+        # Spark would take the first `python3` of the path, which need not be the one that has these packages.
+        if "PYSPARK_PYTHON" not in os.environ:
+            os.environ["PYSPARK_PYTHON"] = worker_python(master)
         settings = {
             "spark.local.dir": scratch,
             **python_sockets(master, scratch),
@@ -129,7 +124,11 @@ def spark_session(
             **settings,
         }
         os.environ.setdefault(*SAFE_PATH)  # inherited by the JVM and the Python processes that it starts
-        _start_jvm(settings, other_sources=other_sources)
+        start_jvm(settings, other_sources=other_sources, meanwhile=load)
+    else:
+        load()
+    from pyspark.sql import SparkSession
+
     builder = SparkSession.builder.appName(app)
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -227,66 +226,3 @@ def authentication(settings: Mapping[str, str]) -> dict[str, str]:
         "spark.network.crypto.enabled": "true",
         "spark.network.crypto.saslFallback": "false",
     }
-
-
-def _start_jvm(settings: Mapping[str, str], *, other_sources: bool) -> None:
-    """Start the driver's JVM, if there is none yet; pass its output on to stderr without known noise."""
-    from pyspark.errors import PySparkRuntimeError
-
-    if gateway() is not None:
-        return
-    reading, writing = os.pipe()
-    output: list[str] = []
-    listener = threading.Thread(target=_pass_on, args=(reading, output), daemon=True, name="jvm-stderr")
-    listener.start()
-    try:
-        with nullcontext() if other_sources else _environment(_LOOKED_UP_WITH, _NO_PYTHON):
-            # stdout is for the data of the program that this is part of.
-            started = start_gateway(settings, {"stdout": writing, "stderr": writing})
-    except PySparkRuntimeError as error:
-        os.close(writing)
-        listener.join()
-        raise SparkdlError(_why_not_started(output, settings)) from error
-    os.close(writing)
-    output.clear()
-    use_gateway(started)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for processes that are started inside the block."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _why_not_started(output: list[str], settings: Mapping[str, str]) -> str:
-    """Return the reason why a JVM did not start, from its output."""
-    if any("unresolved dependency" in line for line in output):
-        return (
-            f"{settings.get('spark.jars.packages')} cannot be fetched: name a repository that has it in "
-            "--conf spark.jars.ivySettings=FILE, or pass --conf spark.jars=FILE,... with the jars and what they need"
-        )
-    reasons = [line for line in output if "Exception" in line or "Error" in line] or output[-1:]
-    return f"Spark did not start: {reasons[0] if reasons else 'its JVM ended at once'}"
-
-
-def _pass_on(reading: int, output: list[str]) -> None:
-    """Copy lines to stderr, and to `output` until Spark runs; the report of Ivy, which fetches jars, goes to
-    `output`.
-    """
-    fetching = False
-    with os.fdopen(reading, "r", errors="replace") as lines:
-        for line in lines:
-            if len(output) < _REMEMBERED:
-                output.append(line.strip())
-            fetching = fetching or line.startswith(_IVY_BEGINS)
-            if not fetching and not line.startswith(_NOISE):
-                sys.stderr.write(printable(line, keep="\n\t"))
-            fetching = fetching and _IVY_ENDS not in line

@@ -1,4 +1,4 @@
-"""The cache directory: jars, networks and the CDS archive, which are loaded into this process or its children."""
+"""The cache directory: jars, networks, the CDS archive and scripts, which this process or its children load or run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.system.files import write_atomically
+from sparkdl.system.files import replacing, write_atomically
 from sparkdl.system.ownership import writable_by_others
 
 CACHE_VARIABLE = "SPARKDL_CACHE_DIR"
@@ -69,3 +69,19 @@ def write_cached(path: Path, content: bytes) -> None:
         write_atomically(path, content)
     except OSError as error:
         raise SparkdlError(f"{path} cannot be written ({error}): set {CACHE_VARIABLE} to another directory") from error
+
+
+def write_cached_program(path: Path, content: str) -> None:
+    """Write a script of the cache that can be run, unless it is there with this content.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    if path.is_file() and path.read_text(encoding="utf-8") == content:
+        return
+    make_directory(path.parent)
+    with replacing(path) as partial:
+        partial.write_text(content, encoding="utf-8")
+        partial.chmod(0o755)

@@ -47,8 +47,8 @@ def check_request(settings: StreamSettings, source: Source, sink: Sink) -> tuple
     return source, sink
 
 
-def fused_model(version: ModelVersion, classifier: Classifier) -> FusedModel:
-    """Return the model of a classifier that scorers can use.
+def fused_model(version: ModelVersion, classifier: Classifier | None) -> FusedModel:
+    """Return the model of a classifier that scorers can use; None is one that only Spark can load.
 
     Raises
     ------

@@ -36,6 +36,7 @@ from streaming.supervision.model_updates import ModelWatcher, RefusedModelError,
 from streaming.supervision.query import QueryRun
 from streaming.supervision.realtime_query import RealtimeQuery
 from streaming.supervision.retries import RetryPolicy
+from streaming.supervision.warm_up import warm_up
 
 _POLL = 0.1  # seconds between two polls of the query
 _LOOK = 1.0  # seconds between two reads of what the source leaves out
@@ -96,7 +97,7 @@ class Supervisor:
         self._spark.sparkContext.environment.setdefault(*SAFE_PATH)  # for a session of the caller
         require_token(gateway())
         plan, sink = self._plan, self._plan.sink
-        self._classifier = plan.model.load()
+        self._classifier = plan.fused_classifier or plan.model.load()
         self._lock.check()
         if self._settings.is_realtime:
             self._realtime = RealtimeEngine(self._spark, self._settings, plan.source, sink)
@@ -108,6 +109,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the first query."""
+        if self._realtime is None and (self._spark.sparkContext.master or "").startswith("local["):
+            warm_up(self._spark, self._classifier, self._settings.limits)
         self._run = self._begin()
 
     def run(self) -> None:

@@ -57,8 +57,8 @@ def classifying(model: Path) -> Callable[[Any], Any]:
     return classify
 
 
-def predictor(model: Path, threads: int) -> Callable[[list[bytes]], Any]:
-    """A function of a list of encoded images to their probabilities, [N, K]."""
+def steps(model: Path, threads: int) -> tuple[Callable[[bytes], Any], Callable[[Any], Any]]:
+    """Two functions: of an encoded image to what the network takes, and of N of these to probabilities [N, K]."""
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when numpy is imported, whose products else take every core
     import numpy as np
@@ -69,15 +69,20 @@ def predictor(model: Path, threads: int) -> Callable[[list[bytes]], Any]:
         options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model / "network.onnx", options, providers=["CPUExecutionProvider"])
     about = json.loads((model / "about.json").read_text())
-    prepare = preparing(about["side"], about["channels"])
     classify = classifying(model)
 
-    def predict(payloads: list[bytes]) -> Any:
-        images = np.stack([prepare(payload) for payload in payloads])
+    def infer(prepared: list[Any]) -> Any:
+        images = np.stack(prepared)
         parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
         return classify(np.concatenate([session.run(["features"], {"image": part})[0] for part in parts]))
 
-    return predict
+    return preparing(about["side"], about["channels"]), infer
+
+
+def predictor(model: Path, threads: int) -> Callable[[list[bytes]], Any]:
+    """A function of a list of encoded images to their probabilities, [N, K]."""
+    prepare, infer = steps(model, threads)
+    return lambda payloads: infer([prepare(payload) for payload in payloads])
 
 
 class Writer:

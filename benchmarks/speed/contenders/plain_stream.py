@@ -1,20 +1,38 @@
-"""A Spark stream from topic to topic without a model: `python plain_stream.py HOST:PORT FROM TO CHECKPOINT [--ours]`.
+"""A Spark stream with its default settings and sink.
 
-With Spark's default settings and sink; with `--ours`, with the settings and the sink of `sparkdl stream`, each image
-predicted as nothing in particular. Runs until it is killed.
+python plain_stream.py HOST:PORT FROM TO CHECKPOINT [--model DIR]
+
+With a model, its images are predicted in `mapInArrow` by the function that the other contenders call; without one, each
+is predicted as nothing in particular. Runs until it is killed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+_RESULT = "key binary, value binary, topic string"
 
 
-def with_defaults(chosen: argparse.Namespace) -> None:
-    from pyspark.sql import SparkSession
-
+def main() -> None:
     from sparkdl.spark.jars import session_jars
     from streaming.spark_conf import KAFKA
 
+    parser = argparse.ArgumentParser()
+    parser.add_argument("broker")
+    parser.add_argument("source")
+    parser.add_argument("target")
+    parser.add_argument("checkpoint")
+    parser.add_argument("--model")
+    chosen = parser.parse_args()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     jars = session_jars([KAFKA.lock])
     spark = builder.config("spark.jars", ",".join(path.as_uri() for path in jars)).getOrCreate()
@@ -25,70 +43,43 @@ def with_defaults(chosen: argparse.Namespace) -> None:
         .option("startingOffsets", "earliest")
         .load()
     )
+    results = _with_model(spark, records, chosen.model, chosen.target) if chosen.model else _without(records, chosen)
     (
-        records.selectExpr("key", "'{}' as value")
-        .writeStream.format("kafka")
+        results.writeStream.format("kafka")
         .option("kafka.bootstrap.servers", chosen.broker)
-        .option("topic", chosen.target)
         .option("checkpointLocation", chosen.checkpoint)
         .start()
         .awaitTermination()
     )
 
 
-def with_ours(chosen: argparse.Namespace) -> None:
-    from pathlib import Path
-
+def _without(records: DataFrame, chosen: argparse.Namespace) -> DataFrame:
     from pyspark.sql import functions as F
 
-    from sparkdl.spark.session import spark_session
-    from streaming.sinks.base import DirectSink
-    from streaming.sinks.factory import parse_sink
-    from streaming.sources.factory import parse_source
-    from streaming.spark_conf import KAFKA, stream_conf
-
-    source = parse_source(f"kafka://{chosen.broker}/{chosen.source}")
-    target = parse_sink(f"kafka://{chosen.broker}/{chosen.target}")
-    spark = spark_session("plain", stream_conf([KAFKA]), [KAFKA.lock])
-    rows = source.open(spark, Path(chosen.checkpoint), 1024).select(
-        "id",
-        "origin",
-        F.lit("?").alias("prediction"),
-        F.lit(1.0).alias("confidence"),
-        F.map_from_arrays(F.array(F.lit("?")), F.array(F.lit(1.0))).alias("probabilities"),
-        "label",
-        F.lit(False).alias("needs_review"),
-        F.lit("none").alias("model"),
-        "produced_at",
-        F.current_timestamp().alias("predicted_at"),
-        F.current_timestamp().alias("failed_at"),
-        F.lit(None).cast("string").alias("reason"),
-        F.lit(None).cast("string").alias("detail"),
-        F.lit(None).cast("binary").alias("payload"),
-        "size",
-        F.lit(None).cast("string").alias("sha256"),
-        F.lit(0).cast("long").alias("batch_id"),
-    )
-    assert isinstance(target, DirectSink)
-    target.open(spark, "plain")
-    (
-        target.writer(rows)
-        .option("checkpointLocation", chosen.checkpoint)
-        .trigger(processingTime="0 seconds")
-        .start()
-        .awaitTermination()
-    )
+    return records.select("key", F.lit("{}").alias("value"), F.lit(chosen.target).alias("topic"))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("broker")
-    parser.add_argument("source")
-    parser.add_argument("target")
-    parser.add_argument("checkpoint")
-    parser.add_argument("--ours", action="store_true")
-    chosen = parser.parse_args()
-    (with_ours if chosen.ours else with_defaults)(chosen)
+def _with_model(spark: SparkSession, records: DataFrame, model: str, target: str) -> DataFrame:
+    for name in ("hand_written.py", "answering.py"):
+        spark.sparkContext.addPyFile(str(Path(__file__).parent / name))
+    return records.select("key", "value").mapInArrow(_answers(model, target), _RESULT)
+
+
+def _answers(model: str, target: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    def answers(batches: Iterable[Any]) -> Iterator[Any]:
+        import pyarrow as pa
+        from answering import DEAD_LETTERS, answering
+
+        answer = answering(model, 1)
+        for batch in batches:
+            payloads = batch.column("value").to_pylist()
+            found = answer(payloads)
+            values = [p if "reason" in a else json.dumps(a).encode() for p, a in zip(payloads, found, strict=True)]
+            topics = [target + DEAD_LETTERS if "reason" in a else target for a in found]
+            columns = [batch.column("key"), pa.array(values, pa.binary()), pa.array(topics, pa.string())]
+            yield pa.RecordBatch.from_arrays(columns, ["key", "value", "topic"])
+
+    return answers
 
 
 if __name__ == "__main__":

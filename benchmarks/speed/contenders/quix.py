@@ -8,35 +8,29 @@ Runs that many instances of the application in one consumer group.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 from pathlib import Path
 from typing import Any
 
-from hand_written import predictor
+from answering import DEAD_LETTERS, answering
 
 
 def work(chosen: argparse.Namespace) -> None:
     from quixstreams import Application
 
-    predict = predictor(chosen.model, chosen.threads)
-    classes = json.loads((chosen.model / "about.json").read_text())["classes"]
+    answer = answering(str(chosen.model), chosen.threads)
     app = Application(
         broker_address=chosen.broker, consumer_group=chosen.group, auto_offset_reset="earliest", loglevel="ERROR"
     )
 
-    def answer(payload: bytes) -> dict[str, Any]:
-        shares = predict([payload])[0]
-        best = int(shares.argmax())
-        return {
-            "prediction": classes[best],
-            "confidence": float(shares[best]),
-            "probabilities": dict(zip(classes, shares.tolist(), strict=True)),
-        }
-
     source = app.topic(chosen.source, value_deserializer="bytes", key_deserializer="bytes")
     target = app.topic(chosen.target, value_serializer="json", key_serializer="bytes")
-    app.dataframe(source).apply(answer).to_topic(target)
+    bad = app.topic(chosen.target + DEAD_LETTERS, value_serializer="json", key_serializer="bytes")
+
+    def choose(answered: dict[str, Any], *_: Any) -> Any:
+        return bad if "reason" in answered else target
+
+    app.dataframe(source).apply(lambda payload: answer([payload])[0]).to_topic(choose)
     app.run()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from bench import ContenderError, interleaved, spread
 from paths import ROOT
-from process_usage import Measured, rate_of, spent_by_kind
+from process_usage import Measured, memory_by_kind, processor_time, rate_of, spent_by_kind
 from tables import TABLES, rendered
 
 KEPT = json.loads((ROOT / "benchmarks" / "results" / "speed.json").read_text())
@@ -66,8 +68,28 @@ def test_a_table_names_what_was_left_out() -> None:
 
 
 def test_a_process_that_ends_counts_up_to_its_last_sample() -> None:
-    samples = [{(1, "JVM"): 3.0}, {(1, "JVM"): 4.0, (2, "Python"): 1.5}, {(1, "JVM"): 5.0, (3, "Python"): 0.5}]
+    samples = [
+        {1: ("JVM", 3.0)},
+        {1: ("JVM", 4.0), 2: ("Python", 1.5)},
+        {1: ("JVM", 5.0), 3: ("Python", 0.5)},
+    ]
     assert spent_by_kind(samples) == {"JVM": 2.0, "Python": 2.0}
+
+
+def test_a_process_that_takes_another_title_counts_once() -> None:
+    samples = [{1: ("other Python", 1.0)}, {1: ("Ray's processes", 3.0)}]
+    assert spent_by_kind(samples) == {"Ray's processes": 2.0}
+
+
+def test_the_processor_time_of_children_counts_before_and_after_they_end() -> None:
+    busy = "import time\nwhile time.process_time() < 0.3: pass\n"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}]); print(); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # type: ignore[union-attr] # asked for
+        assert processor_time(process.pid) >= 0.3
+        assert memory_by_kind(process.pid)["other Python"] > 1 << 20
+        process.communicate()
+    assert processor_time(process.pid) == 0
 
 
 def test_the_page_says_what_was_measured() -> None:

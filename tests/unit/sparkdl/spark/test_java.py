@@ -54,6 +54,15 @@ def test_the_major_version_is_what_java_prints(words: str, version: int | None, 
     assert major_version(a_java_that_says(tmp_path, words)) == version
 
 
+@pytest.mark.parametrize(("stated", "version"), [("21.0.8", 21), ("1.8.0_292", 8)])
+def test_a_java_that_states_its_version_is_not_asked(stated: str, version: int, tmp_path: Path) -> None:
+    java = a_java_that_says(tmp_path, "asked")
+    (tmp_path / "release").write_text(f'IMPLEMENTOR="Somebody"\nJAVA_VERSION="{stated}"\n')
+    assert major_version(java) == version
+    java.chmod(0o644)
+    assert major_version(java) is None
+
+
 def test_what_cannot_be_run_has_no_version(tmp_path: Path) -> None:
     (tmp_path / "java").write_text("not a program")
     assert major_version(tmp_path / "java") is None

@@ -1,0 +1,55 @@
+"""The Python of Spark's workers: the driver's, without Spark's archives on its path.
+
+A driver's JVM puts `pyspark.zip` and two more archives first on the path of each Python process that it starts. An
+archive holds no compiled modules, so each of these processes compiles PySpark again, which takes half a second. In a
+local session PySpark is installed where the workers' Python finds it, compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shlex
+import sys
+import sysconfig
+from pathlib import Path
+
+from sparkdl.errors import RequestError
+from sparkdl.system.cache import cache_directory, write_cached_program
+
+_log = logging.getLogger(__name__)
+
+# What the JVM adds ends with Spark's core; a path without it stays as it is.
+_PROGRAM = """#!/bin/sh
+PYTHONPATH=${{PYTHONPATH#*/spark-core_*.jar}}
+PYTHONPATH=${{PYTHONPATH#:}}
+export PYTHONPATH
+exec {python} "$@"
+"""
+
+
+def worker_python(master: str) -> str:
+    """Return the program that a driver's JVM starts as Python, which runs this process's Python.
+
+    It is in the cache. Where it cannot be, or workers may run on other machines, or PySpark is not in this Python's own
+    packages, it is this Python itself.
+    """
+    is_local = master.startswith("local") and not master.startswith("local-cluster")
+    if not is_local or "SPARK_HOME" in os.environ or not _is_installed():
+        return sys.executable
+    try:
+        content = _PROGRAM.format(python=shlex.quote(sys.executable))
+        program = cache_directory("python") / f"python-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        write_cached_program(program, content)
+    except (OSError, RequestError) as error:
+        _log.info("Python workers start more slowly: %s", error)
+        return sys.executable
+    # Programs may be forbidden on the disk that the cache is on.
+    return str(program) if os.access(program, os.X_OK) else sys.executable
+
+
+def _is_installed() -> bool:
+    import pyspark
+
+    return Path(pyspark.__path__[0]).parent == Path(sysconfig.get_path("purelib"))
