@@ -60,6 +60,8 @@ faults: install ## Break streams on purpose, a little in each way; benchmarks/fa
 	@$(FAULTS)/kills.py --kills 1 --images 50
 	@$(FAULTS)/kills.py --what workers --kills 2 --images 150
 	@$(FAULTS)/kills.py --source kafka --kills 1 --images 50
+	@$(FAULTS)/realtime.py --kills 2
+	@$(FAULTS)/realtime.py --what driver --kills 1
 	@$(FAULTS)/points.py --kills 1 --images 40
 	@$(FAULTS)/double_start.py --starts 1 --kills 1
 	@$(FAULTS)/storage.py --images 50 full-sink

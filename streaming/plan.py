@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from sparkdl.models.registry import MIN_REVIEW_THRESHOLD, ModelVersion, resolve_
 from sparkdl.spark.session import spark_session
 from streaming.checkpoint.identity import Fingerprint, check_checkpoint, fingerprint
 from streaming.fault_injection import check_fault_point
+from streaming.realtime.request import check_request, fused_model, own_master
 from streaming.settings import StreamSettings
 from streaming.sinks.base import Sink
 from streaming.sources.base import Source
@@ -55,7 +57,11 @@ class StreamPlan:
     @cached_property
     def spark_conf(self) -> dict[str, str]:
         """The settings of the Spark session, including static ones."""
-        return stream_conf(self.connectors)
+        conf = stream_conf(self.connectors)
+        if self.settings.is_realtime and "PYSPARK_GATEWAY_PORT" not in os.environ:
+            source, _ = check_request(self.settings, self.source, self.sink)
+            conf["spark.master"] = own_master(source.partition_count(), os.cpu_count() or 1)
+        return conf
 
     def session(self, app: str = "sparkdl") -> SparkSession:
         """Return a Spark session that the stream can run in; start one if there is none."""
@@ -87,12 +93,17 @@ def prepare(settings: StreamSettings) -> StreamPlan:
     check_fault_point()
     source, sink = settings.make_source(), settings.make_sink()
     try:
+        if settings.is_realtime:
+            check_request(settings, source, sink)
         source.check()
         sink.check()
         model = resolve_model(settings.model)
         stream = fingerprint(source, sink)
         check_checkpoint(settings.checkpoint, stream)
+        plan = StreamPlan(settings, source, sink, model, stream)
+        if settings.is_realtime:
+            fused_model(model, plan.fused_classifier)
     except BaseException:
         sink.close()
         raise
-    return StreamPlan(settings, source, sink, model, stream)
+    return plan

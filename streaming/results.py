@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -40,9 +40,15 @@ def results(
     read_in_workers, envelope
         As for `sparkdl.inference.classifier.Classifier.classify`.
     """
+    classified = classifier.classify(records, limits, read_in_workers=read_in_workers, envelope=envelope)
+    return shape_results(classified, F.lit(model), F.lit(review_below))
+
+
+def shape_results(classified: DataFrame, model: Column, review_below: Column) -> DataFrame:
+    """Return what `results` does, of what `sparkdl.inference.classifier.Classifier.classify` returns."""
     failed = F.col("reason").isNotNull()
     payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # else only its beginning was read
-    return classifier.classify(records, limits, read_in_workers=read_in_workers, envelope=envelope).select(
+    return classified.select(
         "id",
         "origin",
         "prediction",
@@ -50,7 +56,7 @@ def results(
         "probabilities",
         "label",
         (F.col("confidence") < review_below).alias("needs_review"),
-        F.lit(model).alias("model"),
+        model.alias("model"),
         "produced_at",
         F.col("scored_at").alias("predicted_at"),
         F.col("scored_at").alias("failed_at"),

@@ -6,7 +6,7 @@ import os
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +52,20 @@ def _to_seconds(value: object) -> object:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+REALTIME = "realtime"
+"""The trigger of Spark's real-time mode."""
+
+
+def _to_trigger(value: object) -> object:
+    """Return the seconds of a duration, or `REALTIME`."""
+    if value == REALTIME:
+        return value
+    try:
+        return _to_seconds(value)
+    except ValueError as error:
+        raise ValueError(f"expected a duration such as 500ms, 1s or 2m, or {REALTIME}") from error
+
+
 Duration = Annotated[float, BeforeValidator(_to_seconds)]
 """A duration in seconds; a text with a unit is converted."""
 
@@ -91,7 +105,9 @@ class StreamSettings(BaseModel):
     )
     checkpoint: Path = Field(description="The directory of the stream's progress.")
     available_now: bool = Field(False, description="Classify the images that exist now, then exit.")
-    trigger: Duration = Field(1.0, description="Time between micro-batches, such as 500ms.")
+    trigger: Annotated[float | Literal["realtime"], BeforeValidator(_to_trigger)] = Field(
+        1.0, description="Time between micro-batches, such as 500ms; or realtime, from Kafka to Kafka."
+    )
     label_from: LabelFrom = Field(
         LabelFrom.NONE, description="none, or parent: the name of a file's folder is its true class."
     )
@@ -132,6 +148,11 @@ class StreamSettings(BaseModel):
     def from_file(self) -> dict[str, Any]:
         """The settings that were read from `sparkdl.toml`, as written there."""
         return self._from_file
+
+    @property
+    def is_realtime(self) -> bool:
+        """Whether the stream runs in Spark's real-time mode."""
+        return self.trigger == REALTIME
 
     @property
     def limits(self) -> Limits:

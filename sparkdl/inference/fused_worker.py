@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,15 +18,11 @@ from sparkdl.decoding.udf import decode_payloads, reasons_of
 from sparkdl.formats.envelopes import ATTRIBUTES, Envelope
 from sparkdl.images.ink import normalize_ink
 from sparkdl.images.rejection import Limits, Reason, Rejected
-from sparkdl.networks.runtime import Network, extract_features
+from sparkdl.networks.runtime import Network, Shared, extract_features
 from sparkdl.spark import arrow
 from sparkdl.spark.batch_id import running_batch
 from sparkdl.system.file_uris import path_of
 from sparkdl.system.files import read_beginning
-
-if TYPE_CHECKING:
-    from pyspark import Broadcast
-
 
 RESULT_TYPE = StructType(
     [
@@ -79,7 +74,7 @@ class FusedInference:
     ink_margin
         As of `sparkdl.InkNormalizer`; None for no ink crop.
     head
-        As a Spark broadcast.
+        As workers have it.
     envelope
         How `payload` holds the image; None if it is the image.
     """
@@ -88,7 +83,7 @@ class FusedInference:
     ink_margin: float | None
     network: Network
     resample: Resampling
-    head: Broadcast[Head]
+    head: Shared[Head]
     envelope: Envelope | None = None
 
     def predict_payloads(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -109,7 +104,7 @@ class FusedInference:
 
     def _with_results(self, rows: pa.RecordBatch, payloads: pa.Array) -> pa.RecordBatch:
         has_attributes = self.envelope is not None and self.envelope.has_attributes
-        results = self._predict(payloads, rows[ATTRIBUTES] if has_attributes else None)
+        results = self.predict(payloads, rows[ATTRIBUTES] if has_attributes else None)
         rejected = pc.if_else(results.field("reason").is_valid(), payloads, pa.nulls(len(payloads), payloads.type))
         scored_at, batch_id = time.time_ns() // 1000, running_batch()
         return pa.RecordBatch.from_arrays(
@@ -122,8 +117,8 @@ class FusedInference:
             names=[*rows.schema.names, *RESULT_TYPE.names],
         )
 
-    def _predict(self, payloads: pa.Array, attributes: pa.Array | None) -> pa.StructArray:
-        """Return a struct of the columns of `_PREDICTED` for each of N payloads."""
+    def predict(self, payloads: pa.Array, attributes: pa.Array | None) -> pa.StructArray:
+        """Return a struct of `_PREDICTED` for each of N payloads; `attributes` as for `decode_payloads`."""
         gray = self.ink_margin is not None
         decoded = decode_payloads(payloads, self.limits, gray=gray, envelope=self.envelope, attributes=attributes)
         head = self.head.value

@@ -12,7 +12,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,6 @@ from sparkdl.spark.worker_gc import freeze_gc
 
 if TYPE_CHECKING:
     import onnxruntime
-    from pyspark import Broadcast
 
 CHUNK = 8
 """Images per call of the network: enough to amortise the call, few enough for the activations to stay in cache."""
@@ -35,9 +34,20 @@ _SESSIONS: OrderedDict[str, onnxruntime.InferenceSession] = OrderedDict()
 _MAX_SESSIONS = 4  # a pipeline of several networks, or the old and the new model during a promotion
 
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Shared(Protocol[T_co]):
+    """A value that workers have: a Spark broadcast, or what a process without Spark holds itself."""
+
+    @property
+    def value(self) -> T_co:
+        """The value."""
+
+
 @dataclass(frozen=True)
 class Network:
-    """A network as a Spark broadcast: the ONNX file, identified by its digest.
+    """A network as workers have it: the ONNX file, identified by its digest.
 
     Attributes
     ----------
@@ -46,7 +56,7 @@ class Network:
     """
 
     digest: str
-    content: Broadcast[bytes]
+    content: Shared[bytes]
     input_shape: tuple[int, int, int]
 
 

@@ -11,6 +11,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkdl.errors import SparkdlError
@@ -62,8 +63,11 @@ JVM_CLASSES = (
     "org.apache.hadoop.fs.Path",
     "org.apache.hadoop.fs.FileContext",
     CHECKPOINT_FILE_MANAGER,
+    "org.codehaus.janino.SimpleCompiler",
+    "org.apache.spark.sql.types.DataType",
+    "org.apache.spark.api.python.PythonUtils",
 )
-"""What is looked up by name in the JVM."""
+"""What is looked up by name in the JVM, the last one by Java of this project."""
 
 
 def find(part: str) -> Any:
@@ -257,3 +261,70 @@ def load_test_utilities_without_pandas() -> None:
 def reset_uid(stage: Any, uid: str) -> None:
     """Give a stage that is being loaded the uid that it was saved with."""
     _attribute(stage, "_resetUid")(uid)
+
+
+def compile_java(context: SparkContext, file: str, source: str) -> dict[str, bytes]:
+    """Return the compiled classes of a Java source, by their names.
+
+    Janino compiles it, with which Spark compiles expressions: it needs no Java compiler, and knows neither generics nor
+    lambdas.
+
+    Parameters
+    ----------
+    file
+        The name of the source in errors.
+    """
+    compiler = jvm(context).org.codehaus.janino.SimpleCompiler()
+    compiler.cook(file, jvm(context).java.io.StringReader(source))
+    return {name: bytes(content) for name, content in compiler.getBytecodes().items()}
+
+
+def register_java_function(
+    spark: SparkSession,
+    name: str,
+    jar: Path,
+    class_name: str,
+    arguments: Sequence[str | Sequence[str]],
+    kind: StructType,
+) -> None:
+    """Let SQL of this session call a Java function.
+
+    Parameters
+    ----------
+    name
+        The name of the function in SQL.
+    jar
+        Holds its class, which has a method `asFunction` from its type to Spark's function; executors fetch it.
+    arguments
+        Those of the constructor: strings, and arrays of them.
+    kind
+        Of the values that it returns.
+    """
+    java = jvm(spark.sparkContext)
+    java_session = _attribute(spark, "_jsparkSession")
+    java_session.sparkContext().addJar(str(jar))
+    (constructor,) = _load_class(java, jar, class_name).getConstructors()
+    values = [value if isinstance(value, str) else new_array(java.java.lang.String, value) for value in arguments]
+    function = constructor.newInstance(new_array(java.java.lang.Object, values))
+    returned = java.org.apache.spark.sql.types.DataType.fromJson(kind.json())
+    java_session.udf().register(name, function.asFunction(returned))
+
+
+_loaded: dict[Path, tuple[Any, Any]] = {}
+"""The gateway and the class of each jar: py4j knows classes by their names, so none may be loaded twice in a JVM."""
+
+
+def _load_class(java: Any, jar: Path, name: str) -> Any:
+    started, found = _loaded.get(jar, (None, None))
+    if started is not gateway():
+        parts = new_array(java.java.net.URL, [java.java.io.File(str(jar)).toURI().toURL()])
+        parent = java.java.lang.Thread.currentThread().getContextClassLoader()
+        found = java.java.net.URLClassLoader(parts, parent).loadClass(name)
+        _loaded[jar] = (gateway(), found)
+    return found
+
+
+def task_slots(context: SparkContext) -> int:
+    """Return the number of tasks that the executors which are registered now can run at once."""
+    java = _attribute(context, "_jsc").sc()
+    return int(java.maxNumConcurrentTasks(java.resourceProfileManager().defaultResourceProfile()))

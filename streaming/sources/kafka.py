@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from streaming.spark_conf import KAFKA
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.readwriter import DataStreamReader
 
     from streaming.failures import KnownError
 
@@ -112,22 +114,53 @@ class KafkaSource(Source):
     def open(
         self, spark: SparkSession, checkpoint: Path, batch_size: int, *, include_payload: bool = True
     ) -> DataFrame:
-        from streaming.sources.kafka_records import input_records
-
-        records = (
-            spark.readStream.format("kafka")
+        return self._records(
+            self._reader(spark)
             .option("kafka.fetch.max.wait.ms", _FETCH_WAIT_MS)
             .options(**self._config.spark_options())
+            .option("maxOffsetsPerTrigger", batch_size)
+            .option("minPartitions", self._min_partitions or spark.sparkContext.defaultParallelism)
+        )
+
+    def open_realtime(self, spark: SparkSession) -> DataFrame:
+        """Return what `open` returns, for Spark's real-time mode: one task a partition, and batches without a size."""
+        return self._records(self._reader(spark).options(**self._config.spark_options()))
+
+    def partition_count(self) -> int:
+        """Return the number of partitions that the topics have now; those of a pattern that Python cannot read are 0.
+
+        Raises
+        ------
+        SparkdlError
+            If no broker answers.
+        """
+        from streaming.kafka.admin import AdminSession
+
+        with AdminSession(self._address, self._config) as session:
+            partitions = session.partitions()
+        if self._address.topics is None:
+            try:
+                pattern = re.compile(self._address.topic)
+            except re.error:  # Java's may have more
+                return 0
+            partitions = {name: count for name, count in partitions.items() if pattern.fullmatch(name)}
+        return sum(partitions.values())
+
+    def _reader(self, spark: SparkSession) -> DataStreamReader:
+        return (
+            spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self._address.servers)
             .option("subscribe" if self._address.topics else "subscribePattern", self._address.topic)
             .option("startingOffsets", self._starting_offsets)
-            .option("maxOffsetsPerTrigger", batch_size)
-            .option("minPartitions", self._min_partitions or spark.sparkContext.defaultParallelism)
             .option("failOnDataLoss", self._fail_on_data_loss)
             .option("includeHeaders", True)
-            .load()
         )
-        return input_records(records, with_attributes=self.envelope is not None and self.envelope.has_attributes)
+
+    def _records(self, reader: DataStreamReader) -> DataFrame:
+        from streaming.sources.kafka_records import input_records
+
+        with_attributes = self.envelope is not None and self.envelope.has_attributes
+        return input_records(reader.load(), with_attributes=with_attributes)
 
     def describe_error(self, message: str) -> KnownError | None:
         return describe_error(message, str(self))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,8 +54,15 @@ class ModelWatcher:
         self._known = self._signature()
         self._polled_at = time.monotonic()
 
-    def next_model(self, spark: SparkSession, running: Classifier) -> tuple[ModelVersion, Classifier] | None:
+    def next_model(
+        self, running: Classifier, attempt: Callable[[ModelVersion, Classifier], None]
+    ) -> tuple[ModelVersion, Classifier] | None:
         """Return a newly promoted version, loaded and tried; None if there is none. Polls at most once a second.
+
+        Parameters
+        ----------
+        attempt
+            Raises a SparkdlError if the version cannot classify.
 
         Raises
         ------
@@ -67,7 +74,7 @@ class ModelWatcher:
             return None
         self._polled_at = time.monotonic()
         version = self.promoted()
-        return None if version is None else (version, load_next(spark, version, running))
+        return None if version is None else (version, load_next(version, running, attempt))
 
     def promoted(self) -> ModelVersion | None:
         """Return the version that was promoted since the last call; None if there is none or it is the running one.
@@ -98,8 +105,10 @@ class ModelWatcher:
         return status.st_mtime_ns, status.st_ino
 
 
-def load_next(spark: SparkSession, version: ModelVersion, running: Classifier) -> Classifier:
-    """Load `version` and let it classify an image as a worker would.
+def load_next(
+    version: ModelVersion, running: Classifier, attempt: Callable[[ModelVersion, Classifier], None]
+) -> Classifier:
+    """Load `version` and try it.
 
     Raises
     ------
@@ -113,7 +122,7 @@ def load_next(spark: SparkSession, version: ModelVersion, running: Classifier) -
             raise SparkdlError(
                 f"its classes are {_list(classifier.classes)}, the running model's {_list(running.classes)}"
             )
-        try_classifier(spark, classifier)
+        attempt(version, classifier)
     except SparkdlError as error:
         raise RefusedModelError(version.name, str(error)) from error
     return classifier

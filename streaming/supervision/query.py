@@ -35,11 +35,13 @@ class QueryRun(ABC):
         self._quiet_since = time.monotonic()
         self._progress_at: float | None = None
         writer = writer.option("checkpointLocation", str(Path(settings.checkpoint).absolute()))
+        self._query: StreamingQuery = self._with_trigger(writer, settings).start()
+
+    def _with_trigger(self, writer: DataStreamWriter, settings: StreamSettings) -> DataStreamWriter:
         if settings.available_now:
-            writer = writer.trigger(availableNow=True)
-        else:
-            writer = writer.trigger(processingTime=f"{round(settings.trigger * 1000)} milliseconds")
-        self._query: StreamingQuery = writer.start()
+            return writer.trigger(availableNow=True)
+        assert isinstance(settings.trigger, float)
+        return writer.trigger(processingTime=f"{round(settings.trigger * 1000)} milliseconds")
 
     @property
     def is_active(self) -> bool:

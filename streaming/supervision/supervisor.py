@@ -26,13 +26,15 @@ from streaming.monitoring.health import Health
 from streaming.monitoring.observer import Batch, Observer
 from streaming.observed import NAME, stats_of
 from streaming.plan import StreamPlan
+from streaming.realtime.engine import RealtimeEngine
 from streaming.results import results
 from streaming.sinks.base import BatchSink, DirectSink
 from streaming.supervision.batch_query import BatchQuery
 from streaming.supervision.batch_sizing import BatchSizer
 from streaming.supervision.direct_query import DirectQuery
-from streaming.supervision.model_updates import ModelWatcher, RefusedModelError
+from streaming.supervision.model_updates import ModelWatcher, RefusedModelError, try_classifier
 from streaming.supervision.query import QueryRun
+from streaming.supervision.realtime_query import RealtimeQuery
 from streaming.supervision.retries import RetryPolicy
 from streaming.supervision.warm_up import warm_up
 
@@ -79,6 +81,7 @@ class Supervisor:
         self._waiting_for = ""
         self._left_out = LeftOut()
         self._look_at = 0.0
+        self._realtime: RealtimeEngine | None = None
         self._classifier: Classifier
         self._checkpoint_id: str
         self._run: QueryRun
@@ -96,6 +99,8 @@ class Supervisor:
         plan, sink = self._plan, self._plan.sink
         self._classifier = plan.fused_classifier or plan.model.load()
         self._lock.check()
+        if self._settings.is_realtime:
+            self._realtime = RealtimeEngine(self._spark, self._settings, plan.source, sink)
         self._checkpoint_id = claim_checkpoint(self._settings.checkpoint, plan.fingerprint)
         sink.open(self._spark, self._checkpoint_id, self._check_checkpoint)
         return repair_checkpoint(
@@ -104,7 +109,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the first query."""
-        if (self._spark.sparkContext.master or "").startswith("local["):
+        if self._realtime is None and (self._spark.sparkContext.master or "").startswith("local["):
             warm_up(self._spark, self._classifier, self._settings.limits)
         self._run = self._begin()
 
@@ -124,6 +129,8 @@ class Supervisor:
             self._plan.source.close(self._settings.checkpoint)
             self._notify(lambda observer: observer.ended())
         finally:
+            if self._realtime is not None:
+                self._realtime.close()
             with suppress(Exception):  # the JVM may have ended
                 if self._run.is_active:
                     self._run.stop_now()  # it must not run without the lock
@@ -137,6 +144,9 @@ class Supervisor:
 
     def _begin(self) -> QueryRun:
         self._check_checkpoint()
+        if self._realtime is not None:
+            rows = self._realtime.results(self.model, self._classifier, self._plan.review_below(self.model))
+            return RealtimeQuery(rows, self._realtime.sink, self._settings, self._record_report)
         if self._sizer.should_resize:
             self._sizer.apply()
         source, settings = self._plan.source, self._settings
@@ -191,7 +201,8 @@ class Supervisor:
         self._record(Batch.of(report["batchId"], stats_of(report["observedMetrics"][NAME]), seconds))
 
     def _record(self, batch: Batch) -> None:
-        self._sizer.record(batch.images, batch.seconds)
+        if self._realtime is None:
+            self._sizer.record(batch.images, batch.seconds)
         self._notify(lambda observer: observer.batch(batch))
 
     def _supervise_query(self) -> bool:
@@ -207,7 +218,13 @@ class Supervisor:
                 self._tell_left_out()
             if next_model is None and not self._stopping.is_set():
                 next_model = self._next_model()
-            if self._stopping.is_set() or next_model is not None or self._sizer.should_resize:
+            has_grown = False
+            if self._realtime is not None:
+                has_grown = self._realtime.has_grown()
+                if next_model is not None and self._realtime.changes_models:
+                    self._use(next_model)
+                    next_model = None
+            if self._stopping.is_set() or next_model is not None or self._sizer.should_resize or has_grown:
                 self._run.request_stop()
             time.sleep(_POLL)
         self._run.poll()
@@ -217,9 +234,7 @@ class Supervisor:
         if error is not None:
             self._wait_to_retry(error)
         if next_model is not None:
-            old, (self.model, self._classifier) = self.model.name, next_model
-            self._watcher.running = self.model
-            self._notify(lambda observer: observer.model_changed(old, self.model.name))
+            self._use(next_model)
         while not self._stopping.is_set():
             try:
                 self._run = self._begin()
@@ -239,9 +254,20 @@ class Supervisor:
             except SparkdlError as gone:
                 self._run.fail(gone)
 
+    def _use(self, next_model: tuple[ModelVersion, Classifier]) -> None:
+        old, (self.model, self._classifier) = self.model.name, next_model
+        self._watcher.running = self.model
+        self._notify(lambda observer: observer.model_changed(old, self.model.name))
+
+    def _try(self, version: ModelVersion, classifier: Classifier) -> None:
+        if self._realtime is None:
+            try_classifier(self._spark, classifier)
+        else:
+            self._realtime.change(version, classifier, self._plan.review_below(version))
+
     def _next_model(self) -> tuple[ModelVersion, Classifier] | None:
         try:
-            return self._watcher.next_model(self._spark, self._classifier)
+            return self._watcher.next_model(self._classifier, self._try)
         except RefusedModelError as refusal:
             name, reason = refusal.name, str(refusal)
             self._notify(lambda observer: observer.model_refused(name, reason))

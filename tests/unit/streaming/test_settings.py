@@ -56,6 +56,15 @@ def test_the_argument_goes_before_the_environment_before_the_file_before_the_def
     assert (settings.max_images_per_trigger, settings.review_below) == (3, 0.9)
 
 
+def test_the_trigger_is_a_duration_or_realtime() -> None:
+    assert StreamSettings.read(**NEEDED, trigger="500ms").trigger == 0.5
+    realtime = StreamSettings.read(**NEEDED, trigger="realtime")
+    assert (realtime.trigger, realtime.is_realtime) == ("realtime", True)
+    assert refusal(trigger="real-time") == (
+        "--trigger: expected a duration such as 500ms, 1s or 2m, or realtime, received 'real-time'"
+    )
+
+
 def test_the_form_of_messages_is_checked(working_directory: Path) -> None:
     assert StreamSettings.read(**NEEDED).message == "raw"
     assert StreamSettings.read(**NEEDED, message="json:a.b").message == "json:a.b"
@@ -111,7 +120,9 @@ def test_a_pattern_that_is_none_and_patterns_for_a_topic_are_refused() -> None:
 
 @pytest.mark.parametrize("given", ["", "fast", "1 day", "-1s", "1s2", "s"])
 def test_another_duration_is_refused_with_examples(given: str) -> None:
-    assert refusal(trigger=given) == f"--trigger: expected a duration such as 500ms, 1s or 2m, received {given!r}"
+    expected = "expected a duration such as 500ms, 1s or 2m"
+    assert refusal(trigger=given) == f"--trigger: {expected}, or realtime, received {given!r}"
+    assert refusal(stable_after=given) == f"--stable-after: {expected}, received {given!r}"
 
 
 @pytest.mark.parametrize("name", ["source", "sink", "checkpoint"])

@@ -1,0 +1,98 @@
+"""The work of one scorer: encoded images to answers, by the same code as the workers of micro-batches."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+from PIL import Image
+
+from sparkdl.formats.envelopes import NO_ATTRIBUTES, Attributes
+from sparkdl.inference.fused_worker import FusedInference
+from sparkdl.networks.runtime import Network
+from sparkdl.spark import arrow
+from streaming.realtime.model_file import ScorerModel
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """An encoded image, or a message that holds one, and what its headers say."""
+
+    payload: bytes | None
+    attributes: Attributes = NO_ATTRIBUTES
+
+
+@dataclass(frozen=True)
+class _Held(Generic[T]):
+    """A value of this process where a worker has a broadcast."""
+
+    value: T
+
+
+class Scorer:
+    """A model, ready to answer requests."""
+
+    def __init__(self, model: ScorerModel) -> None:
+        self._model = model
+        network = Network(hashlib.sha256(model.network).hexdigest(), _Held(model.network), model.input_shape)
+        self._inference = FusedInference(
+            model.limits, model.ink_margin, network, model.resample, _Held(model.head), model.envelope
+        )
+
+    def score(self, requests: Sequence[Request]) -> list[bytes]:
+        """Return the answer to each request, see `RealtimeScorer.java`."""
+        results = _results(self._inference, requests)
+        now = time.time_ns() // 1000
+        return [self._answer(row, now) for row in results]
+
+    def trial(self) -> str:
+        """Classify a gray image; return why that fails, empty if it does not."""
+        file = io.BytesIO()
+        Image.new("L", (32, 32), 127).save(file, "PNG")
+        (row,) = _results(replace(self._inference, envelope=None), [Request(file.getvalue())])
+        return f"it fails on an image: {row['detail']}" if row["reason"] is not None else ""
+
+    def _answer(self, row: dict[str, Any], now: int) -> bytes:
+        head = _text(self._model.name) + struct.pack(">dq", self._model.review_below, now)
+        head += _text(row["reason"]) + _text(row["detail"])
+        if row["reason"] is not None:
+            return head
+        shares = row["probabilities"]
+        return b"".join(
+            [
+                head,
+                _text(row["prediction"]),
+                struct.pack(">di", row["confidence"], len(shares)),
+                *(_text(name) + struct.pack(">d", share) for name, share in shares),
+            ]
+        )
+
+
+def failure(reason: str) -> bytes:
+    """Return the answer that makes the stream fail: it has no name of a model."""
+    return _text(None) + _text(reason)
+
+
+def _results(inference: FusedInference, requests: Sequence[Request]) -> list[dict[str, Any]]:
+    payloads = arrow.binary_array([request.payload for request in requests])
+    attributes = pa.StructArray.from_arrays(
+        [arrow.string_array(values) for values in zip(*(request.attributes for request in requests), strict=True)],
+        names=Attributes._fields,
+    )
+    rows: list[dict[str, Any]] = inference.predict(payloads, attributes).to_pylist()
+    return rows
+
+
+def _text(value: str | None) -> bytes:
+    if value is None:
+        return struct.pack(">i", -1)
+    content = value.encode()
+    return struct.pack(">i", len(content)) + content

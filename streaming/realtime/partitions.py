@@ -1,0 +1,43 @@
+"""Watches the number of partitions that a real-time stream reads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from sparkdl.errors import SparkdlError
+
+_EVERY = 5.0  # seconds
+
+
+class PartitionWatch:
+    """Counts partitions, at once and then in the background. A broker that does not answer is asked again.
+
+    Parameters
+    ----------
+    count
+        Returns the number of partitions.
+    """
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._ended = threading.Event()
+        self.partitions = count()
+        """The number of partitions when they were last counted."""
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Count every few seconds from now on; a second call does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="partitions", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop counting."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_EVERY):
+            with suppress(SparkdlError):
+                self.partitions = self._count()
