@@ -18,7 +18,7 @@ from sparkdl.errors import SparkdlError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark import Broadcast, SparkContext
+    from pyspark import SparkContext
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
     from pyspark.sql.types import StructType
@@ -236,7 +236,7 @@ def map_in_arrow(
     return result
 
 
-def forget_value(broadcast: Broadcast[Any]) -> None:
+def forget_value(broadcast: object) -> None:
     """Let a worker forget what it has read of a broadcast; it would read it again if it is asked for."""
     vars(broadcast).pop("_value", None)
 
