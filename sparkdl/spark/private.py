@@ -11,7 +11,6 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparkdl.errors import SparkdlError
@@ -54,6 +53,9 @@ PARTS = (
 CHECKPOINT_FILE_MANAGER = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
 """The manager of checkpoint files that a stream is run with, which starts no process for a file."""
 
+FILE_SYSTEM = "org.apache.hadoop.fs.FileSystem"
+"""Hadoop's file system."""
+
 ADD_BATCH = "addBatch"
 """What Spark's report of a micro-batch calls its computing and writing."""
 
@@ -62,6 +64,8 @@ JVM_CLASSES = (
     "py4j.Gateway",
     "org.apache.hadoop.fs.Path",
     "org.apache.hadoop.fs.FileContext",
+    "org.apache.hadoop.fs.LocalFileSystem",
+    FILE_SYSTEM,
     CHECKPOINT_FILE_MANAGER,
     "org.codehaus.janino.SimpleCompiler",
     "org.apache.spark.sql.types.DataType",
@@ -263,65 +267,9 @@ def reset_uid(stage: Any, uid: str) -> None:
     _attribute(stage, "_resetUid")(uid)
 
 
-def compile_java(context: SparkContext, file: str, source: str) -> dict[str, bytes]:
-    """Return the compiled classes of a Java source, by their names.
-
-    Janino compiles it, with which Spark compiles expressions: it needs no Java compiler, and knows neither generics nor
-    lambdas.
-
-    Parameters
-    ----------
-    file
-        The name of the source in errors.
-    """
-    compiler = jvm(context).org.codehaus.janino.SimpleCompiler()
-    compiler.cook(file, jvm(context).java.io.StringReader(source))
-    return {name: bytes(content) for name, content in compiler.getBytecodes().items()}
-
-
-def register_java_function(
-    spark: SparkSession,
-    name: str,
-    jar: Path,
-    class_name: str,
-    arguments: Sequence[str | Sequence[str]],
-    kind: StructType,
-) -> None:
-    """Let SQL of this session call a Java function.
-
-    Parameters
-    ----------
-    name
-        The name of the function in SQL.
-    jar
-        Holds its class, which has a method `asFunction` from its type to Spark's function; executors fetch it.
-    arguments
-        Those of the constructor: strings, and arrays of them.
-    kind
-        Of the values that it returns.
-    """
-    java = jvm(spark.sparkContext)
-    java_session = _attribute(spark, "_jsparkSession")
-    java_session.sparkContext().addJar(str(jar))
-    (constructor,) = _load_class(java, jar, class_name).getConstructors()
-    values = [value if isinstance(value, str) else new_array(java.java.lang.String, value) for value in arguments]
-    function = constructor.newInstance(new_array(java.java.lang.Object, values))
-    returned = java.org.apache.spark.sql.types.DataType.fromJson(kind.json())
-    java_session.udf().register(name, function.asFunction(returned))
-
-
-_loaded: dict[Path, tuple[Any, Any]] = {}
-"""The gateway and the class of each jar: py4j knows classes by their names, so none may be loaded twice in a JVM."""
-
-
-def _load_class(java: Any, jar: Path, name: str) -> Any:
-    started, found = _loaded.get(jar, (None, None))
-    if started is not gateway():
-        parts = new_array(java.java.net.URL, [java.java.io.File(str(jar)).toURI().toURL()])
-        parent = java.java.lang.Thread.currentThread().getContextClassLoader()
-        found = java.java.net.URLClassLoader(parts, parent).loadClass(name)
-        _loaded[jar] = (gateway(), found)
-    return found
+def java_session(spark: SparkSession) -> Any:
+    """Return the Java object of a session."""
+    return _attribute(spark, "_jsparkSession")
 
 
 def task_slots(context: SparkContext) -> int:

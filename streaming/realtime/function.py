@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from zipfile import ZipFile, ZipInfo
 
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
@@ -14,8 +12,7 @@ from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 
 from sparkdl.formats.envelopes import ATTRIBUTES, Attributes
 from sparkdl.inference.fused_worker import RESULT_TYPE
-from sparkdl.spark.private import compile_java, register_java_function
-from sparkdl.spark.session import scratch_directory
+from sparkdl.spark.java_source import jar_of, register_java_function
 
 CLASS = "RealtimeScorer"
 _SOURCE = Path(__file__).with_name(f"{CLASS}.java")
@@ -45,7 +42,9 @@ def register_scorer(spark: SparkSession, command: Sequence[str], environment: Ma
         An absolute path on this machine, or the name of a file that was added to the Spark context.
     """
     variables = [text for variable in environment.items() for text in variable]
-    register_java_function(spark, _NAME, _jar(spark), CLASS, [command, variables, model], ANSWER)
+    register_java_function(
+        spark, _NAME, jar_of(spark.sparkContext, _SOURCE), CLASS, [command, variables, model], ANSWER
+    )
 
 
 def score(*, with_attributes: bool) -> Column:
@@ -61,14 +60,3 @@ def start_scorers(spark: SparkSession) -> None:
     nothing = F.lit(None).cast("binary").alias("payload")
     with suppress(Exception):  # the messages' tasks report it
         spark.range(1).select(nothing).select(score(with_attributes=False)).collect()
-
-
-def _jar(spark: SparkSession) -> Path:
-    """Return the jar of the function, compiled if this process has not done so; its name has the source's digest."""
-    source = _SOURCE.read_text("utf-8")
-    jar = scratch_directory() / f"{CLASS}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.jar"
-    if not jar.is_file():
-        with ZipFile(jar, "w") as file:
-            for name, content in compile_java(spark.sparkContext, _SOURCE.name, source).items():
-                file.writestr(ZipInfo(f"{name}.class"), content)
-    return jar

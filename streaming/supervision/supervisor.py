@@ -15,6 +15,7 @@ from sparkdl.errors import SparkdlError
 from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.callbacks import require_token
+from sparkdl.spark.java_source import start_no_processes_for_files
 from sparkdl.spark.private import ADD_BATCH, gateway
 from sparkdl.spark.session import SAFE_PATH
 from sparkdl.system.left_out import LeftOut
@@ -96,6 +97,7 @@ class Supervisor:
         """
         self._spark.sparkContext.environment.setdefault(*SAFE_PATH)  # for a session of the caller
         require_token(gateway())
+        start_no_processes_for_files(self._spark.sparkContext)
         plan, sink = self._plan, self._plan.sink
         self._classifier = plan.fused_classifier or plan.model.load()
         self._lock.check()

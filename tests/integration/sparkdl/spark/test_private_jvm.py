@@ -11,7 +11,6 @@ from streams import wait_until
 
 from sparkdl.spark.private import (
     JVM_CLASSES,
-    compile_java,
     gateway,
     hadoop_configuration,
     has_class,
@@ -49,12 +48,6 @@ def test_calls_from_java_can_be_authenticated(spark: SparkSession) -> None:
 def test_a_java_array_holds_its_values(spark: SparkSession) -> None:
     array = new_array(jvm(spark.sparkContext).java.lang.String, ["a", "b"])
     assert list(array) == ["a", "b"]
-
-
-def test_java_is_compiled_without_a_compiler(spark: SparkSession) -> None:
-    compiled = compile_java(spark.sparkContext, "Two.java", "public class Two { public int two() { return 2; } }")
-    assert compiled.keys() == {"Two"}
-    assert compiled["Two"].startswith(b"\xca\xfe\xba\xbe")
 
 
 def test_slots_are_those_of_the_master(spark: SparkSession) -> None:
