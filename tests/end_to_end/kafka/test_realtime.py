@@ -23,6 +23,8 @@ from streaming.kafka.address import KafkaAddress
 from streaming.kafka.client_config import ClientConfig
 from streaming.readers.kafka import KafkaReader
 from training.data.loading import Dataset
+from training.fitting.recipes import recipe
+from training.train import train
 
 SECOND = "20990101T000000-second"
 TIMES = {"predicted_at", "failed_at", "batch_id"}
@@ -96,14 +98,33 @@ def test_rows_are_those_of_micro_batches_to_the_last_bit(
         "max_bytes": MAX_BYTES,
         "review_below": 0.99,
     }
-    place.run_to_the_end(kafka_spark, sink=batches.address, **given)
-    job = place.job(kafka_spark, sink=realtime.address, trigger="realtime", checkpoint=place.root / "other", **given)
-    wait_until(lambda: realtime.count() >= len(sent) or not job.is_active)
+    compare(kafka_spark, place, batches, realtime, len(sent), **given)
+
+
+@pytest.mark.slow
+def test_rows_of_an_int8_model_are_those_of_micro_batches_too(
+    kafka_spark: SparkSession, kafka: str, tmp_path: Path, drawn: Dataset
+) -> None:
+    (tmp_path / "watched").mkdir()
+    place = Place(tmp_path, Registry(tmp_path / "models"))
+    settings = ["precision=int8", "max_iter=5", "augmentations=0"]
+    train(kafka_spark, drawn, recipe("digits", settings), place.registry)
+    source, batches, realtime = new_topic(kafka, partitions=2), Sink(kafka), Sink(kafka)
+    sent = messages(drawn, bytes)
+    send(kafka, source, sent)
+    compare(kafka_spark, place, batches, realtime, len(sent), source=f"kafka://{kafka}/{source}", review_below=0.99)
+
+
+def compare(spark: SparkSession, place: Place, batches: Sink, realtime: Sink, count: int, **given: Any) -> None:
+    """Answers a topic of `count` messages by micro-batches and in real time, and compares the rows."""
+    place.run_to_the_end(spark, sink=batches.address, **given)
+    job = place.job(spark, sink=realtime.address, trigger="realtime", checkpoint=place.root / "other", **given)
+    wait_until(lambda: realtime.count() >= count or not job.is_active)
     job.stop()
     job.wait()
 
     expected, found = batches.rows(), realtime.rows()
-    assert realtime.count() == len(expected) == len(sent)
+    assert realtime.count() == len(expected) == count
     assert found.keys() == expected.keys()
     for name, row in expected.items():
         assert {key: found[name][key] for key in row.keys() - TIMES} == {key: row[key] for key in row.keys() - TIMES}
