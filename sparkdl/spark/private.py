@@ -43,6 +43,8 @@ PARTS = (
     "pyspark.sql.udf.UserDefinedFunction",
     "pyspark.util.PythonEvalType.SQL_MAP_ARROW_ITER_UDF",
     "pyspark.sql.streaming.datasource.SupportsTriggerAvailableNow",
+    "pyspark.daemon.worker",
+    "pyspark.daemon.manager",
     "py4j.java_gateway.JavaObject",
     "py4j.java_gateway.JavaClass",
     "py4j.java_gateway.JavaGateway.new_array",
@@ -238,6 +240,12 @@ def map_in_arrow(
     mapped = _attribute(rows, "_jdf").mapInArrow(_attribute(column, "_jc"), False, None)
     result: DataFrame = find("pyspark.sql.classic.dataframe.DataFrame")(mapped, rows.sparkSession)
     return result
+
+
+def daemon() -> Any:
+    """Return the module of the process that forks Python workers: `manager` runs it, `worker` is one of them."""
+    find("pyspark.daemon.manager")
+    return importlib.import_module("pyspark.daemon")
 
 
 def forget_value(broadcast: object) -> None:
