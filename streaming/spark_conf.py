@@ -48,7 +48,8 @@ CONF = {
     # With less room for survivors, what a micro-batch leaves would be taken for old, and everything collected each
     # quarter of a minute.
     "spark.driver.defaultJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m "
-    f"-XX:+UseSerialGC -XX:NewSize=128m -XX:MaxNewSize=128m -XX:SurvivorRatio=3 -XX:TargetSurvivorRatio=90{_METASPACE}{_LAUNCH}",
+    "-XX:+UseSerialGC -XX:NewSize=128m -XX:MaxNewSize=128m -XX:SurvivorRatio=3 -XX:TargetSurvivorRatio=90"
+    f"{_METASPACE}{_LAUNCH}",
     # Spark's default for a local checkpoint starts `readlink` several times for each file that it renames. With this
     # manager two drivers that race for a file can both believe that they created it, but the checkpoint lock ensures
     # that there is only one driver (`streaming.checkpoint.lock`).
