@@ -22,8 +22,7 @@ _PATIENCE = 120
 STEPS = (
     "Python, until it starts Java",
     "Java and Spark, until the query is started",
-    "planning and Python workers, until the first image is to be decoded",
-    "the network's loading, the first micro-batch and its writing",
+    "planning, the first micro-batch and its writing",
 )
 
 WRONG_REQUESTS = (
@@ -147,29 +146,16 @@ def _files(
 def _steps(pid: int, log: Path) -> dict[str, float]:
     """How long each step took of a stream that has just written its first row, by when its processes were made."""
     stream = psutil.Process(pid)
-    made: dict[str, float] = {}
+    java = None
     for process in stream.children(recursive=True):
         with suppress(psutil.Error):
-            words = " ".join(process.cmdline())
-            kind = (
-                "java"
-                if process.name() == "java"
-                else "decoder"
-                if "sparkdl.decoding.isolation.server" in words
-                else "other"
-            )
-            made[kind] = min(process.create_time(), made.get(kind, math.inf))
+            if process.name() == "java":
+                java = min(process.create_time(), java or math.inf)
     events = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
     started = next((event["timestamp"] for event in events if event["event"] == "stream started"), None)
-    if started is None or not {"java", "decoder"} <= made.keys():
+    if started is None or java is None:
         return {}
-    marks = [
-        stream.create_time(),
-        made["java"],
-        datetime.fromisoformat(started).timestamp(),
-        made["decoder"],
-        time.time(),
-    ]
+    marks = [stream.create_time(), java, datetime.fromisoformat(started).timestamp(), time.time()]
     return {step: after - before for step, before, after in zip(STEPS, marks, marks[1:], strict=False)}
 
 
