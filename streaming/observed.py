@@ -19,7 +19,7 @@ _BINS = 64
 def observed_columns() -> list[Column]:
     """Return the aggregates of results (`streaming.results.results`) for `DataFrame.observe`.
 
-    There are few, because Spark plans each of them anew for each micro-batch.
+    There are few, because each one adds to the planning of every micro-batch.
     """
     seconds = F.col("predicted_at").cast("double") - F.col("produced_at").cast("double")
     return [
@@ -32,10 +32,6 @@ def observed_columns() -> list[Column]:
 def stats_of(metrics: Mapping[str, Any]) -> BatchStats:
     """Return the counts and latencies of a micro-batch from its observed metrics."""
     images, failed = metrics["images"], metrics["failed"]
-    bins = [(max(seconds, 0.0), round(count)) for seconds, count in map(_values, metrics["latency"] or ())]
+    found = ((entry["x"], entry["y"]) for entry in metrics["latency"] or ())  # rows, or what they are in JSON
+    bins = [(max(seconds, 0.0), round(count)) for seconds, count in found]
     return BatchStats(images - failed, failed, Latency.of(bins) if bins else None)
-
-
-def _values(entry: Any) -> tuple[float, float]:
-    """Return the value and the count of a bin: a row, or what it is in JSON."""
-    return (entry["x"], entry["y"])

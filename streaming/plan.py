@@ -60,7 +60,7 @@ class StreamPlan:
         conf = stream_conf(self.connectors)
         if self.settings.is_realtime and "PYSPARK_GATEWAY_PORT" not in os.environ:
             source, _ = check_request(self.settings, self.source, self.sink)
-            conf["spark.master"] = own_master(source.partition_count(), os.cpu_count() or 1)
+            conf["spark.master"] = own_master(source.partitions, os.cpu_count() or 1)
         return conf
 
     def session(self, app: str = "sparkdl") -> SparkSession:

@@ -52,7 +52,7 @@ def main() -> None:
     sent.add_argument("--warm-up-seconds", type=float, default=Sending.warm_up, help="before that, at the same rate")
     sent.add_argument("--minutes", type=float, default=Sending.minutes, help="of soak")
     sent.add_argument("--rate", type=int, default=Sending.rate, help="images a second of soak")
-    sent.add_argument("--conf", action="append", default=[], metavar="KEY=VALUE", help="a setting of Spark's")
+    sent.add_argument("--conf", action="append", default=[], metavar="KEY=VALUE", help="a Spark setting")
     sent.add_argument("--contender", action="append", default=[], help="run this one alone; kept nowhere")
     parser.add_argument("--quick", action="store_true", help="1 round of few images, kept nowhere")
     chosen = parser.parse_args()

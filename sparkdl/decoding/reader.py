@@ -64,7 +64,7 @@ def read_images(
         Whether to add the column `label`. For a folder `DIR` it is the name of the first folder below `DIR` on the way
         to the file, or of `DIR` itself if all its files lie directly in it; for a file it is the name of its folder.
     drop_invalid
-        Whether to drop files that cannot be decoded, like `dropInvalid` of Spark's image source.
+        Whether to drop files that cannot be decoded, like `dropInvalid` of the Spark image source.
     limits
         What one image may cost.
 

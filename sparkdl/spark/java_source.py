@@ -13,6 +13,7 @@ from zipfile import ZipFile, ZipInfo
 from sparkdl.errors import SparkdlError
 from sparkdl.spark.private import FILE_SYSTEM, gateway, hadoop_configuration, java_session, jvm, new_array
 from sparkdl.spark.session import scratch_directory
+from sparkdl.spark.worker_python import is_local
 from sparkdl.system.cache import cache_directory, is_owned, write_cached
 from sparkdl.system.files import write_atomically
 
@@ -134,7 +135,6 @@ def _use_local_file_system(context: SparkContext, kind: Any) -> None:
 
 def start_no_processes_for_files(context: SparkContext) -> None:
     """Let Hadoop set the permissions of local files itself, in a local session; a micro-batch has fifteen of them."""
-    master = str(context.master)
-    if master.startswith("local") and not master.startswith("local-cluster"):
+    if is_local(context.master):
         kind = _load_class(context, jar_of(context, _LOCAL_FILES), _LOCAL_FILES.stem)
         _use_local_file_system(context, kind)

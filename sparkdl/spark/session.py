@@ -17,7 +17,7 @@ from sparkdl.errors import SparkdlError
 from sparkdl.spark.jars import session_jars
 from sparkdl.spark.java import cds_options, ensure_java
 from sparkdl.spark.jvm import start_jvm
-from sparkdl.spark.worker_python import worker_daemon, worker_python
+from sparkdl.spark.worker_python import is_local, worker_daemon, worker_python
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -219,7 +219,7 @@ def authentication(settings: Mapping[str, str]) -> dict[str, str]:
     blocks of the block manager, and send messages to the driver.
     """
     master = settings["spark.master"]
-    if "spark.authenticate" in settings or not master.startswith("local") or master.startswith("local-cluster"):
+    if "spark.authenticate" in settings or not is_local(master):
         return {}
     return {
         "spark.authenticate": "true",

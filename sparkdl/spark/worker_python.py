@@ -1,4 +1,4 @@
-"""The Python of Spark's workers: the driver's, without Spark's archives on its path.
+"""The Python of local workers: that of the driver, without the archives of Spark on its path.
 
 A driver's JVM puts `pyspark.zip` and two more archives first on the path of each Python process that it starts. An
 archive holds no compiled modules, so each of these processes compiles PySpark again, which takes half a second. In a
@@ -29,9 +29,14 @@ exec {python} "$@"
 """
 
 
+def is_local(master: str | None) -> bool:
+    """Return whether a master runs tasks as threads of the driver."""
+    return master is not None and master.startswith("local") and not master.startswith("local-cluster")
+
+
 def worker_daemon(master: str) -> dict[str, str]:
     """Return settings by which Python workers of a local session share the modules that they need."""
-    return {"spark.python.daemon.module": "sparkdl.spark.worker_daemon"} if _is_local(master) else {}
+    return {"spark.python.daemon.module": "sparkdl.spark.worker_daemon"} if is_local(master) else {}
 
 
 def worker_python(master: str) -> str:
@@ -40,7 +45,7 @@ def worker_python(master: str) -> str:
     It is in the cache. Where it cannot be, or workers may run on other machines, or PySpark is not in this Python's own
     packages, it is this Python itself.
     """
-    if not _is_local(master) or "SPARK_HOME" in os.environ or not _is_installed():
+    if not is_local(master) or "SPARK_HOME" in os.environ or not _is_installed():
         return sys.executable
     try:
         content = _PROGRAM.format(python=shlex.quote(sys.executable))
@@ -51,10 +56,6 @@ def worker_python(master: str) -> str:
         return sys.executable
     # Programs may be forbidden on the disk that the cache is on.
     return str(program) if os.access(program, os.X_OK) else sys.executable
-
-
-def _is_local(master: str) -> bool:
-    return master.startswith("local") and not master.startswith("local-cluster")
 
 
 def _is_installed() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,17 @@ class AdminSession:
             found: list[dict[str, Any]] = self.client.describe_topics(list(topics) if topics else None)
         return {topic["name"]: len(topic["partitions"]) for topic in found if topic["error_code"] == 0}
 
+    def partition_count(self) -> int:
+        """Return the number of partitions of the topics; a pattern that Python cannot read counts as 0."""
+        found = self.partitions()
+        if self._address.topics is None:
+            try:
+                pattern = re.compile(self._address.topic)
+            except re.error:  # Java's may have more
+                return 0
+            found = {name: count for name, count in found.items() if pattern.fullmatch(name)}
+        return sum(found.values())
+
     def check_topics(self) -> None:
         """Raise a RequestError if a topic that the address names is missing."""
         there = self.partitions()
@@ -105,6 +117,41 @@ class AdminSession:
         with self._asking():
             configs = self.client.describe_configs([resource], config_filter="all")["topic"][topic]
         return int(configs["max.message.bytes"]["value"])
+
+
+class PartitionCounter:
+    """Counts the partitions of topics by one session, which is opened anew after an error.
+
+    Parameters
+    ----------
+    address, config
+        As for `AdminSession`.
+    """
+
+    def __init__(self, address: KafkaAddress, config: ClientConfig) -> None:
+        self._address, self._config = address, config
+        self._session: AdminSession | None = None
+
+    def __call__(self) -> int:
+        """Return the number of partitions, see `AdminSession.partition_count`.
+
+        Raises
+        ------
+        SparkdlError
+            If no broker answers.
+        """
+        try:
+            self._session = self._session or AdminSession(self._address, self._config)
+            return self._session.partition_count()
+        except SparkdlError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
 
 def _probe_any(address: KafkaAddress, config: ClientConfig) -> None:

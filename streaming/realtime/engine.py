@@ -14,6 +14,7 @@ from sparkdl.inference.classifier import Classifier
 from sparkdl.models.registry import ModelVersion
 from sparkdl.spark.private import task_slots
 from sparkdl.spark.session import scratch_directory
+from sparkdl.spark.worker_python import is_local
 from sparkdl.system.files import write_atomically
 from sparkdl.system.subprocesses import python_command, python_environment, python_path
 from streaming.realtime.function import register_scorer, start_scorers
@@ -48,10 +49,9 @@ class RealtimeEngine:
     def __init__(self, spark: SparkSession, settings: StreamSettings, source: Source, sink: Sink) -> None:
         self._spark, self._settings = spark, settings
         self._source, self.sink = check_request(settings, source, sink)
-        master = str(spark.sparkContext.master)
-        self.changes_models = master.startswith("local") and not master.startswith("local-cluster")
+        self.changes_models = is_local(spark.sparkContext.master)
         """Whether `change` needs no other query."""
-        self._watch = PartitionWatch(self._source.partition_count)
+        self._watch = PartitionWatch(self._source.partition_counter(), self._source.partitions)
         self._check_slots()
         self._numbers = 0
 
@@ -156,7 +156,7 @@ class RealtimeEngine:
 
 
 def _check_model(path: Path) -> None:
-    """Raise a SparkdlError unless the model in a file classifies an image, in a process of its own."""
+    """Raise a SparkdlError unless the model in a file classifies an image, tried in a separate process."""
     try:
         done = subprocess.run(
             python_command(*_SCORER, "--check", str(path)),

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 
 from sparkdl.errors import SparkdlError
+from streaming.kafka.admin import PartitionCounter
 
 _EVERY = 5.0  # seconds
 
 
 class PartitionWatch:
-    """Counts partitions, at once and then in the background. A broker that does not answer is asked again.
+    """Counts partitions in the background. A broker that does not answer is asked again.
 
     Parameters
     ----------
-    count
-        Returns the number of partitions.
+    counter
+        Counts them; closed at the end.
+    partitions
+        The number of partitions when the stream was planned.
     """
 
-    def __init__(self, count: Callable[[], int]) -> None:
-        self._count = count
+    def __init__(self, counter: PartitionCounter, partitions: int) -> None:
+        self._counter = counter
         self._ended = threading.Event()
-        self.partitions = count()
+        self.partitions = partitions
         """The number of partitions when they were last counted."""
         self._thread: threading.Thread | None = None
 
@@ -40,4 +42,5 @@ class PartitionWatch:
     def _run(self) -> None:
         while not self._ended.wait(_EVERY):
             with suppress(SparkdlError):
-                self.partitions = self._count()
+                self.partitions = self._counter()
+        self._counter.close()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _INSTEAD = "use --trigger 0s"
 _HEADROOM = 16
-"""Partitions that topics may get while a stream runs in a session of its own: slots are threads that wait."""
+"""Extra slots for partitions that are added later, in a session that the stream starts; slots are waiting threads."""
 
 _REFUSED: dict[str, Callable[[StreamSettings], object]] = {
     "--available-now: it never ends by itself": lambda settings: settings.available_now,
@@ -66,7 +66,7 @@ def fused_model(version: ModelVersion, classifier: Classifier | None) -> FusedMo
 
 
 def own_master(partitions: int, cores: int) -> str:
-    """Return the master of a session of its own: a slot for each partition, which a task holds all the time."""
+    """Return the master of a session that the stream starts: a slot for each partition, held by its task."""
     return f"local[{max(cores, partitions + _HEADROOM)},4]"
 
 

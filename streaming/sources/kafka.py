@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming.readwriter import DataStreamReader
 
     from streaming.failures import KnownError
+    from streaming.kafka.admin import PartitionCounter
 
 # Spark prefetches messages that do not exist yet, then asks for offsets on the same connection. The broker answers in
 # order, so it first waits this long for messages.
@@ -64,6 +64,7 @@ class KafkaSource(Source):
         self._fail_on_data_loss = fail_on_data_loss
         self.envelope = envelope
         self._cluster_id = ""
+        self._partitions: int | None = None
 
     @classmethod
     def from_address(
@@ -103,6 +104,7 @@ class KafkaSource(Source):
 
         with AdminSession(self._address, self._config) as session:
             session.check_topics()
+            self._partitions = session.partition_count()
             self._cluster_id = session.cluster_id()
 
     def identity(self) -> str:
@@ -126,25 +128,19 @@ class KafkaSource(Source):
         """Return what `open` returns, for Spark's real-time mode: one task a partition, and batches without a size."""
         return self._records(self._reader(spark).options(**self._config.spark_options()))
 
-    def partition_count(self) -> int:
-        """Return the number of partitions that the topics have now; those of a pattern that Python cannot read are 0.
+    @property
+    def partitions(self) -> int:
+        """The number of partitions that the topics had at `check`."""
+        if self._partitions is None:
+            self.check()
+        assert self._partitions is not None  # by `check`
+        return self._partitions
 
-        Raises
-        ------
-        SparkdlError
-            If no broker answers.
-        """
-        from streaming.kafka.admin import AdminSession
+    def partition_counter(self) -> PartitionCounter:
+        """Return what counts them again."""
+        from streaming.kafka.admin import PartitionCounter
 
-        with AdminSession(self._address, self._config) as session:
-            partitions = session.partitions()
-        if self._address.topics is None:
-            try:
-                pattern = re.compile(self._address.topic)
-            except re.error:  # Java's may have more
-                return 0
-            partitions = {name: count for name, count in partitions.items() if pattern.fullmatch(name)}
-        return sum(partitions.values())
+        return PartitionCounter(self._address, self._config)
 
     def _reader(self, spark: SparkSession) -> DataStreamReader:
         return (

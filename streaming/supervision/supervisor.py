@@ -18,6 +18,7 @@ from sparkdl.spark.callbacks import require_token
 from sparkdl.spark.java_source import start_no_processes_for_files
 from sparkdl.spark.private import ADD_BATCH, gateway
 from sparkdl.spark.session import SAFE_PATH
+from sparkdl.spark.worker_python import is_local
 from sparkdl.system.left_out import LeftOut
 from streaming.checkpoint.identity import claim_checkpoint, is_claimed
 from streaming.checkpoint.lock import CheckpointLock, LostCheckpointError
@@ -111,7 +112,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the first query."""
-        if self._realtime is None and (self._spark.sparkContext.master or "").startswith("local["):
+        if self._realtime is None and is_local(self._spark.sparkContext.master):
             warm_up(self._spark, self._classifier, self._settings.limits)
         self._run = self._begin()
 

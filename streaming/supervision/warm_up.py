@@ -29,7 +29,6 @@ def warm_up(spark: SparkSession, classifier: Classifier, limits: Limits) -> thre
     limits
         Those of the stream; decoders are kept for the same ones.
     """
-
     slots = spark.sparkContext.defaultParallelism
     file = io.BytesIO()
     Image.new("L", (32, 32), 127).save(file, "PNG")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import multiprocessing
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,7 +20,7 @@ DEAD_LETTERS = ".dead-letters"
 def answering(model: str, threads: int) -> Callable[[list[bytes]], list[dict[str, Any]]]:
     """A function of encoded images to an answer each: prediction, confidence and probabilities, or a `reason`.
 
-    Cached, so that a Python worker of Spark's that is used again loads the network once.
+    Cached, so that a Python worker that Spark uses again loads the network once.
     """
     from PIL import Image
 
@@ -43,3 +45,28 @@ def answering(model: str, threads: int) -> Callable[[list[bytes]], list[dict[str
         return answers
 
     return answer
+
+
+def run_processes(work: Callable[[int, argparse.Namespace], None], *options: str) -> None:
+    """Run `work` in `--processes` processes, each with its number and the arguments of the command, until killed.
+
+    Parameters
+    ----------
+    options
+        Names of required arguments beside the common ones.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", type=Path)
+    for name in ("broker", "source", "target"):
+        parser.add_argument(name)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    for name in options:
+        parser.add_argument(name, required=True)
+    chosen = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=work, args=(number, chosen), daemon=True) for number in range(chosen.processes)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()

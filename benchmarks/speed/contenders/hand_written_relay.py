@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import time
-from pathlib import Path
 
-from answering import DEAD_LETTERS, answering
+from answering import DEAD_LETTERS, answering, run_processes
 from hand_written import CHUNK
 
 _COMMIT = 1.0  # seconds between two commits
@@ -52,22 +50,5 @@ def work(number: int, chosen: argparse.Namespace) -> None:
             committed, pending = time.monotonic(), False
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("model", type=Path)
-    parser.add_argument("broker")
-    parser.add_argument("source")
-    parser.add_argument("target")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=work, args=(n, chosen), daemon=True) for n in range(chosen.processes)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-
-
 if __name__ == "__main__":
-    main()
+    run_processes(work)

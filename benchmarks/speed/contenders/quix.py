@@ -8,14 +8,12 @@ Runs that many instances of the application in one consumer group.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-from pathlib import Path
 from typing import Any
 
-from answering import DEAD_LETTERS, answering
+from answering import DEAD_LETTERS, answering, run_processes
 
 
-def work(chosen: argparse.Namespace) -> None:
+def work(number: int, chosen: argparse.Namespace) -> None:
     from quixstreams import Application
 
     answer = answering(str(chosen.model), chosen.threads)
@@ -34,23 +32,5 @@ def work(chosen: argparse.Namespace) -> None:
     app.run()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("model", type=Path)
-    parser.add_argument("broker")
-    parser.add_argument("source")
-    parser.add_argument("target")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--group", required=True)
-    chosen = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=work, args=(chosen,)) for _ in range(chosen.processes)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-
-
 if __name__ == "__main__":
-    main()
+    run_processes(work, "--group")

@@ -21,19 +21,16 @@ from PIL import Image
 from pyspark.sql import SparkSession
 from refusals import refused
 from streams import BROKEN, Place, digits, png, rows_of, wait_until
-from topics import Message, end_offsets, new_topic, received, send
+from topics import Message, end_offsets, new_topic, produce, reader, received, send
 
 from producer.replay import replay_to_directory, sequence
-from producer.topic import replay_to_topic
 from sparkdl.errors import SparkdlError
 from sparkdl.images.rejection import Reason
 from sparkdl.models.registry import Registry
-from streaming.kafka.address import KafkaAddress
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.local.broker import Broker
 from streaming.kafka.local.programs import kafka_tool
 from streaming.kafka.messages import DEAD_LETTERS_SUFFIX, image_headers
-from streaming.readers.kafka import KafkaReader
 from training.data.loading import Dataset, LabelledImage
 
 PLAIN = ClientConfig()
@@ -43,15 +40,6 @@ PLAIN = ClientConfig()
 def place(tmp_path: Path, registry: Registry) -> Place:
     (tmp_path / "watched").mkdir()
     return Place(tmp_path, registry)
-
-
-def reader(servers: str, topic: str) -> KafkaReader:
-    return KafkaReader(KafkaAddress(servers, topic), PLAIN)
-
-
-def produce(servers: str, topic: str, images: list[LabelledImage], rate: float | None = None) -> None:
-    delivery = replay_to_topic(sequence(Dataset("", tuple(images))), KafkaAddress(servers, topic), PLAIN, rate=rate)
-    assert (delivery.acknowledged, delivery.refused, delivery.lost) == (len(images), (), ())
 
 
 # --- 2,000 messages, 40 of them poison -----------------------------------------------------------------------------
@@ -116,56 +104,6 @@ def test_of_2000_messages_40_are_poison_and_each_ends_once(
     assert all(row["payload"] == offsets[row["id"]].value for row in dead)
     whole = [row for row in dead if row["payload"] is not None]
     assert all(row["sha256"] == hashlib.sha256(row["payload"]).hexdigest() for row in whole)
-
-
-# --- micro-batches that Spark writes by itself ---------------------------------------------------------------------
-
-
-def test_a_stream_that_is_stopped_again_and_again_sends_each_result_once(
-    kafka_spark: SparkSession, kafka: str, place: Place, drawn: Dataset
-) -> None:
-    """It is stopped while micro-batches follow each other without a pause, and each time between two of them."""
-    source, sink = new_topic(kafka), new_topic(kafka)
-    produce(kafka, source, digits(drawn, 240))
-    settings = {"source": f"kafka://{kafka}/{source}", "sink": f"kafka://{kafka}/{sink}", "trigger": "0s"}
-    for aim in (30, 80, 130, 180, 240):
-        job = place.job(kafka_spark, **settings, max_images_per_trigger=6)
-        wait_until(lambda: place.images >= aim or not job.is_active)  # noqa: B023 - called in this turn of the loop
-        job.stop()
-        job.wait()
-    rows = list(reader(kafka, sink).rows())
-    assert Counter(row["id"] for row in rows) == Counter(f"{source}/0/{n}" for n in range(240))
-    assert sum(end_offsets(kafka, sink).values()) == 240  # the reader would show a result that is there twice once
-
-
-def test_rows_have_their_micro_batch_and_the_time_they_were_scored_at(
-    kafka_spark: SparkSession, kafka: str, place: Place, drawn: Dataset
-) -> None:
-    source, sink = new_topic(kafka), new_topic(kafka)
-    produce(kafka, source, digits(drawn, 6))
-    send(kafka, source, [Message(b"GIF89a")])
-    before = datetime.now(UTC)
-    place.job(
-        kafka_spark,
-        source=f"kafka://{kafka}/{source}",
-        sink=f"kafka://{kafka}/{sink}",
-        max_images_per_trigger=3,
-        min_partitions=1,
-        available_now=True,
-    ).wait()
-    rows = sorted(reader(kafka, sink).rows(), key=lambda row: int(row["id"].rsplit("/", 1)[1]))
-    assert [row["batch_id"] for row in rows] == [0, 0, 0, 1, 1, 1]
-    (dead,) = reader(kafka, sink).rows(dead=True)
-    assert dead["batch_id"] == 2
-    times = [row["predicted_at"] for row in rows] + [dead["failed_at"]]
-    assert all(before < time < datetime.now(UTC) for time in times)
-    assert max(times[:3]) < min(times[3:6]) <= max(times[3:6]) < times[6]
-    assert [(batch.predictions, batch.dead_letters) for batch in place.batches] == [(3, 0), (3, 0), (0, 1)]
-    slowest = max(batch.latency.max for batch in place.batches if batch.latency)
-    assert slowest == pytest.approx(
-        max((row["predicted_at"] - row["produced_at"]).total_seconds() for row in rows), abs=5
-    )
-    assert all(batch.latency and batch.latency.counts[-1] == batch.images for batch in place.batches)
 
 
 # --- the ways ------------------------------------------------------------------------------------------------------

@@ -15,13 +15,11 @@ import pytest
 from kafka import KafkaAdminClient
 from pyspark.sql import SparkSession
 from streams import BROKEN, MAX_BYTES, Place, digits, wait_until
-from topics import Message, end_offsets, new_sink, new_topic, send
+from topics import Message, end_offsets, new_sink, new_topic, reader, send
 
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.models.registry import ModelVersion, Registry
-from streaming.kafka.address import KafkaAddress
-from streaming.kafka.client_config import ClientConfig
-from streaming.readers.kafka import KafkaReader
+from streaming.job import StreamJob
 from training.data.loading import Dataset
 from training.fitting.recipes import recipe
 from training.train import train
@@ -56,8 +54,15 @@ class Sink:
         return sum(sum(end_offsets(self.servers, topic).values()) for topic in topics)
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        reader = KafkaReader(KafkaAddress(self.servers, self.topic), ClientConfig())
-        return {row["id"]: row for dead in (False, True) for row in reader.rows(dead=dead)}
+        results = reader(self.servers, self.topic)
+        return {row["id"]: row for dead in (False, True) for row in results.rows(dead=dead)}
+
+
+def stop_after(job: StreamJob, sink: Sink, count: int) -> None:
+    """Stops a stream once its sink has `count` results."""
+    wait_until(lambda: sink.count() >= count or not job.is_active)
+    job.stop()
+    job.wait()
 
 
 def messages(drawn: Dataset, wrap: Callable[[bytes], bytes]) -> list[Message]:
@@ -119,9 +124,7 @@ def compare(spark: SparkSession, place: Place, batches: Sink, realtime: Sink, co
     """Answers a topic of `count` messages by micro-batches and in real time, and compares the rows."""
     place.run_to_the_end(spark, sink=batches.address, **given)
     job = place.job(spark, sink=realtime.address, trigger="realtime", checkpoint=place.root / "other", **given)
-    wait_until(lambda: realtime.count() >= count or not job.is_active)
-    job.stop()
-    job.wait()
+    stop_after(job, realtime, count)
 
     expected, found = batches.rows(), realtime.rows()
     assert realtime.count() == len(expected) == count
@@ -148,9 +151,7 @@ def test_scorers_that_are_killed_lose_nothing(
         if number == 200:
             supervisor().send_signal(signal.SIGKILL)
         send(kafka, source, [Message(image)])
-    wait_until(lambda: sink.count() >= len(images) or not job.is_active)
-    job.stop()
-    job.wait()
+    stop_after(job, sink, len(images))
     assert len(sink.rows()) == sink.count() == len(images)
     wait_until(lambda: not supervisors())
 
@@ -199,9 +200,7 @@ def test_a_promoted_model_answers_without_a_pause(
     wait_until(lambda: feed() or place.models[-1] == SECOND)
     for _ in range(10):
         feed()
-    wait_until(lambda: sink.count() >= sent or not job.is_active)
-    job.stop()
-    job.wait()
+    stop_after(job, sink, sent)
     rows = sink.rows()
     assert len(rows) == sink.count() == sent
     for partition in ("0", "1"):  # each has all of the first, then all of the second

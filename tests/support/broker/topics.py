@@ -8,7 +8,13 @@ from uuid import uuid4
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
+from producer.replay import sequence
+from producer.topic import replay_to_topic
+from streaming.kafka.address import KafkaAddress
+from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.messages import DEAD_LETTERS_SUFFIX
+from streaming.readers.kafka import KafkaReader
+from training.data.loading import Dataset, LabelledImage
 
 Options = Mapping[str, Any]
 
@@ -100,3 +106,15 @@ def end_offsets(servers: str, topic: str) -> dict[int, int]:
         return {partition.partition: end for partition, end in consumer.end_offsets(partitions).items()}
     finally:
         consumer.close()
+
+
+def reader(servers: str, topic: str) -> KafkaReader:
+    """The reader of a topic of results, and of its topic of dead letters."""
+    return KafkaReader(KafkaAddress(servers, topic), ClientConfig())
+
+
+def produce(servers: str, topic: str, images: list[LabelledImage], rate: float | None = None) -> None:
+    """Sends images as `sparkdl produce` does."""
+    replayed = sequence(Dataset("", tuple(images)))
+    delivery = replay_to_topic(replayed, KafkaAddress(servers, topic), ClientConfig(), rate=rate)
+    assert (delivery.acknowledged, delivery.refused, delivery.lost) == (len(images), (), ())

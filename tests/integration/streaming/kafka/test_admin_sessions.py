@@ -1,4 +1,5 @@
-"""Promises of `streaming.kafka.admin`: a stream opens one session for its source and one for its sink."""
+"""Promises of `streaming.kafka.admin`: a stream opens one session for its source and one for its sink; partitions are
+counted by one more."""
 
 from __future__ import annotations
 
@@ -8,16 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 from pyspark.sql import SparkSession
-from streams import Place, digits
+from streams import Place, digits, wait_until
+from topics import new_topic
 
 from producer.replay import sequence
 from producer.topic import replay_to_topic
+from sparkdl.errors import SparkdlError
 from sparkdl.models.registry import Registry
 from streaming.kafka.address import KafkaAddress
-from streaming.kafka.admin import CLIENT_ID
+from streaming.kafka.admin import CLIENT_ID, PartitionCounter
 from streaming.kafka.client_config import ClientConfig
 from streaming.kafka.local.broker import Broker
+from streaming.kafka.local.listeners import free_port
 from streaming.kafka.local.programs import kafka_tool
 from training.data.loading import Dataset
 
@@ -57,3 +62,25 @@ def test_a_start_and_a_restart_open_two_sessions_each(
         assert len(now - before) == 2
         before = now
     assert place.images == 3
+
+
+def test_partitions_are_counted_again_and_again_by_one_session(broker: Broker) -> None:
+    servers = next(iter(broker.addresses().values()))
+    topic = new_topic(servers, partitions=2)
+    before = sessions(broker)
+    counter = PartitionCounter(KafkaAddress(servers, topic), ClientConfig())
+    try:
+        assert [counter() for _ in range(3)] == [2, 2, 2]
+        client = KafkaAdminClient(bootstrap_servers=servers)
+        client.create_partitions({topic: 3})
+        client.close()
+        wait_until(lambda: counter() == 3)
+        assert len(sessions(broker) - before) == 1
+        assert PartitionCounter(KafkaAddress(servers, f"({topic}|other)"), ClientConfig())() == 3
+    finally:
+        counter.close()
+
+
+def test_a_counter_that_gets_no_answer_says_so() -> None:
+    with pytest.raises(SparkdlError, match="no Kafka broker can be reached"):
+        PartitionCounter(KafkaAddress(f"127.0.0.1:{free_port()}", "images"), ClientConfig())()
