@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +87,16 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with a_broker(tmp_path_factory.mktemp("kafka")) as (address, words):
         request.config.stash[BROKER] = words
         yield address
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clients_are_closed() -> Iterator[None]:
+    """Fail if a module leaves a Kafka client open: it would log into the tests after it that its broker is gone."""
+    yield
+    deadline = time.monotonic() + 5
+    while left := [each.name for each in threading.enumerate() if each.name.startswith("kafka-io-")]:
+        assert time.monotonic() < deadline, f"Kafka clients were not closed: {left}"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
