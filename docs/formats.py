@@ -1,4 +1,4 @@
-"""Renders the tables of formats in decoding.md: `python docs/formats.py [--check]`.
+"""Renders the tables of formats in explanation/decoding.md: `python docs/formats.py [--check]`.
 
 Each variant is a small picture that is made here and decoded, as a stream does it; what is read is compared with the
 picture that it was made of. To add a variant, add a `Sample` to the list of its format.
@@ -30,7 +30,7 @@ from sparkdl.formats.foreign import FOREIGN
 from sparkdl.images.rejection import Rejected
 
 Array = npt.NDArray[Any]
-PAGE = Path(__file__).with_name("decoding.md")
+PAGE = Path(__file__).parent / "explanation" / "decoding.md"
 WIDTH, HEIGHT = 64, 48
 Y, X = np.mgrid[0:HEIGHT, 0:WIDTH]
 COLOUR: Array = np.stack([X * 4, Y * 5, (X + Y) * 2], -1).astype(np.uint8)
@@ -279,7 +279,7 @@ def main() -> None:
     if "--check" not in sys.argv:
         PAGE.write_text(now)
     elif now != page:
-        sys.exit("docs/decoding.md is out of date: python docs/formats.py")
+        sys.exit("docs/explanation/decoding.md is out of date: python docs/formats.py")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures the accuracy of the recipes: `python benchmarks/accuracy --home NUMTADB_HOME [PROTOCOL ...]`.
 
-Saves the figures in benchmarks/results/accuracy.json and renders the tables of docs/results.md from them.
+Saves the figures in benchmarks/results/accuracy.json and renders the tables of docs/explanation/results.md from them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sparkdl.spark.session import spark_session
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.json"
-PAGE = ROOT / "docs" / "results.md"
+PAGE = ROOT / "docs" / "explanation" / "results.md"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Renders the saved figures as the tables of docs/results.md."""
+"""Renders the saved figures as the tables of docs/explanation/results.md."""
 
 from __future__ import annotations
 

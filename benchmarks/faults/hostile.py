@@ -50,7 +50,7 @@ PERIOD = 0.02  # seconds between samples
 
 
 def bound(limits: Limits, records: int) -> int:
-    """The most bytes of a worker and its decoder, for Arrow batches of `records`; see docs/decoding.md."""
+    """The most bytes of a worker and its decoder, for Arrow batches of `records`; see docs/explanation/decoding.md."""
     programs = 400 * MIB
     # What both have mapped counts twice, and a batch of payloads is in the worker as it came and as Arrow has it.
     shared = 2 * (PIXEL_BYTES + limits.max_bytes)

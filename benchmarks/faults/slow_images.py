@@ -53,7 +53,7 @@ _BESIDE = 15.0  # seconds that starting workers and a loaded machine may take mo
 
 
 def bound(timeout: float, slow: int, crashing: int) -> float:
-    """Seconds for which so many images hold the good ones in a stream, at most, as docs/decoding.md states it."""
+    """Longest time in seconds that these images hold up the good ones, as docs/explanation/decoding.md states it."""
     least = AdaptiveTimeout(timeout).min_limit(_MOST_SLOW_BYTES)
     return 1.5 * timeout + (slow * least * 1.2 + crashing * _CRASH_SECONDS) / SLOTS + _BESIDE
 

@@ -1,7 +1,7 @@
 """How fast the stream is against what a user would use instead: `python benchmarks/speed`, all measurements or some.
 
 Everything that is compared runs in turn, round after round; what is printed first are ratios. The figures are kept in
-benchmarks/results/speed.json, and the tables of docs/performance.md are written from them.
+benchmarks/results/speed.json, and the tables of docs/explanation/performance.md are written from them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from start import start
 from tables import TABLES, plot, rendered
 from throughput import directory, kafka
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "explanation" / "performance.md"
 KEPT = ROOT / "benchmarks" / "results" / "speed.json"
 MEASUREMENTS = {
     "directory": directory,

@@ -1,4 +1,4 @@
-"""The aims of docs/performance.md, and whether they were reached."""
+"""The aims of docs/explanation/performance.md, and whether they were reached."""
 
 from __future__ import annotations
 

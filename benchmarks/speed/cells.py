@@ -1,4 +1,4 @@
-"""Tables, cells and the line about the machine, as docs/performance.md has them."""
+"""Tables, cells and the line about the machine, as docs/explanation/performance.md has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renders the figures that are kept as the tables and the plot of docs/performance.md."""
+"""Renders the figures that are kept as the tables and the plot of docs/explanation/performance.md."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def read_images(
     Notes
     -----
     Files are listed when this is called, and read whenever the DataFrame is computed: `persist()` it to use it more
-    than once. Each image is decoded in a process beside its Spark worker, see `docs/decoding.md`.
+    than once. Each image is decoded in a process beside its Spark worker, see `docs/explanation/decoding.md`.
 
     Examples
     --------

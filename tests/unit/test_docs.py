@@ -13,7 +13,7 @@ from streaming.schemas import DEAD_LETTER, PREDICTION
 from training.evaluation.comparison import compare
 from training.evaluation.evaluate import Evaluation
 
-ROWS = (ROOT / "docs" / "rows.md").read_text()
+ROWS = (ROOT / "docs" / "reference" / "rows.md").read_text()
 
 
 @pytest.mark.parametrize("reason", MEANINGS)
@@ -31,20 +31,20 @@ def test_every_figure_of_an_evaluation_is_documented() -> None:
     m = one.metrics
     calibration = {key for key in m["calibration"] if not key.startswith("mean_confidence_")}
     keys = {*m, *m["per_class"]["a"], *calibration, *compare("x", one, "y", one).figures}
-    told = (ROOT / "docs" / "evaluation.md").read_text()
+    told = (ROOT / "docs" / "reference" / "evaluation.md").read_text()
     shared = {"model", "against", "difference_interval", "different_predictions"}  # told in words
     missing = {key for key in keys if f"`{key}`" not in told and not key.endswith("_interval")} - shared
     assert missing == set()
 
 
 def test_every_test_that_the_threat_model_names_is_there() -> None:
-    named = set(re.findall(r"`(test_\w+\.py)`", (ROOT / "docs" / "security.md").read_text()))
+    named = set(re.findall(r"`(test_\w+\.py)`", (ROOT / "docs" / "explanation" / "security.md").read_text()))
     assert named
     assert named <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
 
 
 def test_every_package_has_a_row_in_the_architecture() -> None:
-    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    architecture = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     for top in ("sparkdl", "training", "streaming", "producer", "console"):
         for package in [ROOT / top, *(path.parent for path in (ROOT / top).glob("**/__init__.py"))]:
             name = ".".join(package.relative_to(ROOT).parts)

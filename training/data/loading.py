@@ -41,7 +41,7 @@ def open_dataset(
     Parameters
     ----------
     address
-        A directory in one of the layouts of docs/data.md, a directory of exported dead letters (with their
+        A directory in one of the layouts of docs/reference/data.md, a directory of exported dead letters (with their
         `dead-letters.jsonl`), a table of labels beside its images, a file of arrays (`FILE.npz`), `kaggle:OWNER/NAME`,
         `samples` or `samples:N`.
     seed

@@ -101,7 +101,7 @@ class Evaluation:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The metrics, as they are written to `metrics.json` and `model.json`; docs/evaluation.md describes the keys.
+        """The metrics, as written to `metrics.json` and `model.json`; docs/reference/evaluation.md lists the keys.
 
         Each `*_interval` is [low, high] at 95%: Wilson's interval for shares (`accuracy`, `recall_weighted`, which
         equals it, and a class's `recall`), a bootstrap interval for the others, None if there are no mistakes.

@@ -1,8 +1,8 @@
 """TIFF to pixels: the first full picture of a file, if its kind is one of those that are read.
 
 The directory is read here and only the codecs are others': libtiff for LZW, PackBits, Zstandard, fax and JPEG strips,
-zlib and lzma for the rest (`sparkdl.decoding.codecs.tiff_samples`). `docs/decoding.md` compares that with other
-readers.
+zlib and lzma for the rest (`sparkdl.decoding.codecs.tiff_samples`). `docs/explanation/decoding.md` compares that with
+other readers.
 """
 
 from __future__ import annotations

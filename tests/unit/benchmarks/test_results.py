@@ -1,4 +1,4 @@
-"""Promises of docs/results.md and docs/recipes.md: the figures are the measured ones, and no setting is missing."""
+"""The figures of docs/explanation/results.md are the measured ones; docs/reference/recipes.md lacks no setting."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from training.evaluation.evaluate import Evaluation
 from training.fitting.recipes import RECIPES, Recipe
 
 FIGURES = json.loads((ROOT / "benchmarks" / "results" / "accuracy.json").read_text())
-RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-RECIPES_PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "explanation" / "results.md").read_text(encoding="utf-8")
+RECIPES_PAGE = (ROOT / "docs" / "reference" / "recipes.md").read_text(encoding="utf-8")
 
 
 def test_the_tables_are_made_of_the_figures_that_were_kept() -> None:

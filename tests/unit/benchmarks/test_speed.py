@@ -1,4 +1,4 @@
-"""Promises of `benchmarks/speed`: what a rate is, and that docs/performance.md says what was measured."""
+"""Promises of `benchmarks/speed`: what a rate is, and that docs/explanation/performance.md says what was measured."""
 
 from __future__ import annotations
 
@@ -93,5 +93,5 @@ def test_the_processor_time_of_children_counts_before_and_after_they_end() -> No
 
 
 def test_the_page_says_what_was_measured() -> None:
-    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "performance.md").read_text(encoding="utf-8")
     assert page == rendered(page, KEPT)

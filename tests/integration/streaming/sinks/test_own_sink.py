@@ -1,4 +1,4 @@
-"""Promises of `docs/extending.md`: its example of a sink runs as it is written, and writes each result once."""
+"""Promises of `docs/how-to/extending.md`: its example of a sink runs as it is written, and writes each result once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.data.loading import Dataset
 
 
 def example() -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "extending.md").read_text(), re.DOTALL)
     return str(code)
 
 

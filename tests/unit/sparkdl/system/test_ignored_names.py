@@ -40,7 +40,8 @@ def test_each_temporary_name_is_left_alone_in_any_letter_case(pattern: str) -> N
 
 
 def test_the_list_of_temporary_names_is_the_documented_one() -> None:
-    page = (ROOT / "docs" / "data.md").read_text().partition("## What is an image file")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "reference" / "data.md").read_text()
+    page = page.partition("## What is an image file")[2].partition("\n## ")[0]
     documented = {name.lower() for name in re.findall(r"`([^`\n]+)`", page)}
     assert {pattern.replace("\r", "\\r") for pattern in TEMPORARY} <= documented
 
