@@ -22,7 +22,7 @@ class Latency:
     total
         The sum.
     counts
-        How many images took at most each of `LATENCY_BUCKETS`, and how many there are.
+        The number of images that took at most each of `LATENCY_BUCKETS`, then the number of all images.
     """
 
     p50: float
@@ -34,7 +34,7 @@ class Latency:
 
     @staticmethod
     def of(bins: Sequence[tuple[float, int]]) -> Latency:
-        """Return the latency of images from pairs of seconds and how many images took them, ascending."""
+        """Return the latency for ascending pairs of seconds and the number of images that took them."""
         numbers = [number for _, number in bins]
         up_to, images = list(accumulate(numbers)), sum(numbers)
         p50, p95, p99, most = (bins[bisect_left(up_to, share * images)][0] for share in (0.5, 0.95, 0.99, 1.0))

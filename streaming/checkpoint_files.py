@@ -58,9 +58,9 @@ def checked_name(name: object) -> str:
         If it could lead out of that directory, or listing the directory could not have returned it.
     """
     if not isinstance(name, str) or "\0" in name or PurePosixPath(name).as_posix() != name or name == ".":
-        raise ValueError(f"{str(name)[:200]!r} is no name of a file")
+        raise ValueError(f"{str(name)[:200]!r} is not the name of a file")
     if name.startswith("/") or any(part.startswith(".") for part in name.split("/")):
-        raise ValueError(f"{name[:200]!r} is no name of a file below the watched directory")
+        raise ValueError(f"{name[:200]!r} is not the name of a file below the watched directory")
     return name
 
 

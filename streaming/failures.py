@@ -25,9 +25,9 @@ _CROSSING = re.compile(
     r"(?:py4j\.Py4JException: )?An exception was raised by the Python Proxy\. Return Message: "
     rf"(?:{re.escape(_TRACEBACK)})?"
 )
-"""What py4j puts before an error that crosses from Python to Java."""
+"""The prefix that py4j adds to an error that crosses from Python to Java."""
 _OURS = re.compile(r"^(?:sparkdl|streaming)\.[\w.]+: ")
-"""The class of an error of this project, whose message says everything."""
+"""The class name of this project's errors, whose messages are complete without it."""
 
 _CONCURRENT = re.compile(r"concurrent stream|CONCURRENT_STREAM_LOG_UPDATE|CONCURRENT_QUERY")
 
@@ -100,11 +100,11 @@ def with_causes(failure: Exception) -> str:
 def root_cause(message: str) -> str:
     """Return the line of a Spark error that names the root cause: the innermost Python error or the last Java cause.
 
-    What only tells how an error crossed between Java and Python (the classes of py4j, "An exception was raised by the
-    Python Proxy", the header of a traceback) and the module of an error of this project are left out.
+    The result omits text that only shows how the error crossed between Java and Python (the classes of py4j, "An
+    exception was raised by the Python Proxy", the header of a traceback) and the module name of this project's errors.
     """
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    # A line of py4j only tells where an error crossed between Java and Python. ": " starts the message itself.
+    # A line of py4j only shows where an error crossed between Java and Python. ": " starts the message itself.
     java = [cause[1] for line in lines if (cause := re.match(r"(?:Caused by)?: ((?!py4j\.).+)", line))]
     found = (list(_python_errors(message)) or java or lines[:1])[-1]
     return (_OURS.sub("", _CROSSING.sub("", found)).strip() or "an error without a message")[:500]
@@ -120,7 +120,7 @@ def _python_errors(message: str) -> Iterator[str]:
             in_traceback = False
             if line.startswith("py4j."):
                 continue
-            # An error of any name, which may have no message: of `assert` there is the name alone.
+            # The error may have any name and no message: a bare `assert` gives the name only.
             yield line.strip() if ": " in line else f"{line.strip()}, without a message"
         elif re.match(r"(?!py4j\.)(?:[\w.]*Error|pyspark\.[\w.]*Exception): ", line.strip()):
             yield line.strip()

@@ -57,7 +57,7 @@ _OF_SPARK = (
 )
 _LISTS = {
     "broker": _List(
-        f"What Apache Kafka {KAFKA} runs on",
+        f"Jars of Apache Kafka {KAFKA} and its dependencies",
         (
             _Package(f"org.apache.kafka:kafka_2.13:{KAFKA}"),
             # Its other dependencies are Kafka Connect and its web server.
@@ -67,13 +67,13 @@ _LISTS = {
         ),
     ),
     "kafka": _List(
-        f"What {spark_conf.KAFKA.package} needs besides Spark's own jars",
+        f"Jars that {spark_conf.KAFKA.package} needs in addition to Spark's own",
         (_Package(spark_conf.KAFKA.package),),
         _OF_SPARK,
         True,
     ),
     "delta": _List(
-        f"What {spark_conf.DELTA.package} needs besides Spark's own jars",
+        f"Jars that {spark_conf.DELTA.package} needs in addition to Spark's own",
         (_Package(spark_conf.DELTA.package),),
         _OF_SPARK,
         True,

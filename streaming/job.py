@@ -30,7 +30,7 @@ class StreamJob:
     observers
         Receive the events of the stream.
     lock
-        The lock of the checkpoint, if the caller has acquired it already. The job releases it when it ends.
+        The lock of the checkpoint, if the caller has already acquired it. The job releases it when it ends.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Kinds of sources and sinks: what the tables of kinds hold."""
+"""Kinds of sources and sinks: the entries of the tables of kinds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Kind(Generic[T]):
     form
         The form of its addresses, for help texts and errors.
     make
-        Returns the source or sink at an address. It gets the settings of a stream that it has a parameter for.
+        Returns the source or sink at an address. Receives those settings of a stream that it has a parameter for.
     """
 
     form: str

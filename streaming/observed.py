@@ -1,4 +1,4 @@
-"""What is counted while results are computed: images, failures and latencies, as observed metrics of Spark."""
+"""Observed metrics of Spark: images, failures and latencies, counted while results are computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streaming.batch_stats import BatchStats, Latency
 NAME = "results"
 """The name of the metrics in Spark's reports of a query."""
 _BINS = 64
-"""Up to as many different latencies of a micro-batch are kept as they are; of more, neighbours are merged."""
+"""The maximum number of different latencies kept exactly per micro-batch; beyond it, neighbours are merged."""
 
 
 def observed_columns() -> list[Column]:
@@ -32,6 +32,6 @@ def observed_columns() -> list[Column]:
 def stats_of(metrics: Mapping[str, Any]) -> BatchStats:
     """Return the counts and latencies of a micro-batch from its observed metrics."""
     images, failed = metrics["images"], metrics["failed"]
-    found = ((entry["x"], entry["y"]) for entry in metrics["latency"] or ())  # rows, or what they are in JSON
+    found = ((entry["x"], entry["y"]) for entry in metrics["latency"] or ())  # rows, or their JSON values
     bins = [(max(seconds, 0.0), round(count)) for seconds, count in found]
     return BatchStats(images - failed, failed, Latency.of(bins) if bins else None)

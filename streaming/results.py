@@ -12,7 +12,7 @@ from sparkdl.inference.classifier import Classifier
 from streaming.schemas import DEAD_LETTER, PREDICTION
 
 UNREADABLE = "the image was gone or could not be read"
-"""The detail of a dead letter of unknown bytes and size."""
+"""The detail of a dead letter whose bytes and size are unknown."""
 
 
 def results(
@@ -45,7 +45,7 @@ def results(
 
 
 def shape_results(classified: DataFrame, model: Column, review_below: Column) -> DataFrame:
-    """Return what `results` does, of what `sparkdl.inference.classifier.Classifier.classify` returns."""
+    """Return the rows of `results`, given those of `sparkdl.inference.classifier.Classifier.classify`."""
     failed = F.col("reason").isNotNull()
     payload = F.when(F.length("payload") == F.col("size"), F.col("payload"))  # else only its beginning was read
     return classified.select(
@@ -70,12 +70,12 @@ def shape_results(classified: DataFrame, model: Column, review_below: Column) ->
 
 
 def predictions(rows: DataFrame, batch_id: int) -> DataFrame:
-    """Return the results that are predictions, as `streaming.schemas.PREDICTION`, as those of a micro-batch."""
+    """Return the results of a micro-batch that are predictions, as rows of `streaming.schemas.PREDICTION`."""
     return _part(rows, "reason is null", PREDICTION, batch_id)
 
 
 def dead_letters(rows: DataFrame, batch_id: int) -> DataFrame:
-    """Return the results that are dead letters, as `streaming.schemas.DEAD_LETTER`, as those of a micro-batch."""
+    """Return the results of a micro-batch that are dead letters, as rows of `streaming.schemas.DEAD_LETTER`."""
     return _part(rows, "reason is not null", DEAD_LETTER, batch_id)
 
 

@@ -40,7 +40,7 @@ _EXPECTED = {
     "float_parsing": "expected a number",
     "bool_parsing": "expected true or false",
 }
-"""The message for each type of pydantic error; for other types, pydantic's own message is used."""
+"""The message for each type of pydantic error; other types keep pydantic's own message."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -71,7 +71,7 @@ Duration = Annotated[float, BeforeValidator(_to_seconds)]
 
 
 def _to_patterns(value: object) -> object:
-    """Return the patterns of one text, as an environment variable has it: separated by commas."""
+    """Return the patterns in a text with commas, the form of an environment variable; other values are unchanged."""
     return [pattern.strip() for pattern in value.split(",")] if isinstance(value, str) else value
 
 
@@ -195,7 +195,7 @@ class StreamSettings(BaseModel):
 
     def _options(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return fields | {"kafka_client": self.kafka_client}  # a wrong file is refused even if no address uses it
+        return fields | {"kafka_client": self.kafka_client}  # an invalid file is refused even if no address uses it
 
     @classmethod
     def read(cls, **given: Any) -> StreamSettings:

@@ -17,7 +17,7 @@ TOML = "sparkdl.toml"
 MOST_BYTES = 1 << 20
 """Maximum size of the file in bytes."""
 
-_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY  # search permission on the directory is enough
+_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY  # needs only search permission on the directory
 
 
 def read_settings_file() -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Connector:
     conf: dict[str, str] = field(default_factory=dict)
 
 
-# Spark's classes need more than Java's first limit of 21 MB; at that limit everything is collected, during the start.
+# Spark's classes need more than Java's initial limit of 21 MB. Reaching it causes a full collection during the start.
 _METASPACE = " -XX:MetaspaceSize=160m"
 
 # Hadoop starts `chmod` for each file and directory that it creates on a local disk, many in each micro-batch. VFORK is
@@ -42,11 +42,11 @@ _METASPACE = " -XX:MetaspaceSize=160m"
 _LAUNCH = " -Djdk.lang.Process.launchMechanism=VFORK" if sys.platform == "linux" else ""
 
 CONF = {
-    # Options of the user's own, `spark.driver.extraJavaOptions`, come after these. Each micro-batch has a new plan and
-    # computes in Python, so the optimizing compiler costs more than it saves. Without it Java would reserve 48 MiB for
-    # compiled code, which are full after a minute; then all threads stop for a second or two while code is removed.
-    # With less room for survivors, what a micro-batch leaves would be taken for old, and everything collected each
-    # quarter of a minute.
+    # The user's own options, `spark.driver.extraJavaOptions`, come after these. Each micro-batch has a new plan and
+    # computes in Python, so the optimizing compiler costs more than it saves. Without that compiler, Java reserves only
+    # 48 MiB for compiled code by default. They are full after a minute, and then all threads stop for 1 to 2 s while
+    # code is removed. With less survivor space, the objects of a micro-batch would be promoted to the old generation,
+    # with a full collection every 15 s.
     "spark.driver.defaultJavaOptions": f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m "
     "-XX:+UseSerialGC -XX:NewSize=128m -XX:MaxNewSize=128m -XX:SurvivorRatio=3 -XX:TargetSurvivorRatio=90"
     f"{_METASPACE}{_LAUNCH}",
@@ -56,9 +56,9 @@ CONF = {
     "spark.sql.streaming.checkpointFileManagerClass": CHECKPOINT_FILE_MANAGER,
     # The results of a micro-batch are cached between its two writes only.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
-    # Reports of finished micro-batches that are kept until they are read, ten times a second unless a model is loaded.
+    # Progress reports that Spark keeps. They are read ten times a second, except while a model loads.
     "spark.sql.streaming.numRecentProgressUpdates": "1000",
-    # How much Spark keeps of past micro-batches for its UI; by default the plans of 1,000 of them.
+    # The number of past micro-batches that Spark keeps for its UI; by default the plans of 1,000.
     "spark.sql.ui.retainedExecutions": "50",
     "spark.ui.retainedJobs": "50",
     "spark.ui.retainedStages": "50",

@@ -7,8 +7,8 @@ import org.apache.hadoop.fs.RawLocalFileSystem;
 import org.apache.hadoop.fs.permission.FsPermission;
 
 /**
- * Hadoop's local file system, without a process for each file: without its native library Hadoop runs `chmod` for every
- * file and directory that it creates. Compiled by Janino when a stream starts.
+ * Hadoop's local file system without a process per file: without its native library, Hadoop runs `chmod` for every file
+ * and directory that it creates. Janino compiles this file when a stream starts.
  */
 public class LocalFiles extends LocalFileSystem {
     public LocalFiles() {

@@ -87,7 +87,7 @@ class AdminSession:
         if self._address.topics is None:
             try:
                 pattern = re.compile(self._address.topic)
-            except re.error:  # Java's may have more
+            except re.error:  # Java's syntax has more features
                 return 0
             found = {name: count for name, count in found.items() if pattern.fullmatch(name)}
         return sum(found.values())
@@ -120,7 +120,7 @@ class AdminSession:
 
 
 class PartitionCounter:
-    """Counts the partitions of topics by one session, which is opened anew after an error.
+    """Counts the partitions of topics with one admin session, which is reopened after an error.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ class Header(StrEnum):
 
 
 def image_headers(payload: bytes, label: str | None, produced_at: datetime, content_type: str | None = None) -> Headers:
-    """Return the headers of an encoded image, or of a message that holds one.
+    """Return the headers of an encoded image, or of a message that contains one.
 
     Parameters
     ----------

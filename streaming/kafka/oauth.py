@@ -28,7 +28,7 @@ _ID, _SECRET, _SCOPE = (
     "sasl.oauthbearer.client.credentials.client.secret",
     "sasl.oauthbearer.scope",
 )
-"""Names that Kafka has since 4.1. Older clients, such as Spark's, read `_OPTIONS` of `sasl.jaas.config`."""
+"""Property names since Kafka 4.1. Older clients, such as Spark's, read `_OPTIONS` of `sasl.jaas.config`."""
 _OPTIONS = {_ID: "clientId", _SECRET: "clientSecret", _SCOPE: "scope"}
 _HANDLER = "sasl.login.callback.handler.class"
 _PACKAGE = "org.apache.kafka.common.security.oauthbearer"
@@ -39,13 +39,13 @@ _REFRESH = 0.8  # the part of a token's lifetime after which it is replaced, as 
 _UNKNOWN_LIFETIME = 60.0  # seconds that a token of no stated lifetime is used
 _PAUSE = 10.0  # seconds after a failure in which the endpoint is not asked again
 _MOST_BYTES = 1 << 20  # of an answer
-_MOST_SAID = 200  # characters of what an endpoint says of an error
+_MOST_SAID = 200  # characters of an endpoint's error description
 _REFUSED = (400, 401, 403)
 _TOKEN = re.compile(r"[!-~]+")
 
 
 class TokenError(SparkdlError):
-    """No token is available; `is_refused` tells whether the endpoint refuses the credentials."""
+    """No token is available. `is_refused` is true if the endpoint refuses the credentials."""
 
     def __init__(self, message: str, *, is_refused: bool = False) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class TokenError(SparkdlError):
 
 @dataclass(frozen=True)
 class ClientCredentials:
-    """What a client needs to get tokens.
+    """The endpoint and the credentials that a client uses to get tokens.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class ClientCredentials:
 
     @property
     def _place(self) -> str:
-        """The endpoint without what may be secret in its URL."""
+        """The endpoint's URL without the parts that may be secret."""
         parts = urlsplit(self.endpoint)
         host = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{host}{parts.path}"
@@ -169,7 +169,7 @@ class ClientCredentials:
         return base64.b64encode(":".join(map(quote_plus, pair) if self.is_encoded else pair).encode()).decode()
 
     def _said(self, error: urllib.error.HTTPError) -> str:
-        """Return what an endpoint says of an error (RFC 6749, section 5.2)."""
+        """Return the endpoint's description of an error (RFC 6749, section 5.2)."""
         try:
             found = json.loads(error.read(_MOST_BYTES))
             said = ": ".join(str(found[name]) for name in ("error", "error_description") if name in found)
@@ -241,7 +241,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pytho
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection, which could lead the secret to another host."""
+    """Refuses redirects, which could send the secret to another host."""
 
     def redirect_request(self, *arguments: Any, **named: Any) -> None:
         return None

@@ -15,7 +15,7 @@ from streaming.monitoring.observer import Batch, Observer
 
 _MAX_PATH = 1000  # characters
 _TOLD = (Why.TEMPORARY, Why.IGNORED, Why.NOT_REGULAR)
-"""Why files are left out that the log names. Hidden ones come and go; for unreadable ones there is `not_listed`."""
+"""The reasons whose files the log names. Hidden files are too volatile, and `not_listed` logs the unreadable ones."""
 
 
 class BatchLog(Observer):

@@ -24,7 +24,7 @@ _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class _Latencies(Collector):
-    """A histogram to which counts are added, a micro-batch at a time."""
+    """A histogram that receives the counts of one micro-batch at a time."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(LATENCY_BUCKETS) + 1)

@@ -20,9 +20,9 @@ class Batch:
     Attributes
     ----------
     seconds
-        What it took to classify and write.
+        The time to classify and write the micro-batch.
     latency
-        Of its images, if it is known.
+        The latency of its images; None if it is not known.
     """
 
     batch_id: int
@@ -42,7 +42,7 @@ class Batch:
 
 
 class Observer:
-    """Receives the events of a stream. Override the events that you need.
+    """Receiver of a stream's events. Override the events that you need.
 
     `batch` may be called on the thread of the query, the others are called on the thread of the supervisor. An
     exception in an observer fails the stream.

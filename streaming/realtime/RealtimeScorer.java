@@ -29,12 +29,12 @@ import org.apache.spark.sql.functions;
 import org.apache.spark.sql.types.DataType;
 
 /**
- * Spark's side of the real-time mode: a function of columns that hands an encoded image to a Python process and returns
- * the result. Real-time mode runs no Python of its own.
+ * Spark's side of the real-time mode: a column function that sends an encoded image to a Python process and returns the
+ * result. Real-time mode itself runs no Python code.
  *
- * The first call in an executor starts the scorers (streaming/realtime/scorer.py); they end when the executor ends. Each
- * image has a connection of its own, so that scorers that died or were replaced leave nothing behind. Spark's compiler of
- * expressions, Janino, compiles this file when a stream starts: it knows no generics and no lambdas.
+ * The first call in an executor starts the scorers (streaming/realtime/scorer.py); they end when the executor ends.
+ * Each image has its own connection, so a scorer that died or was replaced leaves no state behind. Janino, Spark's
+ * expression compiler, compiles this file when a stream starts; it supports neither generics nor lambdas.
  */
 public class RealtimeScorer implements UDF3 {
     private static final long serialVersionUID = 1L;
@@ -51,8 +51,8 @@ public class RealtimeScorer implements UDF3 {
     private final String model;
 
     /**
-     * @param command starts the scorers; the path of the model is added to it
-     * @param environment variables for them, names and values in turn
+     * @param command starts the scorers; the path of the model is appended
+     * @param environment environment variables of the scorers: alternating names and values
      * @param model an absolute path on this machine, or the name of a file that was added to the Spark context
      */
     public RealtimeScorer(String[] command, String[] environment, String model) {
@@ -61,12 +61,12 @@ public class RealtimeScorer implements UDF3 {
         this.model = model;
     }
 
-    /** Returns it as a function that Spark evaluates once a row, and does not repeat for each field of its result. */
+    /** Returns this as a function that Spark evaluates once per row, not again for each field of its result. */
     public UserDefinedFunction asFunction(DataType type) {
         return functions.udf(this, type).asNondeterministic();
     }
 
-    /** Returns the result as a row, see `ANSWER` in streaming/realtime/function.py. */
+    /** Returns the result as a row of `ANSWER` in streaming/realtime/function.py. */
     public Object call(Object payload, Object contentType, Object specVersion) throws Exception {
         byte[] request = request((byte[]) payload, (String) contentType, (String) specVersion);
         String number = TaskContext.get().getLocalProperty("streaming.sql.batchId");
@@ -105,7 +105,7 @@ public class RealtimeScorer implements UDF3 {
         }
     }
 
-    /** Returns the path of the scorers' socket, after starting them if they do not run. */
+    /** Returns the path of the scorers' socket; starts the scorers if they are not running. */
     private String address() throws IOException {
         synchronized (RealtimeScorer.class) {
             if (scorers != null && !model.equals(key)) {
@@ -138,7 +138,7 @@ public class RealtimeScorer implements UDF3 {
         Process started = builder.start();
         String line = new BufferedReader(new InputStreamReader(started.getInputStream())).readLine();
         if (line == null) {
-            throw new IOException("the scorers ended when they were started");
+            throw new IOException("the scorers ended during their start");
         }
         if (!line.startsWith("/")) {
             throw new IllegalStateException("the scorers did not start: " + line);

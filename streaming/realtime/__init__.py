@@ -1,1 +1,1 @@
-"""Real-time mode: images from Kafka to Kafka in milliseconds, scored by long-lived processes."""
+"""Real-time mode: images from Kafka to Kafka in milliseconds, classified by long-lived processes."""

@@ -1,4 +1,4 @@
-"""Runs a stream in real-time mode: scorers, queries, models that change, and topics that grow."""
+"""Real-time mode of a stream: scorers, queries, model changes and growing topics."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from streaming.sources.base import Source
 
 _SCORER = ("-m", "streaming.realtime.scorer")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_CHANGE_SECONDS = 30.0  # for scorers to take another model
+_CHANGE_SECONDS = 30.0  # for scorers to switch to another model
 _CHECK_SECONDS = 30.0  # for a process to start and to classify one image
 _EXECUTOR_SECONDS = 60.0  # for executors to register
 
 
 class RealtimeEngine:
-    """A stream's real-time mode in one Spark session.
+    """The real-time mode of a stream in one Spark session.
 
-    With a local master, scorers follow one file, which is replaced when a model is promoted; so models change without a
-    pause. On a cluster each model is a file that Spark sends to the executors, and a query is started again for it.
+    With a local master, the scorers follow one file. A promoted model replaces it, so the model changes without a
+    pause. On a cluster, each model is a file that Spark sends to the executors, and a new query starts for it.
 
     Raises
     ------
     RequestError
-        If the mode cannot do what the settings ask for, or Spark has fewer slots than the topics have partitions.
+        If the mode does not support a setting, or Spark has fewer slots than the topics have partitions.
     """
 
     def __init__(self, spark: SparkSession, settings: StreamSettings, source: Source, sink: Sink) -> None:
         self._spark, self._settings = spark, settings
         self._source, self.sink = check_request(settings, source, sink)
         self.changes_models = is_local(spark.sparkContext.master)
-        """Whether `change` needs no other query."""
+        """Whether `change` works without a new query."""
         self._watch = PartitionWatch(self._source.partition_counter(), self._source.partitions)
         self._check_slots()
         self._numbers = 0
@@ -63,7 +63,7 @@ class RealtimeEngine:
                 path.unlink(missing_ok=True)
 
     def results(self, version: ModelVersion, classifier: Classifier, review_below: float) -> DataFrame:
-        """Return the results of a query that is about to start, with this model."""
+        """Return the results of this model, for a query that is about to start."""
         self._watch.start()
         self._reading = self._watch.partitions
         path = self._write(version, classifier, review_below)
@@ -83,12 +83,12 @@ class RealtimeEngine:
         return realtime_results(self._source.open_realtime(self._spark), self._source.envelope)
 
     def change(self, version: ModelVersion, classifier: Classifier, review_below: float) -> None:
-        """Try a model, and let the scorers use it if they follow a file.
+        """Try a model; if the scorers follow a file, switch them to it.
 
         Raises
         ------
         SparkdlError
-            If it fails to classify an image, or the scorers do not take it.
+            If the model fails to classify an image, or the scorers do not switch to it in time.
         """
         trial = scratch_directory() / "realtime-trial.npz"
         ticket = self._write_to(trial, version, classifier, review_below)
@@ -107,11 +107,11 @@ class RealtimeEngine:
                 return
             if said == ticket or time.monotonic() > deadline:
                 write_atomically(following, before)
-                raise SparkdlError(problem or f"the scorers have not taken it in {_CHANGE_SECONDS:.0f} s")
+                raise SparkdlError(problem or f"the scorers have not switched to it within {_CHANGE_SECONDS:.0f} s")
             time.sleep(0.05)
 
     def has_grown(self) -> bool:
-        """Return whether the topics have more partitions than when the query was started, which only the next reads.
+        """Whether the topics have more partitions than at the start of the query, so that a new query must read them.
 
         Raises
         ------
@@ -149,14 +149,14 @@ class RealtimeEngine:
         return write_model(path, model, version.name, review_below, self._settings.limits, self._source.envelope)
 
     def _executor_scorers(self) -> str:
-        """Return the number of scorers of an executor: its cores, 0 for those of its machine."""
+        """Return the number of scorers per executor: its cores, or 0 for all cores of its machine."""
         context = self._spark.sparkContext
         all_cores = str(context.master).startswith("spark://")
         return context.getConf().get("spark.executor.cores", "0" if all_cores else "1") or "1"
 
 
 def _check_model(path: Path) -> None:
-    """Raise a SparkdlError unless the model in a file classifies an image, tried in a separate process."""
+    """Raise a SparkdlError unless the model in a file classifies an image; tries it in a separate process."""
     try:
         done = subprocess.run(
             python_command(*_SCORER, "--check", str(path)),
@@ -168,7 +168,7 @@ def _check_model(path: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise SparkdlError(f"it has not classified an image in {_CHECK_SECONDS:.0f} s") from error
+        raise SparkdlError(f"it has not classified an image within {_CHECK_SECONDS:.0f} s") from error
     if done.returncode and not done.stdout:
         raise SparkdlError((done.stderr.strip().splitlines() or ["its scorer ended"])[-1])
     if done.stdout:

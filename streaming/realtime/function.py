@@ -1,4 +1,4 @@
-"""The function of columns that asks scorers: compiled from `RealtimeScorer.java`, and registered in a session."""
+"""The column function that calls the scorers: compiled from `RealtimeScorer.java` and registered in a session."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ ANSWER = StructType(
         StructField("review_below", DoubleType()),
     ]
 )
-"""What the function returns: the columns of a fused pipeline, and the version that gave them with its threshold, which
-are null where no scorer survived the image."""
+"""The type that the function returns: the columns of a fused pipeline, the model version that computed them, and its
+review threshold. Version and threshold are null if no scorer survived the image."""
 
 
 def register_scorer(spark: SparkSession, command: Sequence[str], environment: Mapping[str, str], model: str) -> None:
-    """Compile the function, and register it in a session; one that is registered already is replaced.
+    """Compile the function and register it in a session; replace one that is already registered.
 
     Parameters
     ----------
     command
-        Starts the scorers; the path of the model is added to it.
+        The command that starts the scorers; the path of the model is appended.
     environment
-        Variables for them.
+        The environment variables of the scorers.
     model
         An absolute path on this machine, or the name of a file that was added to the Spark context.
     """
@@ -48,7 +48,7 @@ def register_scorer(spark: SparkSession, command: Sequence[str], environment: Ma
 
 
 def score(*, with_attributes: bool) -> Column:
-    """Return the column of `ANSWER` for `payload`, and what the headers say of its envelope."""
+    """Return a column of type `ANSWER` for the column `payload`; `with_attributes` passes its envelope attributes."""
     said = [
         F.col(f"{ATTRIBUTES}.{name}") if with_attributes else F.lit(None).cast("string") for name in Attributes._fields
     ]
@@ -56,7 +56,7 @@ def score(*, with_attributes: bool) -> Column:
 
 
 def start_scorers(spark: SparkSession) -> None:
-    """Let the function start the scorers of this machine before a message needs them; if this fails, then."""
+    """Start the scorers of this machine before the first message; after a failure the first message starts them."""
     nothing = F.lit(None).cast("binary").alias("payload")
-    with suppress(Exception):  # the messages' tasks report it
+    with suppress(Exception):  # the tasks that read messages report it
         spark.range(1).select(nothing).select(score(with_attributes=False)).collect()

@@ -1,6 +1,6 @@
-"""Scorers of one model, which answer encoded images with results over a Unix socket.
+"""Scorers of one model: processes that receive encoded images and return results over a Unix socket.
 
-A request and an answer are sequences of texts (a 32-bit length, -1 for null, and bytes) and numbers, all big-endian.
+Requests and answers are sequences of texts (a 32-bit length, -1 for null, then the bytes) and numbers, all big-endian.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from sparkdl.formats.envelopes import Attributes
 from streaming.realtime.inference import Request, Scorer, failure
 from streaming.realtime.model_file import ScorerModel
 
-_TOGETHER = 8  # requests that are scored at once, as many as a network is run on
-_READ_SECONDS = 10.0  # for the request of a client that has connected
-_BESIDE_DECODING = 60  # seconds that a network may take for the images of one pass
+_TOGETHER = 8  # requests per batch: the batch size of the network
+_READ_SECONDS = 10.0  # for reading the request after a client has connected
+_BESIDE_DECODING = 60  # seconds that the network may take for one batch
 _BACKLOG = 1024
 
 
 @dataclass
 class Client:
-    """A connection and what it asks."""
+    """A connection and its request."""
 
     connection: socket.socket
     request: Request
 
     @classmethod
     def accept(cls, listener: socket.socket) -> Client:
-        """Accept a connection that waits.
+        """Accept a waiting connection.
 
         Raises
         ------
         BlockingIOError
-            If none waits.
+            If no connection is waiting.
         OSError
-            If the client has gone.
+            If the client has disconnected.
         """
         connection, _ = listener.accept()
         try:
@@ -56,7 +56,7 @@ class Client:
         return cls(connection, Request(payload, Attributes(*texts)))
 
     def answer(self, content: bytes) -> None:
-        """Send an answer, if the client is still there, and close the connection."""
+        """Send an answer if the client is still connected, then close the connection."""
         with self.connection, suppress(OSError):
             self.connection.sendall(content)
 
@@ -78,27 +78,27 @@ def _read(connection: socket.socket, length: int) -> bytearray:
 
 
 class EndedError(SparkdlError):
-    """A scorer has ended before it was ready."""
+    """A scorer ended before it was ready."""
 
 
 class Generation:
-    """The scorers of one model, and their socket.
+    """The scorers of one model and their socket.
 
     Parameters
     ----------
     path
-        Where to create the socket.
+        The path of the socket to create.
     count
         The number of scorers.
     old
-        The scorers that these are to replace.
+        The scorers to replace.
 
     Raises
     ------
     SparkdlError
         If a scorer fails to classify an image.
     EndedError
-        If a scorer ends without a word: it was killed, or the network crashes it.
+        If a scorer ends without a message: it was killed, or the network crashed it.
     """
 
     def __init__(self, model: ScorerModel, path: Path, count: int, old: Generation | None = None) -> None:
@@ -108,7 +108,7 @@ class Generation:
         self.listener.bind(str(path))
         self.listener.listen(_BACKLOG)
         self.listener.setblocking(False)
-        # Scorers end when the other end is closed, also because this process has died.
+        # Scorers end when the other end is closed, which also happens if this process dies.
         self._control, self._held = os.pipe()
         self.pids: set[int] = set()
         reading, writing = os.pipe()
@@ -121,10 +121,10 @@ class Generation:
         problems = [line for line in said if line]
         if problems or len(said) < count:
             self.close()
-            raise SparkdlError(problems[0]) if problems else EndedError("a scorer ended when it was started")
+            raise SparkdlError(problems[0]) if problems else EndedError("a scorer ended during its start")
 
     def fork(self, report: int | None = None) -> None:
-        """Start a scorer, which writes to the descriptor `report` an empty line or why it failed."""
+        """Start a scorer. It writes one line to the descriptor `report`: why it failed, or an empty line."""
         pid = os.fork()
         if pid:
             self.pids.add(pid)
@@ -133,20 +133,20 @@ class Generation:
         try:
             os.close(self._held)
             if self._old is not None:
-                os.close(self._old._held)  # only its own process holds it
+                os.close(self._old._held)  # only its own process may keep it open
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._serve(report)
             code = 0
         except SparkdlError as error:
             sys.stderr.write(f"{error}\n")
-        except Exception:  # noqa: BLE001 - of a defect; nothing of the parent may run here
+        except Exception:  # noqa: BLE001 - a defect; no code of the parent may run here
             traceback.print_exc()
         finally:
             os._exit(code)
 
     def close(self) -> None:
-        """Let the scorers end once no request is left."""
+        """Let the scorers end after the last waiting request."""
         for descriptor in (self._held, self._control):
             os.close(descriptor)
         self.listener.close()
@@ -169,7 +169,7 @@ class Generation:
         limit = _BESIDE_DECODING + 3 * round(self.model.limits.timeout)
         is_ending = False
         while True:
-            # Whoever has just finished takes what waits. Whoever was idle takes one: the others may be idle too.
+            # A scorer that has just finished takes all waiting requests; an idle one takes one, as others may be idle.
             clients = self._accept(_TOGETHER)
             if not clients:
                 if is_ending:
@@ -181,7 +181,7 @@ class Generation:
             signal.alarm(limit * len(clients))  # ends a scorer that hangs
             try:
                 answers = scorer.score([client.request for client in clients])
-            except SparkdlError as error:  # of this machine: no image is to blame
+            except SparkdlError as error:  # a failure of this machine, not of an image
                 answers = [failure(str(error))] * len(clients)
             signal.alarm(0)
             for client, content in zip(clients, answers, strict=True):

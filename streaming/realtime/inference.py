@@ -1,4 +1,4 @@
-"""The work of one scorer: encoded images to answers, by the same code as the workers of micro-batches."""
+"""Inference in a scorer: encoded images to answers, by the same code as in the workers of micro-batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Request:
-    """An encoded image, or a message that holds one, and what its headers say."""
+    """An encoded image, or a message that contains one, with the envelope attributes in its headers."""
 
     payload: bytes | None
     attributes: Attributes = NO_ATTRIBUTES
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True)
 class _Held(Generic[T]):
-    """A value of this process where a worker has a broadcast."""
+    """A value of this process, with the interface of a broadcast variable."""
 
     value: T
 
@@ -48,13 +48,13 @@ class Scorer:
         )
 
     def score(self, requests: Sequence[Request]) -> list[bytes]:
-        """Return the answer to each request, see `RealtimeScorer.java`."""
+        """Return the answer to each request, in the format that `RealtimeScorer.java` reads."""
         results = _results(self._inference, requests)
         now = time.time_ns() // 1000
         return [self._answer(row, now) for row in results]
 
     def trial(self) -> str:
-        """Classify a gray image; return why that fails, empty if it does not."""
+        """Classify a gray image; return the reason of a failure, empty on success."""
         file = io.BytesIO()
         Image.new("L", (32, 32), 127).save(file, "PNG")
         (row,) = _results(replace(self._inference, envelope=None), [Request(file.getvalue())])
@@ -77,7 +77,7 @@ class Scorer:
 
 
 def failure(reason: str) -> bytes:
-    """Return the answer that makes the stream fail: it has no name of a model."""
+    """Return the answer that fails the stream: the name of the model is null."""
     return _text(None) + _text(reason)
 
 

@@ -1,4 +1,4 @@
-"""The file that hands a fused model to scorers: arrays and JSON, no code."""
+"""The file that passes a fused model to scorers: arrays and JSON, no code."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sparkdl.system.files import replacing
 
 @dataclass(frozen=True)
 class ScorerModel:
-    """What scorers need of a model.
+    """A fused model and its settings, as the scorers need them.
 
     Attributes
     ----------
     ticket
-        Differs between any two files.
+        A random id, different for each file.
     name
         The version, for the rows.
     review_below
@@ -36,7 +36,7 @@ class ScorerModel:
     input_shape
         Height, width and channels of its images.
     ink_margin
-        As of `sparkdl.InkNormalizer`; None for no ink crop.
+        The margin of `sparkdl.InkNormalizer`; None for no ink crop.
     """
 
     ticket: str
@@ -54,7 +54,7 @@ class ScorerModel:
 def write_model(
     path: Path, model: FusedModel, name: str, review_below: float, limits: Limits, envelope: Envelope | None
 ) -> str:
-    """Write a model to `path`, where it appears whole; return its ticket."""
+    """Write a model to `path` atomically; return its ticket."""
     ticket = uuid4().hex
     about = {
         "ticket": ticket,
@@ -79,7 +79,7 @@ def write_model(
 
 
 def read_model(path: Path) -> ScorerModel:
-    """Return the model in a file that `write_model` has written."""
+    """Return the model in a file of `write_model`."""
     with np.load(path, allow_pickle=False) as arrays:
         about: dict[str, Any] = json.loads(arrays["about"].tobytes())
         height, width, channels = about["input_shape"]

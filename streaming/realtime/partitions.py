@@ -1,4 +1,4 @@
-"""Watches the number of partitions that a real-time stream reads."""
+"""Watch on the number of partitions that a real-time stream reads."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import suppress
 from sparkdl.errors import SparkdlError
 from streaming.kafka.admin import PartitionCounter
 
-_EVERY = 5.0  # seconds
+_EVERY = 5.0  # seconds between two counts
 
 
 class PartitionWatch:
-    """Counts partitions in the background. A broker that does not answer is asked again.
+    """Counts partitions in the background, and retries if the broker does not answer.
 
     Parameters
     ----------
     counter
-        Counts them; closed at the end.
+        Counts the partitions; `close` closes it.
     partitions
         The number of partitions when the stream was planned.
     """
@@ -26,11 +26,11 @@ class PartitionWatch:
         self._counter = counter
         self._ended = threading.Event()
         self.partitions = partitions
-        """The number of partitions when they were last counted."""
+        """The number of partitions at the last count."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Count every few seconds from now on; a second call does nothing."""
+        """Start counting every few seconds; a second call does nothing."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="partitions", daemon=True)
             self._thread.start()

@@ -1,4 +1,4 @@
-"""What a request for the real-time mode must be; checked without Spark."""
+"""Checks of a request for the real-time mode, without Spark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _INSTEAD = "use --trigger 0s"
 _HEADROOM = 16
-"""Extra slots for partitions that are added later, in a session that the stream starts; slots are waiting threads."""
+"""Extra task slots for partitions added later, in a session that the stream starts; an idle slot costs one thread."""
 
 _REFUSED: dict[str, Callable[[StreamSettings], object]] = {
     "--available-now: it never ends by itself": lambda settings: settings.available_now,
@@ -34,7 +34,7 @@ def check_request(settings: StreamSettings, source: Source, sink: Sink) -> tuple
     Raises
     ------
     RequestError
-        If the mode cannot do what the settings ask for; the message says what to use instead.
+        If the mode does not support a setting; the message says what to use instead.
     """
     if not isinstance(source, KafkaSource):
         raise RequestError(f"--trigger realtime reads from kafka://HOST:PORT/TOPIC only, not from {source}: {_INSTEAD}")
@@ -48,7 +48,7 @@ def check_request(settings: StreamSettings, source: Source, sink: Sink) -> tuple
 
 
 def fused_model(version: ModelVersion, classifier: Classifier | None) -> FusedModel:
-    """Return the model of a classifier that scorers can use; None is one that only Spark can load.
+    """Return the fused model of a classifier, for scorers; `classifier` is None if only Spark can load it.
 
     Raises
     ------
@@ -66,12 +66,12 @@ def fused_model(version: ModelVersion, classifier: Classifier | None) -> FusedMo
 
 
 def own_master(partitions: int, cores: int) -> str:
-    """Return the master of a session that the stream starts: a slot for each partition, held by its task."""
+    """Return the master of a session that the stream starts: a slot per partition, because each task keeps its slot."""
     return f"local[{max(cores, partitions + _HEADROOM)},4]"
 
 
 def check_slots(slots: int, partitions: int) -> None:
-    """Raise a RequestError if there are fewer slots than partitions: some would never be read."""
+    """Raise a RequestError if there are fewer slots than partitions: some partitions would never be read."""
     if slots < partitions:
         raise RequestError(
             f"--trigger realtime needs a task slot for each of the {partitions} partitions, and Spark has {slots}: "

@@ -1,4 +1,4 @@
-"""The rows of a stream in real-time mode: the same columns as those of micro-batches."""
+"""The rows of a stream in real-time mode: the same columns as in micro-batches."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _ANSWER = "_answer"
 
 
 def realtime_results(records: DataFrame, envelope: Envelope | None) -> DataFrame:
-    """Return what `streaming.results.results` returns, computed by scorers.
+    """Return the rows of `streaming.results.results`, computed by scorers.
 
     Parameters
     ----------
     records
-        Rows of `streaming.schemas.INPUT_RECORD`, streaming; the function must have been registered.
+        A streaming DataFrame of `streaming.schemas.INPUT_RECORD`; the function must be registered.
     envelope
-        How a message holds the image.
+        How a message contains the image.
     """
     answered = records.withColumn(_ANSWER, score(with_attributes=envelope is not None and envelope.has_attributes))
     answers = {name: F.col(f"{_ANSWER}.{name}") for name in ANSWER.names}

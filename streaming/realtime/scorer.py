@@ -1,12 +1,12 @@
-"""The process that starts and supervises the scorers of the real-time mode.
+"""Supervisor process of the scorers of the real-time mode.
 
-`python -m streaming.realtime.scorer MODEL` is started by `RealtimeScorer.java`, once an executor. It forks one scorer a
-core, prints the path of their socket, forks another where one dies, and ends with its standard input. Scorers accept
-from one socket, so an image goes to whoever is free. With `--follow` a file that replaces MODEL is tried by scorers of
-its own; once each has classified an image, their socket takes the place of the old one, and the old scorers end when
-they have answered what they had been asked.
+`RealtimeScorer.java` starts `python -m streaming.realtime.scorer MODEL` once per executor. The process forks one scorer
+per core, prints the path of their socket, replaces scorers that die, and ends when its standard input ends. All scorers
+accept from one socket, so an image goes to a free scorer. With `--follow`, new scorers try each file that replaces
+MODEL. When each of them has classified an image, their socket replaces the old one. The old scorers answer their last
+requests and end.
 
-Only this user can connect: the socket is in a private directory.
+Only the same user can connect, because the socket is in a private directory.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from streaming.realtime.inference import Scorer
 from streaming.realtime.model_file import read_model
 
 STATE = ".state"
-"""The suffix of the file beside a followed MODEL that says what became of it: its ticket, and why it was refused."""
-_POLL = 250  # milliseconds between two looks at a followed file
-_PAUSE = 0.1  # seconds before a scorer that died is followed by another
+"""The suffix of the status file of a followed MODEL, which holds its ticket and, if it was refused, the reason."""
+_POLL = 250  # milliseconds between two checks of a followed file
+_PAUSE = 0.1  # seconds before a dead scorer is replaced
 
 
 class Supervisor:
-    """Keeps scorers running, with the model in a file.
+    """Keeps scorers running for the model in a file.
 
     Parameters
     ----------
     path
-        The file of the model.
+        The model file.
     count
         The number of scorers.
     follow
-        Whether to take another file that replaces it, and to write `STATE`.
+        Whether to switch to a file that replaces it, and to write the status file `STATE`.
     """
 
     def __init__(self, path: Path, count: int, *, follow: bool) -> None:
@@ -57,7 +57,7 @@ class Supervisor:
         self._current = self._start(None)
 
     def run(self) -> None:
-        """Supervise the scorers until standard input ends, or the followed file is gone."""
+        """Supervise the scorers until standard input ends or the followed file is removed."""
         waking, woken = os.pipe()
         os.set_blocking(woken, False)
         os.set_blocking(waking, False)
@@ -107,7 +107,7 @@ class Supervisor:
                     raise
             else:
                 break
-        beside.rename(self.socket)  # from here on, whoever connects reaches the new scorers
+        beside.rename(self.socket)  # from now on, clients connect to the new scorers
         if self._follow:
             self._tell(generation.model.ticket, "")
         return generation
@@ -126,16 +126,16 @@ class Supervisor:
 
 
 def state_of(path: Path) -> Path:
-    """Return the path of the state beside a followed model."""
+    """Return the path of the status file of a followed model."""
     return path.with_name(path.name + STATE)
 
 
 def main() -> None:
-    """Run scorers until standard input ends; print the path of their socket, or why they cannot be started."""
+    """Run scorers until standard input ends; print the path of their socket, or why they could not start."""
     parser = argparse.ArgumentParser(description="Scorers of the real-time mode.")
-    parser.add_argument("--scorers", type=int, default=0, help="number of processes; by default one a core")
-    parser.add_argument("--follow", action="store_true", help="take another model that replaces the file")
-    parser.add_argument("--check", action="store_true", help="classify one image, and end")
+    parser.add_argument("--scorers", type=int, default=0, help="number of processes; by default one per core")
+    parser.add_argument("--follow", action="store_true", help="switch to a model that replaces the file")
+    parser.add_argument("--check", action="store_true", help="classify one image, then exit")
     parser.add_argument("model", type=Path)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for the driver

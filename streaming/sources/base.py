@@ -50,7 +50,7 @@ class Source(ABC):
     """Whether `origin` is the URI of a local file that holds the image, so that workers can read the file."""
 
     envelope: Envelope | None = None
-    """How `payload` holds the image; None if it is the image. For CloudEvents, the rows have one more column,
+    """How `payload` contains the image; None if it is the image. For CloudEvents, the rows have one more column,
     `sparkdl.formats.envelopes.ATTRIBUTES`."""
 
     def check(self) -> None:  # noqa: B027 - optional

@@ -42,7 +42,7 @@ class KafkaSource(Source):
     fail_on_data_loss
         Whether the stream fails if messages were deleted before it read them.
     envelope
-        How a message holds the image; None if its value is the image.
+        How a message contains the image; None if its value is the image.
     """
 
     connector = KAFKA
@@ -125,7 +125,7 @@ class KafkaSource(Source):
         )
 
     def open_realtime(self, spark: SparkSession) -> DataFrame:
-        """Return what `open` returns, for Spark's real-time mode: one task a partition, and batches without a size."""
+        """Return the rows of `open` for Spark's real-time mode: one task per partition, no batch size."""
         return self._records(self._reader(spark).options(**self._config.spark_options()))
 
     @property
@@ -133,11 +133,11 @@ class KafkaSource(Source):
         """The number of partitions that the topics had at `check`."""
         if self._partitions is None:
             self.check()
-        assert self._partitions is not None  # by `check`
+        assert self._partitions is not None  # set by `check`
         return self._partitions
 
     def partition_counter(self) -> PartitionCounter:
-        """Return what counts them again."""
+        """Return a counter of the current partitions."""
         from streaming.kafka.admin import PartitionCounter
 
         return PartitionCounter(self._address, self._config)

@@ -10,7 +10,7 @@ from sparkdl.images.labels import MAX_LABEL_LENGTH
 from streaming.kafka.messages import Header
 
 _ATTRIBUTES = Attributes(content_type="content-type", spec_version="ce_specversion")
-"""The headers of CloudEvents' protocol binding for Kafka that say how to open a message."""
+"""The headers of the CloudEvents protocol binding for Kafka that describe the format of a message."""
 _BYTES_PER_CHARACTER = 4  # the maximum of UTF-8
 _TIMES = ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z")  # all readers can represent times in this range
 

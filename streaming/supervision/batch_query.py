@@ -1,4 +1,4 @@
-"""A query whose micro-batches are handed to a `BatchSink`."""
+"""A query that passes its micro-batches to a `BatchSink`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from streaming.supervision.query import QueryRun
 
 
 class BatchQuery(QueryRun):
-    """A query by `foreachBatch`.
+    """A query with `foreachBatch`.
 
     Parameters
     ----------
     rows
         The results, a streaming DataFrame.
     settings
-        Of the stream.
+        The settings of the stream.
     write
-        Writes the results of one micro-batch, given with its number.
+        Writes the results of one micro-batch, given the results and the number of the micro-batch.
     """
 
     def __init__(self, rows: DataFrame, settings: StreamSettings, write: Callable[[DataFrame, int], None]) -> None:

@@ -1,4 +1,4 @@
-"""A query that Spark writes to a `DirectSink` by itself; what it did is read from Spark's reports."""
+"""A query that Spark itself writes to a `DirectSink`; its results are known from Spark's progress reports."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _STOP_POLL, _STOP_SECONDS = 0.002, 0.1  # seconds between two polls for the end 
 class DirectQuery(QueryRun):
     """A query without `foreachBatch`.
 
-    Spark goes from one micro-batch to the next without asking. So the query is stopped as soon as a micro-batch is
-    reported: the next one is being planned then, and is planned again when the stream continues.
+    Spark starts the next micro-batch without a callback. Therefore the query is stopped as soon as a micro-batch is
+    reported: at that moment Spark plans the next one, and will plan it again when the stream continues.
 
     Parameters
     ----------
     rows
         The results, a streaming DataFrame.
     sink
-        Where they go.
+        The sink of the results.
     settings
-        Of the stream.
+        The settings of the stream.
     record
-        Receives each report of Spark, once its micro-batch is in the sink.
+        Receives each progress report of Spark, once its micro-batch is in the sink.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class ModelWatcher:
     def next_model(
         self, running: Classifier, attempt: Callable[[ModelVersion, Classifier], None]
     ) -> tuple[ModelVersion, Classifier] | None:
-        """Return a newly promoted version, loaded and tried; None if there is none. Polls at most once a second.
+        """Return a newly promoted version, loaded and tested; None if there is none. Polls at most once a second.
 
         Parameters
         ----------

@@ -11,9 +11,9 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from streaming.settings import StreamSettings
 
-_SILENCE = 60.0  # seconds without an answer from the source after which the stream is not ready
-_LONG = 60.0  # seconds of one micro-batch after which the stream is not ready
-_STOP_AFTER = 10.0  # seconds that a query which does not write has to end its trigger
+_SILENCE = 60.0  # seconds without an answer from the source until the stream counts as not ready
+_LONG = 60.0  # seconds of one micro-batch until the stream counts as not ready
+_STOP_AFTER = 10.0  # seconds until a query that writes nothing is stopped during its trigger
 
 
 class QueryRun(ABC):
@@ -22,9 +22,9 @@ class QueryRun(ABC):
     Parameters
     ----------
     writer
-        Of the results; it is given the trigger and the checkpoint, and started.
+        The writer of the results. This class sets its trigger and checkpoint, and starts it.
     settings
-        Of the stream.
+        The settings of the stream.
     """
 
     def __init__(self, writer: DataStreamWriter, settings: StreamSettings) -> None:
@@ -72,7 +72,7 @@ class QueryRun(ABC):
             self.stop_now()
 
     def _can_stop(self, since: float) -> bool:
-        """Whether the query can be stopped, which was asked for at the time `since`."""
+        """Whether the query can be stopped; the stop was requested at the time `since`."""
         quiet_since = max(since, self._quiet_since)
         quiet = self._writing_since is None and time.monotonic() - quiet_since > _STOP_AFTER
         return quiet or self._is_idle

@@ -10,19 +10,19 @@ from streaming.settings import StreamSettings
 from streaming.supervision.direct_query import DirectQuery
 
 _BATCH = "60 seconds"
-"""How long Spark's batches take. Nothing is read for some 0.2 s between two of them, so they are long; what one of them
-has read is read again if it does not end."""
+"""Duration of Spark's batches. Nothing is read for about 0.2 s between two batches, so they are long. If a batch does
+not end, its messages are read again."""
 
-_LOOK = 1.0  # seconds between two looks at Spark's status
+_LOOK = 1.0  # seconds between two polls of Spark's status
 
 
 class RealtimeQuery(DirectQuery):
-    """A query whose tasks read, answer and write without a pause, and record after a minute how far they have come."""
+    """A query whose tasks read, classify and write continuously, and record their offsets once a minute."""
 
     _look_at = 0.0
 
     def _with_trigger(self, writer: DataStreamWriter, settings: StreamSettings) -> DataStreamWriter:
-        # The stub of `trigger` does not know this one.
+        # The type stub of `trigger` lacks this argument.
         return writer.outputMode("update").trigger(realTime=_BATCH)  # type: ignore[call-overload, no-any-return]
 
     def poll(self) -> None:
@@ -31,7 +31,7 @@ class RealtimeQuery(DirectQuery):
             super().poll()
 
     def request_stop(self) -> None:
-        """Stop the query at once, in the middle of a batch: there is no other moment."""
+        """Stop the query at once, during a batch: there is no pause between batches."""
         self.stop_now()
 
     @property

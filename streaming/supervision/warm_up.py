@@ -18,7 +18,7 @@ def warm_up(spark: SparkSession, classifier: Classifier, limits: Limits) -> thre
     """Let each slot of a local session classify a gray image, in the background.
 
     This starts the Python workers and their decoders, which load the network and keep it for the stream. A failure is
-    left to the stream, which meets it again.
+    ignored, because the stream encounters and reports it.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def warm_up(spark: SparkSession, classifier: Classifier, limits: Limits) -> thre
     classifier
         The model.
     limits
-        Those of the stream; decoders are kept for the same ones.
+        The limits of the stream; decoders are reused only for the same limits.
     """
     slots = spark.sparkContext.defaultParallelism
     file = io.BytesIO()
@@ -35,11 +35,11 @@ def warm_up(spark: SparkSession, classifier: Classifier, limits: Limits) -> thre
     images = spark.range(0, slots, 1, slots).select(
         F.lit("").alias("origin"), F.lit(bytearray(file.getvalue())).alias("payload")
     )
-    # Not in the background: the environment of workers is read here, and changed for those of a source.
+    # Not in the background: this reads the environment of workers, which opening a source changes.
     reasons = classifier.classify(images, limits).select("reason")
 
     def classify() -> None:
-        with suppress(Exception):  # the stream meets it again, or has ended
+        with suppress(Exception):  # the stream encounters it again, or has ended
             reasons.collect()
 
     thread = threading.Thread(target=classify, name="warm-up", daemon=True)

@@ -114,7 +114,7 @@ class DirectorySource(Source):
         return records
 
     def close(self, checkpoint: Path) -> None:
-        """Archive or delete the files of the last micro-batch, as `after_read` says."""
+        """Archive or delete the files of the last micro-batch, as set by `after_read`."""
         if self._after_read is AfterRead.KEEP:
             return
         archive = self._archive_dir.absolute() if self._archive_dir else None

@@ -58,14 +58,14 @@ def test_a_log_that_names_a_file_outside_the_watched_directory_removes_nothing(
     (place / "watched" / "a").mkdir()
     log = log_that_names(place, form.format(victim), victim)
     cleanup = Cleanup(place / "watched", place / "archive" if archive else None, MAX_BYTES)
-    with pytest.raises(SparkdlError, match=r"^the checkpoint is damaged at .*1\.json \('.*' is no name of a file"):
+    with pytest.raises(SparkdlError, match=r"^the checkpoint is damaged at .*1\.json \('.*' is not the name of a file"):
         cleanup.run(log, 1)
     assert victim.read_bytes() == b"precious"
 
 
 def test_a_log_that_names_a_file_outside_is_never_read_from(place: Path, victim: Path) -> None:
     log_that_names(place, "../outside/victim.png", victim)
-    with pytest.raises(SparkdlError, match=r"the checkpoint is damaged at .*is no name of a file"):
+    with pytest.raises(SparkdlError, match=r"the checkpoint is damaged at .*is not the name of a file"):
         FileLog(place / "checkpoint" / "files").read(1)
 
 
@@ -73,7 +73,7 @@ def test_a_log_that_names_a_file_outside_is_never_read_from(place: Path, victim:
     "name", ["", ".", "..", "/a", "a/../b", "a//b", "a/", "./a", ".a", "a/.b", "a\0b", None, 7, ["a"]]
 )
 def test_what_is_no_name_is_refused(name: object) -> None:
-    with pytest.raises(ValueError, match="is no name of a file"):
+    with pytest.raises(ValueError, match="is not the name of a file"):
         checked_name(name)
 
 
