@@ -83,7 +83,7 @@ class Dataset:
     images
         At least one.
     problems
-        A line for each image that is listed but cannot be used, such as a file missing beside its CSV, or for all
+        A line for each image that is listed but cannot be used, such as a file missing next to its CSV, or for all
         images of a set.
     notes
         Lines that describe how the address was read, where that was detected and not given.
@@ -216,7 +216,7 @@ class Dataset:
         if not train.images:
             only = " and ".join(name for name in self.subsets if name != Subset.TRAIN)
             raise RequestError(
-                f"{self.address}: nothing is left to train on besides {only}: to train on these, pass their folder, or "
+                f"{self.address}: nothing is left to train on except {only}: to train on these, pass their folder, or "
                 "a table of their rows alone"
             )
         if len(train.classes) < 2:

@@ -20,7 +20,7 @@ from training.data.request import Request
 def list_folders(directory: Path, request: Request, left_out: LeftOut | None = None, *, below: str = "") -> list[str]:
     """List the folders directly in a directory by name, sorted; links to folders are followed.
 
-    Files beside them are added to `left_out`.
+    Files next to them are added to `left_out`.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from training.data.tables import Table
 
 
 def read_directory(root: Path, request: Request, found: Found) -> None:
-    """Add the labelled images of a directory, or those beside a table, to `found`.
+    """Add the labelled images of a directory, or those next to a table, to `found`.
 
     Raises
     ------

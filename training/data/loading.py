@@ -80,8 +80,8 @@ def open_dataset(
         because = f" ({'; '.join(reasons)})" if reasons else ""
         raise RequestError(
             f"{address}: no labelled image found{because}; "
-            "expected <label>/<image> below it, train/<label>/<image>, labels.csv beside the images, "
-            "or NumtaDB's training-a.csv beside training-a/"
+            "expected <label>/<image> below it, train/<label>/<image>, labels.csv next to the images, "
+            "or NumtaDB's training-a.csv next to training-a/"
         )
     return dataset
 
@@ -129,7 +129,7 @@ def _read_export(root: Path, request: Request, found: Found) -> None:
         if name is None:
             continue
         if not isinstance(name, str) or Path(name).name != name or not _is_own_file(root / name):
-            found.problems.append(f"{DEAD_LETTER_LIST}, line {number}: no file {name} beside it")
+            found.problems.append(f"{DEAD_LETTER_LIST}, line {number}: no file {name} next to it")
         elif request.require_labels and not label:
             found.problems.append(f"{name}: it has no label")
         elif not isinstance(label, str) or len(label) > MAX_LABEL_LENGTH:

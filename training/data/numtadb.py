@@ -75,7 +75,7 @@ class _Reading:
             )
             return True
         if rows.absent:
-            self.found.problems.append(f"{table.name}: no images in {name} beside it, {_images(rows.absent)} missing")
+            self.found.problems.append(f"{table.name}: no images in {name} next to it, {_images(rows.absent)} missing")
         if known:
             rows.add_unlisted()
         return known
