@@ -123,7 +123,7 @@ def jpeg_samples() -> Iterator[Sample]:
     yield Sample("JPEG", "CMYK", encoded(Image.fromarray(COLOUR).convert("CMYK"), "JPEG"), COLOUR)
     yield Sample("JPEG", "turned by EXIF", encoded(COLOUR, "JPEG", exif=turned()), np.rot90(COLOUR, -1))
     frame = b"\xff\xc0\0\x11\x08"
-    yield Sample("JPEG", "12 bits a sample", patched(whole, frame, b"\xff\xc1\0\x11\x0c"), None)
+    yield Sample("JPEG", "12 bits per sample", patched(whole, frame, b"\xff\xc1\0\x11\x0c"), None)
     yield Sample("JPEG", "hierarchical", patched(whole, frame, b"\xff\xc5\0\x11\x08"), None)
     yield Sample("JPEG", "arithmetic-coded", patched(whole, frame, b"\xff\xc9\0\x11\x08"), None)
     yield Sample("JPEG", "arithmetic-coded lossless", patched(whole, frame, b"\xff\xcb\0\x11\x08"), None)

@@ -1,4 +1,4 @@
-"""Replay of labelled images at a set rate into a directory, in which each file appears complete."""
+"""Replay of labelled images at a set rate into a directory, where each file appears complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.data.loading import Dataset, LabelledImage
 
 T = TypeVar("T")
 
-_LOOK = 0.1  # seconds between two checks whether a replay is over
+_LOOK = 0.1  # seconds between two checks for the end of a replay
 
 
 def sequence(

@@ -33,7 +33,7 @@ class Delivery:
     Attributes
     ----------
     acknowledged
-        The number of images that all in-sync replicas of their partition have.
+        The number of images that all in-sync replicas of their partition have stored.
     refused
         The name of each image that is too large for the topic, and the reason. The others were still sent.
     lost
@@ -75,7 +75,7 @@ def replay_to_topic(
     is_over
         Called before each image; true ends the replay. Images that the producer already has are still delivered.
     envelope
-        How a message holds the image; None if its value is the image.
+        How a message contains the image; None if its value is the image.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def replay_to_topic(
                 break
         sender.settle()
     finally:
-        with suppress(KafkaError):  # messages that were given up
+        with suppress(KafkaError):  # messages that the producer gave up
             producer.close(timeout=0)
     return sender.delivery()
 

@@ -38,7 +38,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported at first use: a Spark worker that only decodes images does not load the ML stages.
+    # Imported at first use, so that a Spark worker that only decodes images does not load the ML stages.
     if name not in _MODULES:
         raise AttributeError(f"module 'sparkdl' has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""Errors: one base class, and one class for wrong requests."""
+"""Errors: a base class, and a class for invalid requests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class SparkdlError(Exception):
 
 
 class RequestError(SparkdlError, ValueError):
-    """The request is wrong: an unknown name, a missing directory, a value out of range.
+    """The request is invalid: an unknown name, a missing directory, a value out of range.
 
-    The command line answers it with one line and exit code 2.
+    The command line reports it in one line and exits with code 2.
     """
 
 

@@ -68,10 +68,10 @@ def check_place(source: Path | None, model: Path) -> None:
     here = Path.cwd().resolve()
     for kind, path in (("the watched directory", source), ("the model", model)):
         if path is not None and path.is_dir() and here.is_relative_to(path.resolve()):
-            raise RequestError(f"{TOML} lies in {kind} {path}, whose files are not trusted: start elsewhere")
+            raise RequestError(f"{TOML} is in {kind} {path}, whose files are not trusted: start elsewhere")
     for directory in (here, *here.parents):
         if _is_model(directory):
-            raise RequestError(f"{TOML} lies in the model {directory}, whose files are not trusted: start elsewhere")
+            raise RequestError(f"{TOML} is in the model {directory}, whose files are not trusted: start elsewhere")
 
 
 def _is_model(directory: Path) -> bool:

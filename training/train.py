@@ -1,4 +1,4 @@
-"""One training run, from a dataset to a saved and promoted version with its report."""
+"""Training run: from a dataset to a saved and promoted version with its report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Trained:
     version
         The saved version.
     evaluation
-        On the test set.
+        The evaluation on the test set.
     unreadable
         Training images that could not be decoded.
     images
@@ -70,7 +70,7 @@ def train(
     seed
         Seed of the split and of fitting, 0 to 4294967295.
     test_fraction
-        The share of each class to test on, 0 to 1, both excluded; without effect on a dataset with a test subset.
+        The share of each class to test on, 0 to 1, both excluded; ignored for a dataset with a test subset.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Encoded bytes to pixels, in a separate process."""
+"""Decoding of encoded bytes to pixels, in a separate process."""

@@ -1,7 +1,7 @@
-"""Decode untrusted bytes into pixels: the only place where Pillow reads bytes from outside.
+"""Decoding of untrusted bytes to pixels: the only place where Pillow reads untrusted bytes.
 
-It runs in the calling process, where a fault of a codec is a fault of the process; `sparkdl.decoding.isolation.client`
-runs it in another one.
+It runs in the calling process, so a crash of a codec crashes the process; `sparkdl.decoding.isolation.client` runs it
+in a separate one.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from sparkdl.formats.signatures import identify
 from sparkdl.images.pixels import Pixels, downscale, downscale_factor, to_gray
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Reason, Refused, Rejected
 
-# The plugins are called directly, not through `Image.open`: no other plugin ever sees bytes from outside, and
-# Pillow's limit on pixels, one number for the whole process, is neither relied on nor changed.
+# The plugins are called directly, not through `Image.open`: no other plugin ever sees untrusted bytes, and Pillow's
+# limit on pixels, one number for the whole process, is neither used nor changed.
 _DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
     "PNG": PngImageFile,
     "JPEG": JpegImageFile,
@@ -45,19 +45,19 @@ _DECODERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
 def decode(
     payload: bytes | None, limits: Limits = DEFAULT_LIMITS, *, reduce: bool = False, gray: bool = False
 ) -> Pixels | Rejected:
-    """Decode an image of any format that is read into uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
+    """Decode an image of any supported format to uint8 [height, width, channels], channels 1 (gray) or 3 (BGR).
 
-    The array is C-contiguous and may be read-only. Orientation in EXIF is applied, transparency is composited on
-    white, only the first frame of an animation or page of a document is decoded.
+    The array is C-contiguous and may be read-only. EXIF orientation is applied, transparency is composited on white,
+    and only the first frame of an animation or page of a document is decoded.
     `sparkdl.decoding.codecs.conversion.to_array` has the table of modes, `sparkdl.decoding.codecs.tiff.decode_tiff`
     that of TIFF, and `sparkdl.images.ranges.scale_of` the rule for samples of more than 8 bits. With `reduce`, a
-    picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is downscaled to at most that; a JPEG as
-    far as possible by decoding it at a half, a quarter or an eighth of its size. With `gray`, colour is converted
+    picture larger than `sparkdl.images.pixels.MAX_PIXELS` or `MAX_SIDE` is downscaled to at most that; a JPEG, as
+    far as possible, by decoding it at a half, a quarter or an eighth of its size. With `gray`, colour is converted
     as by `sparkdl.images.pixels.to_gray`.
 
-    Never raises, warns or prints: whatever cannot be decoded comes back as a `Rejected`. Damage is found where the
-    format lets it be found: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP where it breaks the
-    structure or the code, otherwise not; never in the pixels of an uncompressed BMP or TIFF, which have no redundancy.
+    Never raises, warns or prints: an image that cannot be decoded is returned as a `Rejected`. Damage is detected as
+    far as the format allows: always in PNG, which has checksums; in GIF, JPEG, TIFF and WebP only if it breaks the
+    structure or the code; never in the pixels of an uncompressed BMP or TIFF, which have no redundancy.
     """
     if not payload:
         return Rejected(Reason.EMPTY, "null" if payload is None else "0 bytes")
@@ -85,12 +85,12 @@ def decode(
         return _explained(name, refused.rejected, payload)
     except (MemoryError, Image.DecompressionBombError) as error:
         return Rejected(Reason.TOO_MANY_PIXELS, f"{name}: {str(error) or 'out of memory'}")
-    except Exception as error:  # noqa: BLE001 - hostile bytes can raise anything; the promise is that nothing escapes
+    except Exception as error:  # noqa: BLE001 - hostile bytes can raise anything; nothing may escape
         return _explained(name, Rejected(Reason.CORRUPT, f"{name}: {damage_of(error)}"), payload)
 
 
 def _explained(name: str, rejected: Rejected, payload: bytes) -> Rejected:
-    """Say what damaged an image, where its bytes show it."""
+    """Return the rejection with the cause of the damage, if the bytes show it."""
     if rejected.reason in (Reason.CORRUPT, Reason.TRUNCATED) and (cause := passed_through_text(payload)):
         return Rejected(rejected.reason, f"{name}: {cause}")
     return rejected
@@ -113,6 +113,6 @@ def _decode_whole(
     image = load(image, picture, factor)
     if picture.frame is None:
         image = turn(image, picture.orientation)
-    # The mean of colours has another gray than the mean of grays.
+    # The gray of averaged colours differs from the average of grays.
     pixels = to_array(image, gray=gray and factor == 1)
     return pixels if picture.frame is None else place(pixels, picture.frame, picture.orientation)

@@ -1,4 +1,4 @@
-"""Find the image files at paths, and their labels: files, folders and globs, on any file system of Spark."""
+"""Image files and their labels at paths: files, folders and globs, on any file system of Spark."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _GLOB = re.compile(r"[*?\[{]")
 _NOT_IMAGES = re.compile(r"(?:.*/)?_(?:SUCCESS$|committed_\d+$|started_\d+$|temporary/|spark_metadata/|delta_log/)")
-"""Files that Spark itself writes beside data."""
+"""Files that Spark itself writes next to data."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Folder:
     Attributes
     ----------
     root
-        The folder: an absolute path, or a URI as Hadoop spells it.
+        The folder: an absolute path, or a URI in Hadoop's form.
     files
         Relative paths.
     is_whole
         Whether these are all files below the folder.
     is_local
-        Whether `root` is a path, which the workers open themselves.
+        Whether `root` is a path that the workers open themselves.
     """
 
     root: str
@@ -56,19 +56,19 @@ class Folder:
         return not any("/" in name for name in self.files)
 
     def spark_paths(self) -> list[str]:
-        """Return what Spark has to load to read these files."""
+        """Return the paths that Spark must load to read these files."""
         paths = [self.root] if self.is_whole else [f"{self.root}/{name}" for name in self.files]
         return [re.sub(r"([\\*?\[\]{}^,])", r"\\\1", path) for path in paths]
 
 
 def label_in(folder: Folder, name: str) -> str:
-    """Return the label of a file of `folder`, see `sparkdl.decoding.reader.read_images`."""
+    """Return the label of a file of `folder`; see `sparkdl.decoding.reader.read_images`."""
     label = os.path.basename(folder.root.rstrip("/")) if folder.is_flat else name.partition("/")[0]  # noqa: PTH119 - or a URI
     return label_of_folder(label)
 
 
 def local_files(folders: Iterable[Folder]) -> Iterator[tuple[str, str]]:
-    """Yield `origin` and label of each file of local folders, once."""
+    """Yield `origin` and label of each file of local folders, each file once."""
     seen = set()
     for folder in folders:
         for name in folder.files:
@@ -79,12 +79,12 @@ def local_files(folders: Iterable[Folder]) -> Iterator[tuple[str, str]]:
 
 
 def find_folders(spark: SparkSession, paths: Iterable[str], *, check_labels: bool) -> list[Folder]:
-    """Return the files at `paths`, by folder.
+    """Return the files at `paths`, grouped by folder.
 
     Parameters
     ----------
     check_labels
-        Whether the label of each file must be known.
+        Whether each file must have an unambiguous label.
 
     Raises
     ------
@@ -105,13 +105,13 @@ def find_folders(spark: SparkSession, paths: Iterable[str], *, check_labels: boo
 
 
 def _check_labels(folders: Iterable[Folder]) -> None:
-    """Raise a `RequestError` if it is not clear which folders are the labels."""
+    """Raise a `RequestError` if it is ambiguous which folders are the labels."""
     flat, nested = None, None
     for folder in folders:
         direct = [name for name in folder.files if "/" not in name]
         if direct and not folder.is_flat:
             raise RequestError(
-                f"{folder.root}: {len(direct)} files lie beside the label folders, so their label is not known (the "
+                f"{folder.root}: {len(direct)} files are next to the label folders, so their label is not known (the "
                 f"first: {direct[0]}); move them into a label folder, or name the label folders: {folder.root}/*/"
             )
         if folder.is_whole and folder.files:
@@ -124,16 +124,16 @@ def _check_labels(folders: Iterable[Folder]) -> None:
 
 
 def _path_at(path: str) -> str:
-    """Return the path that is meant by a path or a `file:` URI."""
+    """Return the path for a path or a `file:` URI."""
     return path_of(re.sub(r"^file:///", "file:/", path)) if path.startswith("file:") else path
 
 
 def _find_local(path: str) -> Iterator[Folder]:
     matches = [path]
-    if not os.path.lexists(path) and _GLOB.search(path):  # a name may hold the characters of a glob
+    if not os.path.lexists(path) and _GLOB.search(path):  # a name may contain the characters of a glob
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     for match in map(os.path.abspath, matches):
-        if os.path.isdir(match):  # noqa: PTH112 - paths stay text, with whatever bytes they have
+        if os.path.isdir(match):  # noqa: PTH112 - paths stay text and keep all their bytes
             yield Folder(match, tuple(_names_below(match)), is_whole=True, is_local=True)
         elif os.path.lexists(match):
             root, name = os.path.split(match)
@@ -141,7 +141,7 @@ def _find_local(path: str) -> Iterator[Folder]:
 
 
 def _names_below(directory: str) -> list[str]:
-    """Return the relative paths of the image files below `directory`; say what else is there."""
+    """Return the relative paths of the image files below `directory`; log which other files there are."""
     left_out = LeftOut()
     try:
         names = list_images(Path(directory), left_out)
@@ -165,7 +165,7 @@ def _find_other(files: Files, path: str) -> Iterator[Folder]:
 
 
 def _checked(root: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names without Spark's own files; raise a `RequestError` if Spark would skip one of the others."""
+    """Return the names without Spark's own files; raise a `RequestError` if Spark would skip any other file."""
     kept = tuple(sorted(name for name in names if not _NOT_IMAGES.match(name)))
     hidden = [name for name in kept if any(part.startswith("_") and "=" not in part for part in name.split("/"))]
     if hidden:
@@ -177,7 +177,7 @@ def _checked(root: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _merged(folders: Iterable[Folder]) -> list[Folder]:
-    """Return `folders` with single files of the same folder as one."""
+    """Return `folders` with single files of the same folder merged."""
     found: dict[tuple[str, bool], Folder] = {}
     for folder in folders:
         key = folder.root, folder.is_whole

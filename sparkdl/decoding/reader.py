@@ -1,4 +1,4 @@
-"""Read image files into a DataFrame: `sparkdl.read_images`, with the decoding of training and of streams."""
+"""Reading of image files into a DataFrame: `sparkdl.read_images`, decoded as in training and streams."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 UNREADABLE = "the file is gone or cannot be read"
 """The detail of a file whose bytes are not known."""
 
-_PIECE_IMAGES = 32  # decoded at once: at most 3 MiB of pixels each
-_PIECE_BYTES = 2 << 20  # encoded bytes that are decoded at once, unless one image has more
+_PIECE_IMAGES = 32  # images decoded at once: at most 3 MiB of pixels each
+_PIECE_BYTES = 2 << 20  # encoded bytes decoded at once, unless one image has more
 _FILE = StructType(
     [
         StructField("origin", StringType(), False),
@@ -48,21 +48,21 @@ def read_images(
     drop_invalid: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> DataFrame:
-    """Read image files, decoded as training and streams decode them.
+    """Read image files, decoded as in training and streams.
 
     Use this instead of `spark.read.format("image")`, which decodes with Java: it ignores the orientation in EXIF and
-    the alpha of gray images, gets the colours of CMYK wrong, reads no WebP, and skips files whose names begin with `_`.
-    A model that is trained on its pixels sees other pixels on a stream.
+    the alpha of gray images, gets the colours of CMYK wrong, does not read WebP, and skips files whose names begin with
+    `_`. A model that is trained on its pixels sees different pixels in a stream.
 
     Parameters
     ----------
     paths
-        A file, a folder (with all folders below it), a glob, or several of them. What is not an image file, and hidden
-        and temporary names, are left out of folders (`sparkdl.formats.image_files`) with a warning in the log.
-        Paths without a scheme are on this machine, or wherever the driver and the workers see the same files.
+        A file, a folder (with all folders below it), a glob, or several of them. Files in folders that are not images,
+        and hidden or temporary names, are left out (`sparkdl.formats.image_files`) with a warning in the log. Paths
+        without a scheme are on this machine, or on a volume where the driver and the workers see the same files.
     label_from_folder
-        Whether to add the column `label`. For a folder `DIR` it is the name of the first folder below `DIR` on the way
-        to the file, or of `DIR` itself if all its files lie directly in it; for a file it is the name of its folder.
+        Whether to add the column `label`. For a folder `DIR` it is the name of the first folder below `DIR` on the path
+        to the file, or of `DIR` itself if all its files are directly in it; for a file it is the name of its folder.
     drop_invalid
         Whether to drop files that cannot be decoded, like `dropInvalid` of the Spark image source.
     limits
@@ -70,7 +70,7 @@ def read_images(
 
     Returns
     -------
-    Rows `origin string, image struct, label string, reason string, detail string`; `label` only if asked for. `image`
+    Rows `origin string, image struct, label string, reason string, detail string`; `label` only if requested. `image`
     has Spark's image schema: gray, or BGR, at most a megapixel (see `sparkdl.images.pixels.downscale`). A file that
     cannot be decoded has a null `image`, and a `reason` (`sparkdl.images.rejection.MEANINGS`) with a `detail`. With
     `drop_invalid` there are no such rows and no columns `reason` and `detail`.
@@ -78,14 +78,14 @@ def read_images(
     Raises
     ------
     RequestError
-        If there is no such file, or no file at all; if files lie both directly in a folder and in folders below it,
-        so that the label is ambiguous; if a file or folder cannot be read; if a file's name hides it from Spark
-        on another file system.
+        If a path does not exist, or contains no image file; if files are both directly in a folder and in folders
+        below it, so that the label is ambiguous; if a file or folder cannot be read; if a file's name hides it from
+        Spark on another file system.
 
     Notes
     -----
-    Files are listed when this is called, and read whenever the DataFrame is computed: `persist()` it to use it more
-    than once. Each image is decoded in a process beside its Spark worker, see `docs/explanation/decoding.md`.
+    Files are listed during the call, and read whenever the DataFrame is computed: `persist()` it to use it more than
+    once. Each image is decoded in a separate process next to its Spark worker; see `docs/explanation/decoding.md`.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def _schema(*, label_from_folder: bool) -> StructType:
 
 
 def _local_rows(spark: SparkSession, folders: Sequence[Folder]) -> DataFrame:
-    """Return the files of folders that workers can open, as rows of `_FILE` without payload."""
+    """Return the files of folders that workers can open, as rows of `_FILE` without a payload."""
     files = list(local_files(folders))
     table = pa.table(
         {
@@ -149,7 +149,7 @@ def _other_rows(spark: SparkSession, folders: Sequence[Folder]) -> DataFrame:
 
 @dataclass(frozen=True)
 class _FileDecoding:
-    """The worker's side: rows of `_FILE` to decoded images, a few at a time, so that memory stays bounded."""
+    """The worker's side: converts rows of `_FILE` to decoded images, a few at a time, to bound the memory."""
 
     limits: Limits
     columns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Decode one image in the decoder process: `sparkdl.decode`."""
+"""Decoding of one image in the decoder process: `sparkdl.decode`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sparkdl.images.rejection import DEFAULT_LIMITS, Limits, Rejected
 
 
 def decode(payload: bytes | bytearray | memoryview | None, limits: Limits = DEFAULT_LIMITS) -> Pixels | Rejected:
-    """Decode one encoded image, as training and streams do.
+    """Decode one encoded image as in training and streams.
 
-    The image is decoded in a separate process with limited memory and time, which is started at the first call and
-    kept. To decode many images, use `sparkdl.read_images`.
+    The image is decoded in a separate process with limited memory and time. The first call starts the process, and
+    later calls reuse it. To decode many images, use `sparkdl.read_images`.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def decode(payload: bytes | bytearray | memoryview | None, limits: Limits = DEFA
     Returns
     -------
     uint8 [height, width, channels], channels 1 (gray) or 3 (BGR), of at most a megapixel (see
-    `sparkdl.images.pixels.downscale`); or the reason why the image cannot be decoded. An image never raises.
+    `sparkdl.images.pixels.downscale`); or the reason why the image cannot be decoded. No image raises an error.
 
     Raises
     ------

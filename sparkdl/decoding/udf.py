@@ -26,8 +26,8 @@ DECODED_TYPE = StructType(
         StructField("batch_id", LongType(), True),
     ]
 )
-"""What `decode_images` returns: `image`, or `reason` (a `Reason`) and `detail`; and `batch_id`, the micro-batch, null
-outside of streams."""
+"""The type of `decode_images`: `image`, or `reason` (a `Reason`) and `detail`; and `batch_id`, the micro-batch, which
+is null outside streams."""
 
 
 def decode_images(
@@ -40,17 +40,17 @@ def decode_images(
 ) -> Column:
     """Return a column that decodes encoded images, a struct of `DECODED_TYPE`.
 
-    Each row has either an `image` or a `reason` with its `detail`; the others are null. A scalar Arrow UDF: Spark runs
-    it in the same Python call as its neighbours.
+    Each row has either an `image` or a `reason` with its `detail`; the others are null. It is a scalar Arrow UDF, which
+    Spark runs in the same Python call as neighbouring ones.
 
-    The images are decoded in a process beside each Spark worker, so that one which crashes its decoder, hangs it or
-    takes all its memory costs one row; see `sparkdl.decoding.isolation.client`. Pictures above a megapixel are
-    downscaled, see `sparkdl.images.pixels.downscale`: at most 3 MiB each. A worker thus needs at most 3 MiB x
-    `spark.sql.execution.arrow.maxRecordsPerBatch` for the pixels of one batch; with more than 682 records they may
-    be more than the 2 GiB of one Arrow array, which is a `SparkdlError`.
+    The images are decoded in a separate process next to each Spark worker. An image that crashes its decoder, hangs it
+    or exhausts its memory costs one row; see `sparkdl.decoding.isolation.client`. Pictures above a megapixel are
+    downscaled to at most 3 MiB each; see `sparkdl.images.pixels.downscale`. A worker therefore needs at most 3 MiB x
+    `spark.sql.execution.arrow.maxRecordsPerBatch` for the pixels of one batch. With more than 682 records they may
+    exceed the 2 GiB of one Arrow array, which is a `SparkdlError`.
 
-    With an `envelope`, `payload` holds messages that are opened first. `attributes` is the column of what their headers
-    say, a struct of `sparkdl.formats.envelopes.Attributes`, if the envelope has them.
+    With an `envelope`, `payload` contains messages that are opened first. `attributes` is the column of their envelope
+    attributes, a struct of `sparkdl.formats.envelopes.Attributes`, if the envelope has any.
     """
 
     def decoded(payloads: pa.Array, origins: pa.Array) -> pa.Array:
@@ -59,7 +59,7 @@ def decode_images(
     def decoded_with_attributes(payloads: pa.Array, origins: pa.Array, said: pa.Array) -> pa.Array:
         return _decode_column(payloads, origins, limits, envelope, said)
 
-    # PySpark's stub asks for the kind of function, but at run time that is taken from the type hints.
+    # PySpark's stub requires the kind of function, but at run time the type hints state it.
     if attributes is None:
         return arrow_udf(decoded, DECODED_TYPE)(payload, origin)
     return arrow_udf(decoded_with_attributes, DECODED_TYPE)(payload, origin, attributes)
@@ -73,9 +73,9 @@ def decode_payloads(
     envelope: Envelope | None = None,
     attributes: pa.Array | None = None,
 ) -> Decoded:
-    """Return the results of a binary column, from this process's decoder; with `gray` no picture has colours.
+    """Return the results of a binary column from this process's decoder; with `gray`, all pictures are gray.
 
-    With an `envelope` the column holds messages, and `attributes` what their headers say; see `decode_images`.
+    With an `envelope`, the column contains messages and `attributes` their envelope attributes; see `decode_images`.
     """
     data, offsets = binary_views(payloads)
     ends, present = offsets.tolist(), payloads.is_valid().to_pylist()
@@ -85,12 +85,12 @@ def decode_payloads(
     said = None if attributes is None else [Attributes(*row.values()) for row in attributes.to_pylist()]
     opened, rejected = open_messages(envelope, views, said, limits.max_bytes)
     decoded = decoder_client(limits).decode(opened, gray=gray)
-    decoded.rejected.update(rejected)  # the decoder has rejected them as empty
+    decoded.rejected.update(rejected)  # replaces the decoder's rejection as empty
     return decoded
 
 
 def reasons_of(decoded: Decoded) -> tuple[pa.Array, pa.Array]:
-    """Return the reason and detail of each rejected image; null for the others."""
+    """Return the reason and detail of each rejected image, null for the others."""
     rejected = [decoded.rejected.get(row) for row in range(len(decoded.shapes))]
     return (
         arrow.string_array([r.reason.value if r else None for r in rejected]),

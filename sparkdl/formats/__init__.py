@@ -1,1 +1,1 @@
-"""File formats, without decoding a pixel: signatures, structure, completeness."""
+"""File formats without decoding pixels: signatures, structure, completeness."""

@@ -1,4 +1,4 @@
-"""Base64 text and data URLs (RFC 4648, RFC 2397), read strictly: what is not exactly valid is refused, not repaired."""
+"""Base64 text and data URLs (RFC 4648, RFC 2397), parsed strictly: invalid text is refused, not repaired."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _HINTS = {
 def decode_base64(text: bytes, place: str) -> bytes:
     """Return the bytes of base64 text (RFC 4648), or of a data URL in base64.
 
-    The standard and the URL-safe alphabet are read, but not both in one text. Padding may be missing as a whole. White
-    space around the text and line ends in it are ignored. Any other character, wrong padding, and bits left over that
-    are not 0 are refused: the text was cut or changed.
+    The standard and the URL-safe alphabet are accepted, but not both in one text. Padding may be omitted completely.
+    White space around the text and line ends in it are ignored. Any other character, wrong padding, and leftover bits
+    that are not 0 are refused: the text was truncated or changed.
 
     Parameters
     ----------
     place
-        Where the text was found, for the message of an error.
+        Where the text was found, for error messages.
 
     Raises
     ------
     Refused
-        If it is not valid (`Reason.BAD_ENVELOPE`).
+        If the text is not valid (`Reason.BAD_ENVELOPE`).
     """
     text = text.strip(_SPACE)
     if text[:5].lower() == b"data:":

@@ -9,7 +9,7 @@ from sparkdl.formats.containers.heif import end_of_data
 from sparkdl.formats.signatures import CONTAINERS
 
 ReadAt = Callable[[int, int], bytes]
-"""Gives the bytes of a file from (position, count), fewer at its end."""
+"""Returns the bytes of a file from (position, count); fewer at its end."""
 
 _HEAD, _TAIL = 32, 64  # bytes: every signature, and every end
 _JPEG_SCAN, _JPEG_SEGMENTS = 0xDA, 100
@@ -17,9 +17,9 @@ _MAX_BOXES, _MAX_META = 100, 1 << 20
 
 
 def is_whole(read: ReadAt, size: int) -> bool:
-    """Whether the file of `size` bytes begins and ends as one of the formats that have an end.
+    """Whether the file of `size` bytes begins and ends as one of the formats with an end marker.
 
-    A picture that is cut off never passes, one that is complete may fail: TIFF always does.
+    A truncated picture never passes. A complete one may fail: TIFF always fails.
     """
     head = read(0, _HEAD)
     name = next((container.name for container in CONTAINERS if container.signature.match(head)), "")
@@ -41,7 +41,7 @@ def _jpeg(head: bytes, tail: bytes, size: int) -> bool:
 
 
 def _gif(head: bytes, tail: bytes, size: int) -> bool:
-    return tail.endswith(b"\0;")  # the end of the last block of data, and of the file
+    return tail.endswith(b"\0;")  # the end of the last data block and of the file
 
 
 def _bmp(head: bytes, tail: bytes, size: int) -> bool:
@@ -57,7 +57,7 @@ def _filled(head: bytes, tail: bytes, size: int) -> bool:
 
 
 def _is_filled(tail: bytes) -> bool:
-    """Not zeros alone: some programs give a file its full length first, and its content then."""
+    """Whether the end is not all zeros: some programs allocate the full length first and write the content later."""
     return any(tail)
 
 
@@ -74,13 +74,13 @@ _BOXED = frozenset({"AVIF", "HEIC"})
 
 
 def _boxes_fill(read: ReadAt, size: int) -> bool:
-    """Whether the boxes of a file end where it ends, and the data of its pictures lies before that."""
+    """Whether the boxes of a file end where the file ends, with the data of its pictures before that."""
     position, data_end, has_data = 0, None, False
     for _ in range(_MAX_BOXES):
         header = read(position, 16)
         box = next(boxes(header, 0, len(header)), None)
         if box is None or header[:4] == bytes(4):
-            return False  # no box, or one that reaches to the end of the file, wherever that is
+            return False  # not a box, or one that extends to the end of the file, wherever that is
         if box.kind == b"meta" and box.end <= _MAX_META:
             data_end = end_of_data(read(position, box.end))
         has_data = has_data or box.kind == b"mdat"
@@ -91,7 +91,7 @@ def _boxes_fill(read: ReadAt, size: int) -> bool:
 
 
 def _reaches_the_scan(read: ReadAt, size: int) -> bool:
-    """Whether a JPEG's pixels have begun: what a camera writes before them ends with a small JPEG too."""
+    """Whether the pixels of a JPEG have begun: the metadata before them may also end with a small JPEG."""
     position = 2
     for _ in range(_JPEG_SEGMENTS):
         marker = read(position, 4)

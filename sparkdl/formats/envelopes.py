@@ -1,7 +1,7 @@
 """Envelopes: an encoded image inside a message of another format (JSON, base64 text, CloudEvents).
 
-Everything here is a function of values. Messages come from outside, so all work on them is bounded: it takes a few
-times the length of the message in memory, and JSON of more than `MOST_VALUES` values is not parsed.
+All functions are pure. Messages are untrusted, so all work on them is bounded: it takes a few times the length of the
+message in memory, and JSON with more than `MOST_VALUES` values is not parsed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RAW = "raw"
 """The form of a message that is the image itself, without an envelope."""
 FORMS = "raw, json:FIELD, base64 or cloudevents"
 ATTRIBUTES = "attributes"
-"""The column that holds the `Attributes` of a message, where its envelope has them."""
+"""The column with the `Attributes` of a message, if its envelope has them."""
 MOST_VALUES = 1 << 17
 """The maximum number of values in the JSON of a message."""
 
@@ -32,7 +32,7 @@ _JSON_EVENT, _EVENT, _EVENT_BATCH = (
     "application/cloudevents",
     "application/cloudevents-batch",
 )
-_SIGNATURE = 64  # bytes, more than any signature has
+_SIGNATURE = 64  # bytes, longer than any signature
 _NUMBER = object()
 """Replaces the numbers of parsed JSON, whose values are not needed."""
 
@@ -46,7 +46,7 @@ class Form(StrEnum):
 
 
 class Attributes(NamedTuple):
-    """What the headers of a message say of its envelope (CloudEvents); None where a header is missing."""
+    """Envelope attributes in the headers of a message (CloudEvents); None for a missing header."""
 
     content_type: str | None = None
     spec_version: str | None = None
@@ -57,14 +57,14 @@ NO_ATTRIBUTES = Attributes()
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How a message holds an encoded image.
+    """How a message contains an encoded image.
 
     Attributes
     ----------
     form
         The kind of envelope.
     path
-        The names of the fields that lead to the image, from the outside; for `Form.JSON` only.
+        The names of the fields that lead to the image, outermost first; for `Form.JSON` only.
     """
 
     form: Form
@@ -72,7 +72,7 @@ class Envelope:
 
     @classmethod
     def parse(cls, text: str) -> Envelope | None:
-        """Return the envelope that `--message TEXT` names; None for `raw`.
+        """Return the envelope for `--message TEXT`; None for `raw`.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Envelope:
 
     @property
     def has_attributes(self) -> bool:
-        """Whether the headers of a message are needed to open it."""
+        """Whether opening a message requires its headers."""
         return self.form is Form.CLOUDEVENTS
 
     @property
@@ -115,12 +115,12 @@ class Envelope:
             raise refusal from None
 
     def seal(self, payload: bytes, name: str) -> bytes:
-        """Return a message of this form that holds an encoded image.
+        """Return a message of this form that contains an encoded image.
 
         Parameters
         ----------
         name
-            The name of the image, the `subject` of a CloudEvent.
+            The name of the image, used as the `subject` of a CloudEvent.
         """
         text = base64.b64encode(payload).decode()
         if self.form is Form.BASE64:
@@ -143,14 +143,14 @@ def open_messages(
     attributes: Sequence[Attributes] | None,
     max_bytes: int,
 ) -> tuple[list[memoryview | None], dict[int, Rejected]]:
-    """Return the encoded image in each message, None where there is none, and why a message cannot be opened.
+    """Return the encoded image in each message, None if there is none, and the rejections of messages by index.
 
-    Messages that are null, empty, or longer than `max_bytes` are returned as they are: the decoder rejects them.
+    Messages that are null, empty, or longer than `max_bytes` are returned unchanged: the decoder rejects them.
 
     Parameters
     ----------
     attributes
-        Those of each message; None if the envelope has none.
+        The attributes of each message; None if the envelope has none.
     """
     opened: list[memoryview | None] = []
     rejected: dict[int, Rejected] = {}
@@ -215,7 +215,7 @@ _MEDIA_TYPES = {Form.JSON: "application/json", Form.BASE64: "text/plain", Form.C
 
 
 class _Object:
-    """A JSON object with all its pairs: of a key that occurs twice, parsers keep one value or the other."""
+    """A JSON object with all its pairs, because parsers differ on which value of a duplicate key they keep."""
 
     __slots__ = ("pairs",)
 
@@ -229,7 +229,7 @@ def _parse(message: bytes | memoryview) -> object:
     if content[0] == 0 and content[5:6] in (b"{", b"["):
         raise bad_envelope("not JSON: it begins with byte 00, as what Confluent's serializers write; send plain JSON")
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise bad_envelope(f"JSON of more than {MOST_VALUES} values: send less beside the image")
+        raise bad_envelope(f"JSON of more than {MOST_VALUES} values: send less data with the image")
     try:
         return json.loads(
             content.decode().removeprefix("\ufeff"),
@@ -247,7 +247,7 @@ def _parse(message: bytes | memoryview) -> object:
 
 
 def _image_format(message: bytes | memoryview) -> str | None:
-    """Return the name of the image format that a message begins as."""
+    """Return the name of the image format whose signature the message begins with."""
     try:
         return identify(bytes(message[:_SIGNATURE])).name
     except Refused:

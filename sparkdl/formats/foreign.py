@@ -1,7 +1,6 @@
-"""Table of the binary files that are known but not read as images: what each is called, and what to do about it.
+"""Table of binary files that are recognized but not read as images: the name of each, and what to do about it.
 
-Text has its own module, `sparkdl.formats.text_payloads`, and so have images that something changed on their way,
-`sparkdl.formats.mangled`.
+Text is in `sparkdl.formats.text_payloads`, and images that were changed in transit are in `sparkdl.formats.mangled`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 NameOf = Callable[[bytes], str | None]
-"""Returns the name of the image format that bytes begin as, None if they begin as none."""
+"""Returns the name of the image format that the bytes begin with, or None."""
 
 _CONVERT = "convert it to PNG or JPEG"
 _RENDER = "draw it as PNG"
@@ -29,18 +28,18 @@ _TGA_FOOTER = b"TRUEVISION-XFILE.\0"
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """One kind of file that is known but not read.
+    """One kind of file that is recognized but not read.
 
     Attributes
     ----------
     name
-        What it is, as it begins the detail of a rejection.
+        The name of the kind, the beginning of the detail of a rejection.
     signature
-        Matches at byte `at`.
+        A pattern that matches at byte `at`.
     advice
-        What to do, an imperative.
+        What to do, in the imperative.
     at
-        Where the signature stands.
+        The offset of the signature.
     """
 
     name: str
@@ -86,7 +85,7 @@ FOREIGN = (
     _kind("PDF document", rb"[\x00-\x20\xef\xbb\xbf]{0,16}%PDF-", _RENDER),
     _kind("PostScript document", rb"%!PS|\xc5\xd0\xd3\xc6", _RENDER),
     _kind("Windows metafile", rb"\xd7\xcd\xc6\x9a\x00\x00|\x01\x00\x00\x00.{36} EMF", _RENDER),
-    # camera raws that are no TIFF
+    # camera raw files that are not TIFF
     _kind("Canon CR3 raw photo", rb".{4}ftypcrx ", _DEVELOP),
     _kind("Canon CRW raw photo", rb"II\x1a\x00\x00\x00HEAPCCDR", _DEVELOP),
     _kind("Fujifilm RAF raw photo", rb"FUJIFILMCCD-RAW", _DEVELOP),
@@ -139,13 +138,13 @@ FOREIGN = (
     _kind("macOS folder settings", rb"\x00\x00\x00\x01Bud1", _REMOVE),
     _kind("AppleDouble file (the other half of a file of macOS)", rb"\x00\x05\x16[\x00\x07]", _REMOVE),
 )
-"""In order: of two that match, the first names the file."""
+"""The table in order of precedence: the first match names the file."""
 
 _GZIP, _ZLIB = b"\x1f\x8b\x08", re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 
 
 def foreign_detail(payload: bytes, name_of: NameOf) -> str | None:
-    """Return what a payload is and what to do about it, None if the table does not know it."""
+    """Return what a payload is and what to do about it; None if it is not in the table."""
     if compressed := _compressed_detail(payload, name_of):
         return compressed
     for kind in FOREIGN:
@@ -156,7 +155,7 @@ def foreign_detail(payload: bytes, name_of: NameOf) -> str | None:
 
 
 def _compressed_detail(payload: bytes, name_of: NameOf) -> str | None:
-    """Name a gzip or zlib stream, and what is in it, from the first bytes that it inflates to."""
+    """Describe a gzip or zlib stream and its content, from the first bytes that it inflates to."""
     is_gzip = payload.startswith(_GZIP)
     if not is_gzip and not _ZLIB.match(payload):
         return None

@@ -1,7 +1,7 @@
-"""The rule of what is an image file: by its first bytes, or by the suffix that says it should be one.
+"""The rule for which files are image files: by their first bytes or by their suffix.
 
-A file with the suffix of an image counts whatever is in it, so that a broken image becomes an error or a dead letter
-instead of being passed over. Any other file counts if it begins as an image does: `IMG_1`, `scan.dat`.
+A file with the suffix of an image counts regardless of its content, so that a broken image becomes an error or a dead
+letter instead of being ignored. Any other file counts if it begins with the signature of an image: `IMG_1`, `scan.dat`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SUFFIXES = frozenset(
         *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k"),
     )
 )
-"""Suffixes of images, in lower case; also of formats that are refused, so that these are named."""
+"""Suffixes of images, in lower case; also of unsupported formats, so that their rejection names them."""
 
 _HEAD = 32  # bytes
 _SIGNATURES = tuple(container.signature for container in CONTAINERS)
 _OTHER_IMAGES = tuple(kind.signature for kind in FOREIGN if kind.name.startswith(("HEIF", "JPEG XL", "JPEG 2000")))
-"""Of formats that photos come in, but that are refused."""
+"""Names of unsupported formats that are common for photos."""
 
 
 def is_image(name: str, head: bytes) -> bool:
@@ -53,14 +53,14 @@ def find_images(
 ) -> Iterator[str]:
     """Yield the relative paths of the image files below `directory`, in any order.
 
-    Only files without the suffix of an image are opened. What is left out is added to `left_out`.
+    Only files without the suffix of an image are opened. Files that are left out are added to `left_out`.
 
     Parameters
     ----------
     below
-        The folder of `directory` to look in, with a slash at its end. Paths are relative to `directory` all the same.
+        The folder of `directory` to search, with a trailing slash. Paths are still relative to `directory`.
     others
-        Paths of files that are no images, and are not left out either.
+        Paths of files that are not images, but do not count as left out.
 
     Raises
     ------
@@ -95,14 +95,14 @@ def list_images(
     below: str = "",
     others: Collection[str] = (),
 ) -> list[str]:
-    """Return what `find_images` yields, in the order of folders and names."""
+    """Return the paths of `find_images`, sorted by folder and name."""
     return sorted(
         find_images(directory, left_out, ignored, below=below, others=others), key=lambda name: name.split("/")
     )
 
 
 def read_head(path: str) -> bytes:
-    """Return the first bytes of a regular file, as many as `is_image` looks at.
+    """Return the first bytes of a regular file, as many as `is_image` needs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Images that something changed on their way: line ends, character sets, and what was put in front of them."""
+"""Images that were changed in transit: line ends, character sets, and bytes in front of them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _LINE_ENDS = {
     b"\x89PNG\n\n\x1a\n": "CR became LF",
     b"\x89PNG\r\r\x1a\r": "LF became CR",
 }
-"""How the signature of PNG, which is there to find it, looks after a transfer as text."""
+"""The signature of PNG after a transfer as text, which the signature is designed to reveal."""
 _LOST_BIT = b"\tPNG\r\n\x1a\n"
 _MIN_FOREIGN = 8
-"""Characters above 127 that are one proof of text; bytes of an image that happen to be UTF-8 have no such number."""
+"""Characters above 127 that prove text; image bytes that are valid UTF-8 by chance have fewer."""
 _REPLACEMENT = "�"
 _REPLACED = re.compile(r"�PNG|.{0,40}(?:JFIF|Exif)|GIF8[79]a|RIFF.{4,8}WEBP", re.DOTALL)
 _IMAGE_AFTER = re.compile(
@@ -27,11 +27,11 @@ _IMAGE_AFTER = re.compile(
 _PREFIX = 1024
 _CONFLUENT_PREFIX = 5
 _CONFLUENT_FIELDS = 64
-"""Bytes after the schema's number within which the image begins: of Avro a length, of Protobuf also indexes."""
+"""Maximum bytes between the schema id and the image: a length in Avro, and also indexes in Protobuf."""
 
 
 def mangled_detail(payload: bytes, name_of: NameOf) -> str | None:
-    """Return what changed an image, and what to do about it; None if nothing that is known."""
+    """Return what changed an image and what to do about it; None if no known change is found."""
     for signature, change in _LINE_ENDS.items():
         if payload.startswith(signature):
             return f"PNG image whose line ends were changed ({change}): transfer it as binary, not as text"
@@ -41,7 +41,7 @@ def mangled_detail(payload: bytes, name_of: NameOf) -> str | None:
 
 
 def passed_through_text(payload: bytes) -> str | None:
-    """Return what is said of an image whose bytes were decoded as text somewhere; None if they were not."""
+    """Return the detail for an image whose bytes were decoded as text; None if they were not."""
     text = utf8(payload[:HEAD])
     if text is None or sum(character > "\x7f" for character in text) < _MIN_FOREIGN:
         return None

@@ -1,12 +1,12 @@
-"""Scan the structure of a file without decoding a pixel.
+"""Scan of a file's structure without decoding pixels.
 
-Decoders treat a short file in different ways: an error, a warning, a picture whose lower half is gray. A file's own
-structure (chunk lengths, strip tables, end markers) is the same for all decoders, so it is checked first, from the
-bytes alone. A payload is `truncated` when its first picture points past its end, and `corrupt` when the structure of
-that picture contradicts itself. What follows the picture does not count, nor does its end mark.
+Decoders treat a short file differently: an error, a warning, or a picture with a gray lower half. The structure of a
+file (chunk lengths, strip tables, end markers) is the same for all decoders, so it is checked first, from the bytes
+alone. A payload is `truncated` if its first picture points past its end, and `corrupt` if the structure of that picture
+is inconsistent. Data after the picture and the end marker do not count.
 
-A length field that was damaged so that it points past the end cannot be told from a missing end, except where the end
-is present (PNG, JPEG and GIF have an end marker).
+A damaged length field that points past the end cannot be distinguished from a missing end, unless the end marker is
+present (PNG, JPEG and GIF have one).
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _SCANS: dict[str, Callable[[bytes, CheckSize], Picture]] = {
 
 
 def scan(name: str, payload: bytes, check_size: CheckSize) -> Picture:
-    """Return what is to be decoded of a file of this format.
+    """Return the part of a file that must be decoded, given its format.
 
     Parameters
     ----------
     check_size
-        Called with the size in pixels, before the scan looks past the header.
+        Called with the size in pixels before the scan reads beyond the header.
 
     Raises
     ------
     Refused
-        If the file is truncated, corrupt or of a variant that is not read.
+        If the file is truncated, corrupt or of an unsupported variant.
     """
     return _SCANS[name](payload, check_size)

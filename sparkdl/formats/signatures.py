@@ -1,4 +1,4 @@
-"""The image formats that are read, by their signatures."""
+"""The supported image formats and their signatures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Container:
     name: str
     signature: re.Pattern[bytes]
     prefixes: tuple[bytes, ...]
-    """The first bytes, as far as they are fixed: they tell a truncated signature from another format."""
+    """The fixed first bytes, which distinguish a truncated signature from another format."""
     signature_bytes: int
 
 
 def identify(payload: bytes) -> Container:
-    """The format whose signature the payload bears; raises `Refused` when there is none, or only the start of one."""
+    """Return the format of the payload's signature; raise `Refused` if there is none, or only its beginning."""
     if container := _container_of(payload):
         return container
     for container in CONTAINERS:
@@ -62,7 +62,7 @@ _FTYP = tuple(bytes((0, 0, 0, length)) + b"ftyp" for length in range(16, 80, 4))
 CONTAINERS = (
     Container("PNG", _signature(rb"\x89PNG\r\n\x1a\n"), (b"\x89PNG\r\n\x1a\n",), 8),
     Container("JPEG", _signature(rb"\xff\xd8\xff"), (b"\xff\xd8\xff",), 3),
-    # "BM" alone also begins many a text; the size of the information header, one of seven, settles it.
+    # Many texts also begin with "BM"; the size of the information header, one of seven, decides.
     Container("BMP", _signature(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00"), (b"BM",), 18),
     Container("GIF", _signature(rb"GIF8[79]a"), (b"GIF87a", b"GIF89a"), 6),
     Container("TIFF", _signature(rb"II[*+]\x00|MM\x00[*+]"), (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"), 4),

@@ -1,6 +1,6 @@
-"""Text where an image is expected: base64, JSON, markup, addresses; told from the first few KiB.
+"""Text in place of an image: base64, JSON, markup, addresses; recognized from the first few KiB.
 
-Nothing is decoded but the beginning, so a payload of any size costs the same.
+Only the beginning is decoded, so the cost does not depend on the size of the payload.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from sparkdl.formats.foreign import NameOf
 
 HEAD = 4096
-"""Bytes that are looked at."""
+"""Bytes that are examined."""
 _SHOWN = 40
 _BASE64_HEAD = 512
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/_-]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\s]{16,}={0,2}\s*")
 _HEX = re.compile(rb"(?:\\\\?x|0x)?((?:[0-9A-Fa-f]{2}\s?){12,})")
-# What is between quotes after a name; the beginnings of images in base64 are told by decoding them.
+# The quoted text after a name; decoding it shows whether it is the beginning of an image in base64.
 _JSON_TEXT = re.compile(rb'"([^"\\]{1,64})"\s*:\s*"(?:data:[\w/+.-]{1,40};base64,)?([A-Za-z0-9+/_-]{16,256})')
 _PROLOG = rb"(?:<\?xml[^>]*>|(?><!--.*?-->)|\s)*+"
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -27,7 +27,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class TextKind:
-    """One kind of text: what the detail says of it, and how it begins."""
+    """One kind of text: the detail of its rejection, and how it begins."""
 
     detail: str
     pattern: re.Pattern[bytes]
@@ -63,7 +63,7 @@ _KINDS = (
 
 
 def text_detail(payload: bytes, name_of: NameOf) -> str | None:
-    """Return what text a payload is and what to do about it, None if it is no text."""
+    """Return what kind of text a payload is and what to do about it; None if it is not text."""
     if payload.startswith((b"\xff\xfe", b"\xfe\xff")):
         return _utf16_detail(payload)
     head = payload[:HEAD].removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -78,12 +78,12 @@ def text_detail(payload: bytes, name_of: NameOf) -> str | None:
 
 
 def is_text(head: bytes) -> bool:
-    """Whether bytes, perhaps cut inside a character, are UTF-8 without control characters."""
+    """Whether bytes, possibly cut inside a character, are UTF-8 without control characters."""
     return utf8(head) is not None and not _CONTROL.search(head)
 
 
 def utf8(head: bytes) -> str | None:
-    """Return bytes as text, without a character at their end that may be cut; None if they are no UTF-8."""
+    """Return bytes as text, without an incomplete last character; None if they are not UTF-8."""
     try:
         return head.decode()
     except UnicodeDecodeError as error:

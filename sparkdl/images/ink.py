@@ -14,11 +14,11 @@ _INK = 0.35  # of the strongest ink: the threshold of the bounding box
 _FULL = 0.98  # quantile of the ink that becomes white, so that one outlier does not dim the stroke
 
 _MAX_SIDE = 1024
-"""Maximum side of the square: a picture of one long line would become a square of its length."""
+"""Maximum side of the square; otherwise a picture of one long line would become a square of its length."""
 
 
 def check_margin(margin: float, received: object = None) -> float:
-    """Return `margin`; a RequestError, which tells what was `received`, unless it is 0 to 2."""
+    """Return `margin`; raise a RequestError, which states what was `received`, unless it is 0 to 2."""
     if not 0 <= margin <= 2:
         told = margin if received is None else received
         raise RequestError(f"expected margin in 0..2, a fraction of the ink's longer side, received {told!r}")
@@ -29,8 +29,8 @@ def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.ui
     """Return bright ink on black, cropped to its bounding box and centred in a square.
 
     The paper's level is the median of the image's frame. Ink is the side of that level with the larger deviation; if
-    both are equal, the side of the first pixel that deviates. So an image and its negative give the same bytes. A blank
-    image stays blank.
+    both are equal, the side of the first pixel that deviates. Therefore an image and its negative give the same bytes.
+    A blank image stays blank.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def normalize_ink(gray: NDArray[np.uint8], margin: float = 0.1) -> NDArray[np.ui
 
     Returns
     -------
-    uint8 [S, S], S = the longer side of the bounding box plus both margins; above 1024, the box is reduced by the least
-    whole factor that brings S to 1024 or below.
+    uint8 [S, S], S = the longer side of the bounding box plus both margins. Above 1024, the box is reduced by the
+    smallest whole factor that brings S to 1024 or below.
     """
     level = gray.astype(np.float32)
     paper = np.median(np.concatenate((level[0], level[-1], level[:, 0], level[:, -1])))

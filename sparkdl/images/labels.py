@@ -6,7 +6,7 @@ import os
 import unicodedata
 
 MAX_LABEL_LENGTH = 256
-"""Characters of a label: training refuses a longer one, a stream reads no more of a message's header."""
+"""Maximum characters of a label: training refuses a longer label, and a stream reads only as many from a header."""
 
 
 def normalize_label(label: str) -> str:
@@ -19,7 +19,7 @@ def normalize_label(label: str) -> str:
 
 
 def label_of_folder(name: str) -> str:
-    """Return the label that the name of a folder gives, in training and on a stream: valid Unicode in composed form.
+    """Return the label for the name of a folder, in training and in a stream: valid Unicode in composed form.
 
     Bytes of the name that are not UTF-8 become escapes, such as \\xff.
     """

@@ -11,7 +11,7 @@ from PIL import Image
 from sparkdl.errors import SparkdlError
 
 Pixels = npt.NDArray[np.uint8]
-"""uint8 [height, width, channels], row-wise, channels 1 (gray) or 3 (BGR); 4 (BGRA) only where said."""
+"""uint8 [height, width, channels], row-wise, channels 1 (gray) or 3 (BGR); 4 (BGRA) only where stated."""
 
 MAX_PIXELS = 1 << 20
 MAX_SIDE = 2048
@@ -24,13 +24,13 @@ network takes, up to that shape.
 
 def pack(image: Image.Image, rawmode: str, channels: int) -> Pixels:
     """Return the bytes of an image as Pillow packs them for `rawmode`: uint8 [height, width, channels], read-only."""
-    # Pillow packs BGR itself, five times as fast as reversing the channels of an RGB array.
+    # Pillow packs BGR itself, five times faster than reversing the channels of an RGB array.
     packed = np.frombuffer(image.tobytes("raw", rawmode), np.uint8)
     return packed.reshape(image.height, image.width, channels)
 
 
 def downscale_factor(height: int, width: int) -> int:
-    """Return the smallest k for which k x k pixels to one leave at most `MAX_PIXELS` and `MAX_SIDE` of a picture."""
+    """Return the smallest k such that merging k x k pixels reduces a picture to at most `MAX_PIXELS` and `MAX_SIDE`."""
     factor = max(math.isqrt(height * width // MAX_PIXELS), max(height, width) // MAX_SIDE, 1)
     while -(-height // factor) * -(-width // factor) > MAX_PIXELS or -(-max(height, width) // factor) > MAX_SIDE:
         factor += 1
@@ -38,8 +38,9 @@ def downscale_factor(height: int, width: int) -> int:
 
 
 def downscale(array: Pixels) -> Pixels:
-    """Return a picture whose pixels are means of k x k pixels, k its `downscale_factor`, of fewer at two of the
-    edges.
+    """Return a picture whose pixels are means of k x k pixels, k being its `downscale_factor`.
+
+    At the right and lower edges they may be means of fewer pixels.
     """
     height, width, channels = array.shape
     factor = downscale_factor(height, width)
@@ -53,7 +54,7 @@ def downscale(array: Pixels) -> Pixels:
 def composite_on_white(array: Pixels) -> Pixels:
     """Return BGRA, uint8 [H, W, 4], composited on white as uint8 [H, W, 3], with the rounding of `decode`.
 
-    Images of other channels come back as they are.
+    Images with another number of channels are returned unchanged.
     """
     if array.shape[2] != 4:
         return array
@@ -66,9 +67,11 @@ def composite_on_white(array: Pixels) -> Pixels:
 
 
 def to_gray(array: Pixels) -> Pixels:
-    """ITU-R BT.601 luma, 0.299 R + 0.587 G + 0.114 B, of uint8 [H, W, 1, 3 or 4] (gray, BGR, BGRA) as uint8 [H, W].
+    """Return the ITU-R BT.601 luma, 0.299 R + 0.587 G + 0.114 B, as uint8 [H, W].
 
-    Alpha is composited on white first, as `decode` does. One channel comes back as a view.
+    The input is uint8 [H, W, 1, 3 or 4] (gray, BGR, BGRA).
+
+    Alpha is composited on white first, as in `decode`. An image of one channel is returned as a view.
     Raises `SparkdlError` for any other shape or dtype.
     """
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.size == 0:

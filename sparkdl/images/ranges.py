@@ -1,4 +1,4 @@
-"""Range rule: bring numbers of more than 8 bits to 8 bits, by a rule that no single pixel can upset."""
+"""Range rule: conversion of numbers of more than 8 bits to 8 bits, robust against single outlying pixels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ OUTLIERS = 1000
 """One value in so many may lie outside of the range on either side, and at least one of 16 and more values."""
 _FEW_VALUES = 16
 _DEPTHS = (8, 10, 12, 14)
-"""Bits that data in a larger container may have; more are the container's own."""
+"""Possible depths, in bits, of data in a larger container; deeper data uses the depth of the container."""
 _LEAST_BRIGHT = 16.0
-"""The robust maximum of floating-point values that are 0 to 255. Below it they are stretched: such a picture would be
-black, and more probably uses another range."""
+"""The robust maximum from which floating-point values count as 0 to 255. Below it they are stretched: as 0 to 255 such
+a picture would be black, so it probably uses another range."""
 _OVERSHOOT = 0.125
-"""Share of the ranges 0 to 1 and 0 to 255 by which floating-point values may exceed them: filters do."""
+"""Share of the ranges 0 to 1 and 0 to 255 by which floating-point values may exceed them, as after filters."""
 _USUAL_NO_DATA = (-32768.0, -9999.0)
 _NO_DATA_BEYOND = 3e38
 _CHUNK = 1 << 18  # values
@@ -30,18 +30,18 @@ _CHUNK = 1 << 18  # values
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How values become 0 to 255.
+    """Mapping of values to 0 to 255.
 
     Attributes
     ----------
     low, factor
         A value becomes (value - low) x factor.
     rounds
-        Whether that is rounded; else it is rounded down.
+        Whether the result is rounded; otherwise it is rounded down.
     shift
-        Of unsigned integers, instead: the value is divided by 2 to the power of this, and rounded down.
+        For unsigned integers, instead: the value is divided by 2 to the power of `shift` and rounded down.
     ignored
-        Values that are no data; they become 0, as NaN and infinities do.
+        Values that mean "no data"; they become 0, like NaN and infinities.
     """
 
     low: float = 0.0
@@ -51,7 +51,7 @@ class Scale:
     ignored: tuple[float, ...] = ()
 
     def apply(self, values: Values) -> Pixels:
-        """Return `values`, of any shape, as uint8 of the same shape; what lies outside of the range is clipped."""
+        """Return `values`, of any shape, as uint8 of the same shape; values outside the range are clipped."""
         scaled = np.empty(values.shape, np.uint8)
         flat = scaled.reshape(-1)
         for start, chunk in _chunks(values):
@@ -72,11 +72,11 @@ class Scale:
 
 
 def scale_of(values: Values, *, depth: int | None = None, no_data: float | None = None) -> Scale:
-    """Choose the scale of a picture's values from all of them.
+    """Choose the scale of a picture from all of its values.
 
-    The range is that of the valid values without outliers: one value in 1,000 at either end, and at least one (of 16
-    values and more). Values that are not valid are NaN, infinities, beyond 3e38, `no_data`, and in signed and
-    floating-point data -32768 and -9999, each where only outliers are below it.
+    The range is that of the valid values without outliers: one value in 1,000 at either end, and at least one (if there
+    are 16 values or more). Invalid values are NaN, infinities, values beyond 3e38, `no_data`, and in signed and
+    floating-point data -32768 and -9999, each if only outliers are below it.
 
     | values without outliers                              | become                                       |
     | ---------------------------------------------------- | -------------------------------------------- |
@@ -93,10 +93,10 @@ def scale_of(values: Values, *, depth: int | None = None, no_data: float | None 
     values
         Of any shape and numeric type of more than 8 bits, or int8; colours only, no alpha.
     depth
-        Bits that the file says the data has. It holds if the values without outliers fit; 16 keeps the high byte of
-        dark pictures too.
+        The depth in bits that the file states. It is used if the values without outliers fit; 16 keeps the high byte
+        of dark pictures too.
     no_data
-        The value that the file says is no data.
+        The value that the file states for "no data".
     """
     ignored: tuple[float, ...] = () if no_data is None else (no_data,)
     if values.dtype.kind == "u":
@@ -115,8 +115,8 @@ def scale_of(values: Values, *, depth: int | None = None, no_data: float | None 
 
 
 def alpha_scale(alpha: Values, colours: Scale) -> Scale:
-    """Return the scale of alpha: the depth of the colours where alpha fits into that, else that of 16 bits."""
-    assert colours.shift is not None  # of unsigned integers of 16 bits
+    """Return the scale of alpha: that of the colours' depth if alpha fits into it, otherwise that of 16 bits."""
+    assert colours.shift is not None  # set for unsigned integers of 16 bits
     chosen = scale_of(np.ascontiguousarray(alpha), depth=colours.shift + 8)
     return Scale(shift=8 if chosen.shift is None or chosen.shift > colours.shift else colours.shift)
 
@@ -146,7 +146,7 @@ def _unsigned(values: Values, depth: int | None, ignored: tuple[float, ...]) -> 
         low, high, ignored = _robust_range(values, ignored)
         return Scale(low=low, factor=255 / max(high - low, 1e-300), ignored=ignored)
     bits = 16
-    for smaller in reversed(_DEPTHS):  # a picture that uses all bits is told by the first of them
+    for smaller in reversed(_DEPTHS):  # a picture that uses all bits is recognized at the first depth
         if not fits(smaller):
             break
         bits = smaller
@@ -154,7 +154,7 @@ def _unsigned(values: Values, depth: int | None, ignored: tuple[float, ...]) -> 
 
 
 def _robust_range(values: Values, ignored: tuple[float, ...]) -> tuple[float, float, tuple[float, ...]]:
-    """Least and greatest valid value without outliers, and the values that are no data."""
+    """Return the smallest and largest valid value without outliers, and the values that mean "no data"."""
     flat = values.reshape(-1)
     valid = np.concatenate([_valid(chunk, ignored) for _, chunk in _chunks(flat)])
     known = flat.copy() if valid.all() else flat[valid]
@@ -190,7 +190,7 @@ def _valid(chunk: Values, ignored: tuple[float, ...]) -> npt.NDArray[np.bool_]:
 
 
 def _as_stored(value: float, dtype: np.dtype[Any]) -> float:
-    """The value as `dtype` holds it: -3.4028234663852886e+38 in text is a float32."""
+    """Return the value as stored in `dtype`: -3.4028234663852886e+38 in text is a float32."""
     if dtype.kind != "f":
         return value
     with np.errstate(over="ignore"):

@@ -10,11 +10,11 @@ from sparkdl.errors import RequestError
 
 MAX_DETAIL = 200
 DEAD_LETTER_LIST = "dead-letters.jsonl"
-"""The list of exported dead letters, one JSON object a line, beside their files."""
+"""The list of exported dead letters next to their files, with one JSON object per line."""
 
 
 class Reason(StrEnum):
-    """The closed list of reasons for which an encoded image ends as a dead letter; `MEANINGS` says what each means."""
+    """The closed list of reasons why an encoded image becomes a dead letter; `MEANINGS` explains each reason."""
 
     EMPTY = "empty"
     TOO_MANY_BYTES = "too_many_bytes"
@@ -31,41 +31,42 @@ class Reason(StrEnum):
 MEANINGS = MappingProxyType(
     {
         Reason.EMPTY: "there are no bytes: the payload is null or has length 0",
-        Reason.TOO_MANY_BYTES: "the encoded image is longer than `Limits.max_bytes`; it was not looked into",
+        Reason.TOO_MANY_BYTES: "the encoded image is longer than `Limits.max_bytes`; it was not decoded",
         Reason.TOO_MANY_PIXELS: "width x height is above `Limits.max_pixels`, or the pixels did not fit in memory",
-        Reason.UNSUPPORTED_FORMAT: "not PNG, JPEG, BMP, GIF, TIFF, WebP, AVIF or HEIC, or a variant that is not read",
-        Reason.TRUNCATED: "a valid start whose own structure says that more bytes should follow",
-        Reason.CORRUPT: "complete, but a checksum, the structure or the pixel data contradicts itself",
-        Reason.DECODER_CRASHED: "the process that decoded the image died or made no sense while doing so",
-        Reason.DECODER_TIMEOUT: "decoding took longer than it was allowed; the detail has the limit that held",
+        Reason.UNSUPPORTED_FORMAT: "not PNG, JPEG, BMP, GIF, TIFF, WebP, AVIF or HEIC, or an unsupported variant",
+        Reason.TRUNCATED: "a valid beginning whose structure requires more bytes",
+        Reason.CORRUPT: "complete, but a checksum is wrong, or the structure or the pixel data is inconsistent",
+        Reason.DECODER_CRASHED: "the process that decoded the image died or sent an invalid answer",
+        Reason.DECODER_TIMEOUT: "decoding took longer than its time limit, which the detail states",
         Reason.MODEL_ERROR: "the image was decoded, but the model failed on it",
-        Reason.BAD_ENVELOPE: "the JSON, base64 text or CloudEvent that should hold the image cannot be opened",
+        Reason.BAD_ENVELOPE: "the JSON, base64 text or CloudEvent that should contain the image cannot be opened",
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one encoded image may cost.
+    """Limits on the resources for one encoded image.
 
-    Decoding takes at its peak 3 to 14 bytes of memory a pixel, up to 22 for WebP and samples of 64 bits, besides the
-    payload: with the defaults at most about 1.2 GB. They allow the pictures of phones and cameras up to 50 megapixels.
+    At its peak, decoding takes 3 to 14 bytes of memory per pixel, up to 22 for WebP and samples of 64 bits, in addition
+    to the payload: at most about 1.2 GB with the defaults. The defaults allow pictures of phones and cameras up to 50
+    megapixels.
 
     Raises `RequestError` for a number below 1, and for a time that is not above 0.
     """
 
     max_bytes: int = 32 * 1024 * 1024
-    """Maximum payload, bytes."""
+    """Maximum payload in bytes."""
     max_pixels: int = 50_000_000
     """Maximum width x height, read from the header before any pixel is decoded.
 
-    Above 178,956,970, Pillow's own limit, WebP is rejected in any case. A TIFF may have 8 bytes of samples a pixel for
+    Above 178,956,970, Pillow's own limit, WebP is always rejected. A TIFF may have 8 bytes of samples per pixel for
     this number of pixels.
     """
     timeout: float = 30.0
-    """Maximum time for one image, seconds, where it is decoded in a separate process."""
+    """Maximum time for one image in seconds, if it is decoded in a separate process."""
     shrinks: bool = False
-    """Whether slow images shorten the time limit of those that follow; see `sparkdl.decoding.isolation.time_limit`."""
+    """Whether slow images shorten the time limit of later images; see `sparkdl.decoding.isolation.time_limit`."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels"):
@@ -86,13 +87,13 @@ class Rejected:
     detail: str
 
     def __post_init__(self) -> None:
-        # The detail may quote bytes from outside; it goes to logs, terminals and Kafka headers.
+        # The detail may quote untrusted bytes; it is written to logs, terminals and Kafka headers.
         line = "".join(c if c.isprintable() else "?" for c in " ".join(self.detail[: 4 * MAX_DETAIL].split()))
         object.__setattr__(self, "detail", line if len(line) <= MAX_DETAIL else line[: MAX_DETAIL - 3] + "...")
 
 
-class Refused(Exception):  # noqa: N818 - a verdict that travels up to `decode`, not an error for callers
-    """Ends the reading of one payload; `decode` turns it into a `Rejected`."""
+class Refused(Exception):  # noqa: N818 - a control flow exception that `decode` catches, not an error for callers
+    """Ends the decoding of one payload; `decode` converts it to a `Rejected`."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)

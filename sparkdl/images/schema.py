@@ -35,9 +35,9 @@ _ARROW_FIELDS = [
 
 
 def arrays_to_struct(origins: Sequence[str | None], arrays: Sequence[Pixels | None]) -> pa.StructArray:
-    """Convert arrays to rows of `IMAGE_TYPE`: uint8 [H, W, 1, 3 or 4]; None becomes a null row.
+    """Convert arrays, uint8 [H, W, 1, 3 or 4], to rows of `IMAGE_TYPE`; None becomes a null row.
 
-    Raises `SparkdlError` for an array of another kind, and when the rows hold more than the 2 GiB of one Arrow array.
+    Raises `SparkdlError` for an array of another kind, or if the rows exceed the 2 GiB of one Arrow array.
     """
     if len(origins) != len(arrays):
         raise SparkdlError(f"expected as many origins as arrays, received: {len(origins)} and {len(arrays)}")
@@ -51,7 +51,7 @@ def arrays_to_struct(origins: Sequence[str | None], arrays: Sequence[Pixels | No
 
 
 def pixels_to_struct(origins: pa.Array, shapes: npt.NDArray[np.int64], pixels: bytes | bytearray) -> pa.StructArray:
-    """Convert concatenated pixels to rows of `IMAGE_TYPE`; null where `shapes`, int64 [N, 3], has 0 x 0 x 0."""
+    """Convert concatenated pixels to rows of `IMAGE_TYPE`, null where `shapes`, int64 [N, 3], has 0 x 0 x 0."""
     offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))])
     if offsets[-1] > np.iinfo(np.int32).max:
         raise SparkdlError(
@@ -70,7 +70,7 @@ def struct_to_arrays(column: pa.StructArray) -> list[Pixels | None]:
     """Convert rows of `IMAGE_TYPE` to arrays uint8 [H, W, nChannels]; None for a null row and for mode -1 (undefined).
 
     The arrays are read-only views of the column's own buffer. `data` may be binary or large binary.
-    Raises `SparkdlError`, naming the row's origin, for an unsupported mode or a length that does not fit the shape.
+    Raises `SparkdlError` with the row's origin for an unsupported mode or a length that does not fit the shape.
     """
     heights, widths, channels, modes = (
         column.field(name).fill_null(_UNDEFINED).to_numpy() for name in ("height", "width", "nChannels", "mode")
@@ -100,7 +100,7 @@ def _bad_row(column: pa.StructArray, row: int, expected: str, received: str) -> 
 
 
 def binary_views(column: pa.Array) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """Return the bytes of a binary column, and the offsets of its rows in them: int64 [rows + 1]."""
+    """Return the bytes of a binary column and the offsets of its rows in them, int64 [rows + 1]."""
     width = np.dtype(np.int64 if pa.types.is_large_binary(column.type) else np.int32)
     _, offsets, data = column.buffers()
     if not len(column) or offsets is None:

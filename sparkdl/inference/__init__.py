@@ -1,1 +1,1 @@
-"""A fitted pipeline applied to encoded images, fused into one pass where its stages are known."""
+"""Inference: a fitted pipeline applied to encoded images, fused into one pass if its stages are known."""

@@ -1,4 +1,7 @@
-"""A fitted pipeline applied to encoded images, on batch and streaming DataFrames: each row a prediction or a reason."""
+"""Classifier: a fitted pipeline applied to encoded images in batch or streaming DataFrames.
+
+Each row becomes a prediction or a rejection with a reason.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,13 @@ INPUT_RECORD, DECODED = "_input_record", "_decoded"
 class Classifier(ABC):
     """A fitted pipeline and the names of its classes.
 
-    `Classifier.load` and `Classifier.of` return a `FusedClassifier` where the pipeline's stages allow it, else a
-    `PipelineClassifier`. Both give the same rows; callers need not know which one they have.
+    `Classifier.load` and `Classifier.of` return a `FusedClassifier` if the pipeline's stages allow it, otherwise a
+    `PipelineClassifier`. Both return the same rows; callers need not know which one they have.
 
     Attributes
     ----------
     classes
-        The name of each class index; None if the pipeline does not say, then the indices are the names.
+        The name of each class index; None if the pipeline does not state them, and then the indices are the names.
     """
 
     classes: tuple[str, ...] | None
@@ -49,7 +52,7 @@ class Classifier(ABC):
         Parameters
         ----------
         pipeline
-            Takes a column of images and gives a prediction (class index) and a probability (Vector, one value a class).
+            Reads a column of images and adds a prediction (class index) and a probability (Vector, one value a class).
         classes
             The name of each class index. Default: the labels of the pipeline's `IndexToString`.
         """
@@ -64,26 +67,26 @@ class Classifier(ABC):
     def load(pipeline: Path, classes: tuple[str, ...] | None = None) -> Classifier:
         """Return the classifier of a pipeline that is saved on a local disk.
 
-        A pipeline that can be fused is read from its files; Spark loads it only if `pipeline` is asked for.
+        A pipeline that can be fused is read from its files; Spark loads it only when `pipeline` is accessed.
 
         Raises
         ------
         SparkdlError
-            If the network of a pipeline that can be fused is not the one that was saved, or is refused.
+            If the network of a pipeline that can be fused differs from the saved one, or is refused.
         """
 
         return Classifier.load_fused(pipeline, classes) or Classifier.of(_load(pipeline), classes)
 
     @staticmethod
     def load_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> Classifier | None:
-        """Do the same without Spark; return None if the pipeline cannot be fused."""
+        """Do the same as `load`, but without Spark; return None if the pipeline cannot be fused."""
         fused = load_fused(pipeline, classes)
         return None if fused is None else FusedClassifier(fused, partial(_load, pipeline))
 
     @property
     @abstractmethod
     def reads_files(self) -> bool:
-        """Whether the workers can read the files that `origin` names, see `classify`."""
+        """Whether the workers can read the files named by `origin`; see `classify`."""
 
     @property
     @abstractmethod
@@ -106,30 +109,30 @@ class Classifier(ABC):
         records
             Rows with `payload binary` and `origin string` among their columns.
         limits
-            What one image may cost.
+            The limits for one image.
         read_in_workers
-            Let the workers read the files that `origin` names; `payload` and `size` are replaced by those of the file.
-            The rows need a column `size bigint`. Only where `reads_files` is true.
+            Let the workers read the files named by `origin`; `payload` and `size` are replaced by those of the file.
+            The rows need a column `size bigint`. Only supported if `reads_files` is true.
         envelope
-            How `payload` holds the image; None if it is the image. An envelope with attributes needs their column,
+            How `payload` contains the image; None if it is the image. An envelope with attributes needs their column,
             `sparkdl.formats.envelopes.ATTRIBUTES`.
 
         Returns
         -------
-        The same rows, with `payload` only where the image was rejected, and these columns added: `prediction string`,
-        `confidence double` (0..1), `probabilities map<string,double>`, all null where the image was rejected; `reason
-        string`, `detail string`, null where it was not; `scored_at timestamp`, when it was classified or rejected;
-        `batch_id bigint`, the micro-batch of a streaming query, null in others.
+        The same rows, with `payload` only if the image was rejected, and these columns added: `prediction string`,
+        `confidence double` (0..1), `probabilities map<string,double>`, all null if the image was rejected; `reason
+        string`, `detail string`, null if it was not; `scored_at timestamp`, when it was classified or rejected;
+        `batch_id bigint`, the micro-batch of a streaming query, null in other queries.
 
         Raises
         ------
         RequestError
-            If the pipeline gives no prediction or no probabilities, or the workers cannot read files.
+            If the pipeline returns no prediction or no probabilities, or the workers cannot read files.
         """
 
 
 class FusedClassifier(Classifier):
-    """A pipeline as one function of encoded images, see `sparkdl.inference.fusion`.
+    """A pipeline as one function of encoded images; see `sparkdl.inference.fusion`.
 
     Parameters
     ----------
@@ -164,7 +167,7 @@ class FusedClassifier(Classifier):
 
 
 class PipelineClassifier(Classifier):
-    """A pipeline of any stages, applied one after the other."""
+    """A pipeline of arbitrary stages, applied one after the other."""
 
     def __init__(self, pipeline: PipelineModel, classes: tuple[str, ...] | None) -> None:
         self._pipeline = pipeline
@@ -220,8 +223,8 @@ def decode_rows(
 ) -> DataFrame:
     """Return rows with an image for every input record, ready for a pipeline's stages.
 
-    A row that does not decode gets a gray placeholder, whose result is to be discarded: so the good and the bad take
-    one pass, whatever the stages are.
+    A row that cannot be decoded gets a gray placeholder, whose result must be discarded. Therefore all rows take one
+    pass, whatever the stages are.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The worker's side of a fused pipeline: from encoded images to probabilities in one function."""
+"""Worker's side of a fused pipeline: from encoded images to probabilities in one function."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ RESULT_TYPE = StructType(
         StructField("batch_id", LongType(), True),
     ]
 )
-"""The columns that a fused pipeline adds to an input record: the first three, or `reason` and `detail`; then when and
-in which micro-batch."""
+"""The columns that a fused pipeline adds to an input record: the first three, or `reason` and `detail`; then the time
+and the micro-batch."""
 
 _PREDICTED = RESULT_TYPE.names[:5]
 
 NO_PROBABILITIES = "the model gave no probabilities for this image"
-"""The detail of an image that the model fails on."""
+"""The detail of an image on which the model fails."""
 
-_READ_BYTES = 2 << 20  # encoded bytes that are decoded at once, unless one image has more
+_READ_BYTES = 2 << 20  # encoded bytes decoded at once, unless one image has more
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ class Head:
 
 @dataclass(frozen=True)
 class FusedInference:
-    """The function that a fused pipeline is, for Arrow batches in a worker.
+    """A fused pipeline as a function of Arrow batches in a worker.
 
     Attributes
     ----------
     ink_margin
-        As of `sparkdl.InkNormalizer`; None for no ink crop.
+        The margin of `sparkdl.InkNormalizer`; None for no ink crop.
     head
-        As workers have it.
+        The classifier, as a value that workers have.
     envelope
-        How `payload` holds the image; None if it is the image.
+        How `payload` contains the image; None if it is the image.
     """
 
     limits: Limits
@@ -87,12 +87,12 @@ class FusedInference:
     envelope: Envelope | None = None
 
     def predict_payloads(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Add the columns of `RESULT_TYPE` to rows with `payload`; keep `payload` only of rejected images."""
+        """Add the columns of `RESULT_TYPE` to rows with `payload`; keep `payload` of rejected images only."""
         for rows in batches:
             yield self._with_results(rows, rows["payload"])
 
     def predict_files(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Do the same with `payload` and `size` of the file at `origin`; null if it is gone."""
+        """Do the same with `payload` and `size` of the file at `origin`; both are null if the file is gone."""
         for rows in batches:
             start = 0
             for payloads, sizes in self._read(rows["origin"].to_pylist()):
@@ -125,7 +125,7 @@ class FusedInference:
         return results_of(softmax(self._features(decoded), head), head.classes, decoded)
 
     def _read(self, origins: list[str]) -> Iterator[tuple[list[bytes | None], list[int | None]]]:
-        """Read files, some megabytes at a time: files may be large."""
+        """Read files, a few megabytes at a time, because files may be large."""
         payloads, sizes, weight = list[bytes | None](), list[int | None](), 0
         for origin in origins:
             payload, size = read_beginning(path_of(origin), self.limits.max_bytes)
@@ -149,7 +149,7 @@ def softmax(features: NDArray[np.float32], head: Head) -> NDArray[np.float64]:
     """Return the probabilities, float64 [N, K], of N images from their features [N, D]."""
     if not len(features):
         return np.empty((0, len(head.intercepts)))
-    # Row by row: the sums of a matrix product depend, in the last digit, on the number of rows.
+    # Row by row, because the last digit of a matrix product depends on the number of rows.
     logits = (features[:, np.newaxis].astype(np.float64) @ head.coefficients)[:, 0] + head.intercepts
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
@@ -161,7 +161,7 @@ def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Dec
     Parameters
     ----------
     shares
-        float64 [M, K]: the probabilities of the images that were not rejected. Where they are not finite, because a
+        float64 [M, K]: the probabilities of the images that were not rejected. If they are not finite, because a
         feature is not, the image is rejected too, as `MODEL_ERROR`.
     classes
         The names of the K classes.

@@ -1,11 +1,10 @@
-"""Fuse a fitted pipeline into one function of encoded images: probabilities leave the worker, pixels and features do
-not.
+"""Fusion of a fitted pipeline into one function of encoded images: only probabilities leave the worker.
 
-Stage by stage, pictures and features would travel between the JVM and its Python workers, and be boxed there. A
-pipeline whose stages are those of recipes is computed where the image is decoded, with the same numbers.
+Applied stage by stage, a pipeline sends pixels and features between the JVM and its Python workers, and boxes them
+there. A pipeline with the stages of a recipe is instead computed where the image is decoded, with the same numbers.
 
-Stages are described here by values, whether they come from a pipeline in memory (`sparkdl.inference.stages`) or from
-the files of a saved one (`sparkdl.inference.loading`).
+Values describe the stages, both of a pipeline in memory (`sparkdl.inference.stages`) and of a saved one
+(`sparkdl.inference.loading`).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ink:
-    """An `InkNormalizer`: images of `input_column` become ink in `output_column`."""
+    """An `InkNormalizer` from images in `input_column` to ink in `output_column`."""
 
     input_column: str
     output_column: str
@@ -42,12 +41,12 @@ class Ink:
 
 @dataclass(frozen=True)
 class Featurizer:
-    """A `DeepImageFeaturizer`: images of `input_column` become features in `output_column`.
+    """A `DeepImageFeaturizer` from images in `input_column` to features in `output_column`.
 
     Attributes
     ----------
     scale_hint
-        A name out of `sparkdl.networks.spec.SCALE_HINTS`.
+        A name in `sparkdl.networks.spec.SCALE_HINTS`.
     load
         Returns the ONNX file of the network.
     """
@@ -71,11 +70,11 @@ class Regression:
     Attributes
     ----------
     coefficients
-        float64 [K, D], of two classes [1, D].
+        float64 [K, D]; [1, D] for two classes.
     intercepts
-        float64 [K], of two classes [1].
+        float64 [K]; [1] for two classes.
     predicts_most_probable
-        Whether it predicts the most probable class, as it does unless it has custom thresholds.
+        Whether it predicts the most probable class, which is true unless it has custom thresholds.
     """
 
     features_column: str
@@ -113,7 +112,7 @@ class FusedModel:
     Attributes
     ----------
     ink_margin
-        As of `sparkdl.InkNormalizer`; None if the pipeline has no such stage.
+        The margin of `sparkdl.InkNormalizer`; None if the pipeline has no such stage.
     head
         The classifier, with the temperature if there is one.
     labels
@@ -128,10 +127,10 @@ class FusedModel:
     def predict(
         self, records: DataFrame, limits: Limits, *, read_in_workers: bool, envelope: Envelope | None = None
     ) -> DataFrame:
-        """Return what `sparkdl.inference.classifier.Classifier.classify` returns.
+        """Return the rows of `sparkdl.inference.classifier.Classifier.classify`.
 
-        Whole rows go to the workers and come back without the bytes of images. As an argument of a function of columns,
-        an image would be kept, and copied several times more, to be joined with the function's result.
+        Whole rows are sent to the workers and return without the bytes of images. As an argument of a column function,
+        an image would be kept and copied several more times, to be joined with the function's result.
         """
         from pyspark.sql.types import StructType
 
@@ -154,10 +153,10 @@ class FusedModel:
 
 
 def fuse(stages: Sequence[Stage], labels: tuple[str, ...] | None) -> FusedModel | None:
-    """Return `stages` as one, None if they are of other kinds or in another order.
+    """Return the fused `stages`; None if they are of other kinds or in another order.
 
-    The order is `Ink`, which may be missing, `Featurizer`, `Regression`, `Temperature`, which may be missing too; each
-    reads what the one before it writes.
+    The order is `Ink` (optional), `Featurizer`, `Regression`, `Temperature` (optional). Each stage reads the output
+    column of the stage before it.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Read a saved pipeline from its files, without Spark ML, if it can be fused.
+"""Loading of a saved pipeline from its files, without Spark ML, if it can be fused.
 
-Spark's own loading runs several jobs for each stage, which takes seconds before a stream begins, and `pyspark.ml` loads
-pandas and SciPy. The stages that can be fused hold a few Params, one ONNX file and one Parquet file. Everything else is
-left to Spark.
+Spark's own loading runs several jobs per stage, which delays the start of a stream by seconds, and `pyspark.ml` imports
+pandas and SciPy. The stages that can be fused consist of a few Params, one ONNX file and one Parquet file. Spark loads
+everything else.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sparkdl.networks.validation import check_digest, check_network
 _REGRESSION = "org.apache.spark.ml.classification.LogisticRegressionModel"
 _NAMES = "org.apache.spark.ml.feature.IndexToString"
 _PIPELINES = ("pyspark.ml.pipeline.PipelineModel", "org.apache.spark.ml.PipelineModel")
-_SPARSE, _DENSE = 0, 1  # kinds of vectors and matrices, in Spark's files
+_SPARSE, _DENSE = 0, 1  # kinds of vectors and matrices in Spark's files
 
 Metadata = Mapping[str, Any]
 
 
 def load_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> FusedModel | None:
-    """Return the pipeline in a directory as one function; None if it has stages that cannot be fused.
+    """Return the fused pipeline in a directory; None if it has stages that cannot be fused.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def load_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> FusedM
     Raises
     ------
     SparkdlError
-        If its network is not the one that was saved, or is refused by `sparkdl.networks.validation`.
+        If its network differs from the saved one, or is refused by `sparkdl.networks.validation`.
     """
     try:
         metadata = _metadata_of(pipeline)
@@ -62,12 +62,12 @@ def load_fused(pipeline: Path, classes: tuple[str, ...] | None = None) -> FusedM
             else:
                 return None
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration, OSError):
-        return None  # not as this version of Spark writes it: Spark loads it, or says what is wrong
+        return None  # not in the layout of this version of Spark: Spark loads it or reports an error
     return fuse(stages, classes)
 
 
 def _metadata_of(directory: Path) -> Metadata:
-    """Return the line of JSON that each saved stage has."""
+    """Return the JSON metadata of a saved stage."""
     (part,) = (directory / "metadata").glob("part-*")
     value = json.loads(part.read_text(encoding="utf-8"))
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What the stages of a pipeline in memory are called and hold: columns, labels, and their description for fusion."""
+"""Stages of a pipeline in memory: their columns and labels, and their description for fusion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparkdl.transformers.temperature_scaling import TemperatureScaling
 
 
 def labels_of(pipeline: PipelineModel) -> tuple[str, ...] | None:
-    """Return the labels of the last `IndexToString`, None if there is none."""
+    """Return the labels of the last `IndexToString`; None if there is none."""
     named = [tuple(stage.getLabels()) for stage in pipeline.stages if isinstance(stage, IndexToString)]
     return named[-1] if named else None
 
@@ -31,12 +31,12 @@ def image_column(pipeline: PipelineModel) -> str:
 
 
 def probability_column(pipeline: PipelineModel) -> str:
-    """Return the column that the pipeline writes probabilities to; a RequestError if no stage gives any."""
+    """Return the column of the probabilities; raise a RequestError if no stage adds one."""
     return _column_of(pipeline, "probabilityCol", "probabilities")
 
 
 def prediction_column(pipeline: PipelineModel) -> str:
-    """Return the column of the predicted class index; a RequestError if no stage gives any."""
+    """Return the column of the predicted class index; raise a RequestError if no stage adds one."""
     return _column_of(pipeline, "predictionCol", "a prediction")
 
 
@@ -51,7 +51,7 @@ def _column_of(pipeline: PipelineModel, param: str, what: str) -> str:
 def apply(pipeline: PipelineModel, images: DataFrame, *, index: str, probabilities: str) -> DataFrame:
     """Return `images` with the predicted class index, int, and the probabilities, array<double>, as columns.
 
-    The probabilities are null where the pipeline gives none.
+    The probabilities are null if the pipeline returns none.
     """
     vector = F.col(probability_column(pipeline))
     return pipeline.transform(images).select(
@@ -62,17 +62,15 @@ def apply(pipeline: PipelineModel, images: DataFrame, *, index: str, probabiliti
 
 
 def _array(vector: Column) -> Column:
-    return F.when(vector.isNotNull(), vector_to_array(vector))  # which fails on null
+    return F.when(vector.isNotNull(), vector_to_array(vector))  # vector_to_array fails on null
 
 
 def describe(pipeline: PipelineModel) -> list[Stage] | None:
-    """Return the stages as `sparkdl.inference.fusion.fuse` takes them, without `IndexToString`; None if one is
-    unknown.
-    """
+    """Return the stages for `sparkdl.inference.fusion.fuse`, without `IndexToString`; None if one is unknown."""
     described: list[Stage] = []
     for stage in pipeline.stages:
         if isinstance(stage, InkNormalizer | DeepImageFeaturizer) and not stage.isDefined(stage.inputCol):
-            return None  # applying it says what is missing
+            return None  # applying the stage reports what is missing
         if isinstance(stage, InkNormalizer):
             described.append(Ink(stage.getInputCol(), stage.getOutputCol(), stage.getMargin()))
         elif isinstance(stage, DeepImageFeaturizer):

@@ -1,1 +1,1 @@
-"""Saved models: the registry of versions, and what a version may hold."""
+"""Saved models: the registry of versions, and the allowlist of their content."""

@@ -77,7 +77,7 @@ _LAYOUT = re.compile(
     rf"|{re.escape(NETWORK_FILE)})",
     re.ASCII,
 )
-_MAX_METADATA_BYTES = 64 << 20  # bytes of a stage's metadata: the names of the classes are in it
+_MAX_METADATA_BYTES = 64 << 20  # bytes of a stage's metadata, which contains the names of the classes
 
 
 def check_pipeline(name: str, pipeline: Path) -> None:
@@ -93,8 +93,8 @@ def check_pipeline(name: str, pipeline: Path) -> None:
     Raises
     ------
     SparkdlError
-        Naming the file: a link, a file that Spark does not write, a stage whose class is not in the table, or a network
-        that `sparkdl.networks.validation` refuses.
+        If there is a link, a file that Spark does not write, a stage whose class is not in the table, or a network that
+        `sparkdl.networks.validation` refuses; the message names the file.
     """
     for path in list(_files(name, pipeline)):  # first their paths, then their content
         what = f"model {name}: {path.relative_to(pipeline)}"
@@ -109,7 +109,7 @@ def check_pipeline(name: str, pipeline: Path) -> None:
 
 
 def _files(name: str, pipeline: Path) -> Iterator[Path]:
-    """Yield the files that Spark might read; raise for one that Spark would not have written."""
+    """Yield the files that Spark might read; raise an error for a file that Spark would not have written."""
     for path in sorted(pipeline.rglob("*")):
         file = path.relative_to(pipeline)
         if path.is_symlink():
@@ -122,7 +122,7 @@ def _files(name: str, pipeline: Path) -> Iterator[Path]:
 
 
 def _check_stage(name: str, what: str, path: Path) -> None:
-    """Check the class that a stage's metadata names, and the directories of stages that a pipeline's metadata names."""
+    """Check the class named by a stage's metadata, and the stage directories named by a pipeline's metadata."""
     metadata = _only_line(what, path)
     loader = str(metadata.get("class"))
     if loader in PIPELINES:
@@ -138,7 +138,7 @@ def _check_stage(name: str, what: str, path: Path) -> None:
 
 
 def _only_line(what: str, path: Path) -> dict[str, Any]:
-    """Return the JSON object on the file's only line; Spark reads the first line, whatever follows."""
+    """Return the JSON object on the file's only line; Spark reads the first line and ignores the rest."""
     if path.stat().st_size > _MAX_METADATA_BYTES:
         raise SparkdlError(f"{what}: expected at most {_MAX_METADATA_BYTES} bytes, received {path.stat().st_size}")
     try:
@@ -152,7 +152,7 @@ def _only_line(what: str, path: Path) -> dict[str, Any]:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object without duplicate keys: parsers differ on which of the two counts."""
+    """Return a JSON object; refuse duplicate keys, because parsers differ on which value counts."""
     if len({key for key, _ in pairs}) != len(pairs):
         raise ValueError("a duplicate key")
     return dict(pairs)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CURRENT = "CURRENT"
 PIPELINE, MODEL_JSON, REPORT = "pipeline", "model.json", "report"
 MIN_REVIEW_THRESHOLD = 0.5
-"""The minimum review threshold, and that of models that state none: predictions below it are marked for review."""
+"""The minimum review threshold, and the default for models that state none. Predictions below it need review."""
 Loaded = TypeVar("Loaded")
 _VERSION = re.compile(r"\d{8}T\d{6}-[\w.-]+")
 
@@ -53,7 +53,7 @@ class ModelVersion:
         Raises
         ------
         SparkdlError
-            If `model.json` states something else.
+            If `model.json` states an invalid value.
         """
         review = self.description.get("review")
         if review is None:
@@ -64,13 +64,13 @@ class ModelVersion:
         return float(below)
 
     def verify(self) -> None:
-        """Compare every file with the SHA-256 that `model.json` states.
+        """Compare every file with its SHA-256 in `model.json`.
 
         Raises
         ------
         SparkdlError
-            Naming the first file that differs, is missing, is not listed, or is outside of the pipeline and the report;
-            or what `sparkdl.models.allowlist` refuses.
+            If a file differs, is missing, is not listed, or is outside the pipeline and the report, or if
+            `sparkdl.models.allowlist` refuses it; the message names the first such file.
         """
         from sparkdl.models.allowlist import check_pipeline
 
@@ -97,7 +97,7 @@ class ModelVersion:
         return self._load(Classifier.load)
 
     def load_without_spark(self) -> Classifier | None:
-        """Verify the model and load it if it can be fused; else return None."""
+        """Verify the model and load it if it can be fused; otherwise return None."""
         from sparkdl.inference.classifier import Classifier
 
         return self._load(Classifier.load_fused)
@@ -134,7 +134,7 @@ class Registry:
             with TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise RequestError(f"no registry can be made at {self.path}: {error.strerror}") from error
+            raise RequestError(f"a registry cannot be created at {self.path}: {error.strerror}") from error
 
     def versions(self) -> list[ModelVersion]:
         """Return the saved versions, oldest first."""
@@ -146,14 +146,14 @@ class Registry:
         return sorted(p.name for p in self.path.iterdir() if _VERSION.fullmatch(p.name) and (p / MODEL_JSON).is_file())
 
     def version(self, name: str) -> ModelVersion:
-        """Return the version called `name`; a RequestError with the nearest names if there is none."""
+        """Return the version called `name`; raise a RequestError with the nearest names if there is none."""
         names = self._names()
         if name not in names:
             raise unknown("version", name, names) if names else RequestError(f"{self.path}: no models in it")
         return _read_version(self.path / name)
 
     def current(self) -> ModelVersion | None:
-        """Return the promoted version, None if none was promoted."""
+        """Return the promoted version; None if none was promoted."""
         pointer = self.path / CURRENT
         if not pointer.is_file():
             return None
@@ -163,7 +163,7 @@ class Registry:
             raise RequestError(f"{pointer}: {error}") from error
 
     def promote(self, name: str) -> ModelVersion:
-        """Verify version `name` and make it the promoted one, atomically."""
+        """Verify version `name` and promote it atomically."""
         version = self.version(name)
         version.verify()
         write_atomically(self.path / CURRENT, f"{name}\n")
@@ -176,16 +176,16 @@ class Registry:
         description: Mapping[str, Any],
         write_report: Callable[[Path], None],
     ) -> ModelVersion:
-        """Save a new version, whole or not at all.
+        """Save a new version atomically.
 
         Parameters
         ----------
         classifier
             The classifier to save.
         recipe
-            The end of the version's name, after the date and time (UTC).
+            The recipe, which ends the version's name after the date and time (UTC).
         description
-            The content of `model.json`; the digests of all files are added.
+            The content of `model.json`, to which the digests of all files are added.
         write_report
             Called with the directory to write the report to.
         """
@@ -208,7 +208,7 @@ class Registry:
             target = self.path / f"{stem}{suffix}"
             if not target.exists():
                 try:
-                    os.rename(staged, target)  # noqa: PTH104 - unlike Path.rename's, its refusal to replace is the point
+                    os.rename(staged, target)  # noqa: PTH104 - it must refuse to replace
                 except OSError:
                     continue
                 return target
@@ -228,7 +228,7 @@ def resolve_model(address: str) -> ModelVersion:
         return _read_version(path)
     if (path / CURRENT).is_file():
         current = Registry(path).current()
-        assert current is not None  # the pointer is there
+        assert current is not None  # the pointer exists
         return current
     if (path / "metadata").is_dir() and (path / "stages").is_dir():
         return ModelVersion(path, {})
@@ -251,7 +251,7 @@ def _read_version(path: Path) -> ModelVersion:
 
 
 def _digests(root: Path) -> dict[str, str]:
-    """SHA-256 by relative path, of every file but `model.json` and Hadoop's checksums."""
+    """Return the SHA-256 of every file except `model.json` and Hadoop's checksums, by relative path."""
     digests = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()

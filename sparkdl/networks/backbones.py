@@ -1,4 +1,4 @@
-"""The named networks: the source of their weights, the pixels they expect, the layer that is tapped."""
+"""The named networks: the source of their weights, the pixels they expect, the default tap layer."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Backbone:
     Attributes
     ----------
     name
-        What `modelName` is set to.
+        The value of `modelName`.
     input_size
-        Height and width, pixels, that the network was trained at.
+        Height and width in pixels at which the network was trained.
     tap_layer
         The default tap: the last layer before the classifier's pooling.
     channels
         The order of the colour channels that the network expects; GRAY is one channel, fed with green.
     mean, scale
-        The network's pixels are `(x - mean) * scale`, a value a channel, x in 0..255.
+        The network's pixels are `(x - mean) * scale`, with one mean and scale per channel and x in 0..255.
     keras_file
-        The file name of the weights without top that Keras downloads and checks, None where it has none.
+        The file name of the weights without top that Keras downloads and checks; None if there are none.
     """
 
     name: str
@@ -64,7 +64,7 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def backbone(name: str) -> Backbone:
-    """Return the backbone called `name`; a RequestError with the nearest names if there is none."""
+    """Return the backbone called `name`; raise a RequestError with the nearest names if there is none."""
     if name not in BACKBONES:
         raise unknown("network", name, BACKBONES)
     return BACKBONES[name]

@@ -1,4 +1,4 @@
-"""Build one ONNX file from a network's description: uint8 images in, feature vectors out; built once and cached."""
+"""Builder of the ONNX file for a network's description: uint8 images in, feature vectors out; built once and cached."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FORMAT = 3  # raised when the same description starts to give another graph
 
 
 def build_network(spec: NetworkSpec) -> bytes:
-    """Return the ONNX file of `spec`, from the cache if it was built before.
+    """Return the ONNX file of `spec`, from the cache if it has been built before.
 
     The graph has one input, `image`: uint8 [N, H, W, 3], BGR, or [N, H, W, 1], gray; and one output, `features`:
     float32 [N, D].
@@ -42,12 +42,12 @@ def build_network(spec: NetworkSpec) -> bytes:
 
 
 def check_network_available(spec: NetworkSpec) -> None:
-    """Check, without building it, that what the network of `spec` is made of is installed.
+    """Check that the requirements of the network of `spec` are installed, without building it.
 
     Raises
     ------
     RequestError
-        If the description is wrong, its file of weights is missing, or it is neither cached nor can be exported here.
+        If the description is invalid, the file of weights is missing, or the network is neither cached nor exportable.
     """
     network, _, cached = _find(spec)
     if network.keras_file is not None and not is_owned(cached):
@@ -86,7 +86,7 @@ def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.Mo
 
 
 def _compose(network: Backbone, spec: NetworkSpec, body: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `body` between the preprocessing of `network` and the pooling of `spec`."""
+    """Return `body` with the preprocessing of `network` before it and the pooling of `spec` after it."""
     shapes = _tap_shapes(body, spec)
     graph = GraphBuilder(prefix="sparkdl.constant.")
     preprocess(graph, body.graph, network, grayscale=spec.grayscale)

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 as an ONNX graph, built from its published weights.
 
-The network is the one of the TensorFlow TPU project (Apache-2.0): MobileNetV2-like inverted residual blocks with
-ReLU6 and no squeeze-and-excitation. Batch normalisation is folded into the convolutions.
+The network is that of the TensorFlow TPU project (Apache-2.0): MobileNetV2-like inverted residual blocks with
+ReLU6 and without squeeze-and-excitation. Batch normalisation is folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sparkdl.errors import unknown
 from sparkdl.networks.graph_builder import GraphBuilder, float_tensor
 from sparkdl.networks.torch_checkpoint import read_tensors
 
-_EPSILON = 1e-3  # of the batch normalisation this network was trained with
+_EPSILON = 1e-3  # of the batch normalisation in training
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ TAPS: tuple[str, ...] = ("stem", *(f"block{i}" for i in range(sum(s.repeats for 
 
 
 class _Layers(GraphBuilder):
-    """Adds the layers of the network; every method returns the name of the tensor it made."""
+    """Adds the layers of the network; every method returns the name of its output tensor."""
 
     def __init__(self, tensors: dict[str, NDArray[Any]]) -> None:
         super().__init__(named=True)
@@ -55,7 +55,7 @@ class _Layers(GraphBuilder):
         self.constant("six", np.full(1, 6, np.float32))
 
     def convolve(self, x: str, conv: str, norm: str, *, stride: int = 1, depthwise: bool = False) -> str:
-        """Convolution `conv` followed by batch normalisation `norm`, as one convolution with a bias."""
+        """Add convolution `conv` followed by batch normalisation `norm`, as one convolution with a bias."""
         t = self.tensors
         gain = t[f"{norm}.weight"] / np.sqrt(t[f"{norm}.running_var"] + _EPSILON)
         kernel = (t[f"{conv}.weight"] * gain[:, None, None, None]).astype(np.float32)
@@ -85,19 +85,19 @@ class _Layers(GraphBuilder):
 
 
 def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
-    """Return the graph from preprocessed pixels to the layers `taps`, without the layers beyond them.
+    """Return the graph from preprocessed pixels to the layers `taps`, without later layers.
 
     Parameters
     ----------
     weights
         The package's `.pth` file.
     taps
-        Names out of `TAPS`.
+        Names in `TAPS`.
 
     Returns
     -------
     onnx.ModelProto
-        Input `pixels`: float32 [N, H, W, 3], RGB, (x - 127) / 128. An output a tap, named as the tap: float32
+        Input `pixels`: float32 [N, H, W, 3], RGB, (x - 127) / 128. One output per tap, named like the tap: float32
         [N, h, w, c].
     """
     for tap in taps:

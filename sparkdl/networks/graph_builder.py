@@ -1,4 +1,4 @@
-"""GraphBuilder: collects the nodes and constants of an ONNX graph and makes a model of them."""
+"""GraphBuilder: collects the nodes and constants of an ONNX graph and creates a model from them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _IR_VERSION = 10
 _PRODUCER = "sparkdl"
 
 Dimension = int | str | None
-"""A size, the name of a free dimension, or None for one that is not known."""
+"""A size, the name of a free dimension, or None for an unknown one."""
 
 
 class GraphBuilder:
-    """Collects nodes and constants; every method that adds one returns the name of its tensor.
+    """Collects nodes and constants; every method that adds one returns the name of its output tensor.
 
     Parameters
     ----------
     prefix
-        Of the names of constants, so that they differ from those of a graph that this one is joined to.
+        Prefix of the names of constants, so that they differ from those of a graph that is joined to this one.
     named
-        Whether a node is named as its output; else it has no name.
+        Whether a node gets the name of its output; otherwise it has no name.
     """
 
     def __init__(self, *, prefix: str = "", named: bool = False) -> None:
@@ -36,14 +36,14 @@ class GraphBuilder:
         self._named = named
 
     def constant(self, name: str, value: Any) -> str:
-        """Add a constant, an array of a type that ONNX has."""
+        """Add a constant: an array of a type that ONNX supports."""
         from onnx import numpy_helper
 
         self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), f"{self._prefix}{name}"))
         return f"{self._prefix}{name}"
 
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Add a node of ONNX's operator `kind`, with one output."""
+        """Add a node of the ONNX operator `kind`, with one output."""
         from onnx import helper
 
         name = {"name": output} if self._named else {}
@@ -51,7 +51,7 @@ class GraphBuilder:
         return output
 
     def keep(self, outputs: Iterable[str]) -> None:
-        """Drop the nodes and constants that `outputs` do not depend on."""
+        """Remove the nodes and constants that `outputs` do not depend on."""
         needed, kept = set(outputs), []
         for node in reversed(self.nodes):
             if needed.intersection(node.output):
@@ -75,9 +75,9 @@ class GraphBuilder:
         name
             The graph's name.
         inputs, outputs
-            As `float_tensor` and `byte_tensor` make them.
+            Descriptions from `float_tensor` and `byte_tensor`.
         base
-            A model whose versions and functions are used. Default: opset 18 and no functions.
+            A model whose versions and functions to use. Default: opset 18 and no functions.
         """
         import onnx
         from onnx import helper
@@ -94,14 +94,14 @@ class GraphBuilder:
 
 
 def float_tensor(name: str, shape: Sequence[Dimension]) -> onnx.ValueInfoProto:
-    """Return the description of an input or output, float32 of a shape."""
+    """Return the description of a float32 input or output of this shape."""
     from onnx import TensorProto, helper
 
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
 def byte_tensor(name: str, shape: Sequence[Dimension]) -> onnx.ValueInfoProto:
-    """Return the description of an input or output, uint8 of a shape."""
+    """Return the description of a uint8 input or output of this shape."""
     from onnx import TensorProto, helper
 
     return helper.make_tensor_value_info(name, TensorProto.UINT8, shape)

@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 2 << 30
-"""Maximum bytes of all arrays of a file, unpacked; the largest network, with its top, has 0.6 GB."""
+"""Maximum unpacked bytes of all arrays of a file; the largest network, with its top, has 0.6 GB."""
 _MAX_OBJECTS = 100_000  # objects in a file; Xception has 300
 _INSIDE = "model.weights.h5"
-_FILTERS = {1, 2, 3}  # built into HDF5: deflate, shuffle, checksum; others are libraries that it would load
-# So that HDF5 looks for no such libraries.
+_FILTERS = {1, 2, 3}  # built into HDF5: deflate, shuffle, checksum; HDF5 would load libraries for others
+# So that HDF5 does not search for such libraries.
 ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_PLUGIN_PATH": os.devnull}
 
 
 def weights_only(path: Path, directory: Path) -> Path:
-    """Return a file of nothing but arrays: `path`, or what a `.keras` archive holds, unpacked into `directory`.
+    """Return a file that contains only arrays: `path`, or the weights of a `.keras` archive unpacked into `directory`.
 
     Raises
     ------
     ValueError
-        If it holds what reaches outside of it, runs something, or takes more memory than any network needs.
+        If its content refers to other files, runs code, or needs more memory than any network.
     OSError
         If it cannot be read.
     zipfile.BadZipFile
-        If it is named as an archive, and is none.
+        If it has the name of an archive but is not one.
     """
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
@@ -45,14 +45,14 @@ def weights_only(path: Path, directory: Path) -> Path:
 
 
 def check(path: Path) -> None:
-    """Ask whether a file of HDF5 holds arrays of numbers and names of bounded size, and nothing outside of it.
+    """Check that an HDF5 file contains only numeric arrays and names of bounded size, and no references elsewhere.
 
     Raises
     ------
     ValueError
         If it does not.
     OSError
-        If it is no such file.
+        If it is not an HDF5 file.
     """
     import h5py
 
@@ -82,26 +82,26 @@ def check(path: Path) -> None:
                     if size > MAX_BYTES:
                         raise ValueError(f"its arrays have more than {MAX_BYTES >> 30} GiB")
                 else:
-                    raise ValueError(f"{_short(name)} is no array")
+                    raise ValueError(f"{_short(name)} is not an array")
 
 
 def _check_array(array: Any) -> None:
     name = _short(array.name)
     if array.external:
-        raise ValueError(f"{name} lies in another file")
+        raise ValueError(f"{name} is in another file")
     if array.is_virtual:
-        raise ValueError(f"{name} is put together of others")
+        raise ValueError(f"{name} is assembled from other datasets")
     if array.dtype.kind not in "fiub" or array.dtype.metadata:
-        raise ValueError(f"{name} is no array of numbers")
+        raise ValueError(f"{name} is not an array of numbers")
     settings = array.id.get_create_plist()
     used = {settings.get_filter(index)[0] for index in range(settings.get_nfilters())}
     if used - _FILTERS:
-        raise ValueError(f"{name} is packed in a way that HDF5 does not know itself")
+        raise ValueError(f"{name} is packed with a filter that is not built into HDF5")
     _check_attributes(array)
 
 
 def _check_attributes(thing: Any) -> None:
-    """Refuse attributes that refer to something, or that are longer than any list of names."""
+    """Refuse attributes with references, and attributes longer than any list of names."""
     import h5py
 
     for name in thing.attrs:

@@ -1,9 +1,9 @@
-"""InkNet as an ONNX graph: a small residual network for single characters, 32 px, that is trained and not downloaded.
+"""InkNet as an ONNX graph: a small residual network for single characters at 32 px; its weights must be trained.
 
-Three steps of stride 2 with residual blocks of two 3 x 3 convolutions between them, then one fully connected layer.
-With the widths of `training.fitting.inknet.keras_process` it has 0.8 million weights and takes 28 million
-multiplications an image, a third of what EfficientNet-Lite0 takes at 96 px. Batch normalisation is folded into the
-convolutions before the weights are saved.
+It has three steps of stride 2 with residual blocks of two 3 x 3 convolutions between them, then one fully connected
+layer. With the widths of `training.fitting.inknet.keras_process` it has 0.8 million weights and needs 28 million
+multiplications per image, a third of EfficientNet-Lite0 at 96 px. Batch normalisation is folded into the convolutions
+before the weights are saved.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sparkdl.errors import SparkdlError, unknown
 from sparkdl.networks.graph_builder import GraphBuilder, float_tensor
 
 SIDE = 32
-"""Pixels a side that the network is trained at, and takes no others."""
+"""Side of the input in pixels; the network accepts no other size."""
 
 STRIDES: Mapping[str, int] = {
     "stem": 1,
@@ -32,14 +32,14 @@ STRIDES: Mapping[str, int] = {
     "down3": 2,
     "block4": 1,
 }
-"""The layers before the last, first to last, with the stride of their first convolution. A `block` is residual."""
+"""The layers before the last one, in order, with the stride of their first convolution. A `block` is residual."""
 
 TAPS: tuple[str, ...] = ("embedding",)
 """The layers that can be tapped: the fully connected one, after its ReLU."""
 
 
 def layer_shapes(widths: Sequence[int], embedding: int) -> dict[str, tuple[int, int, int, int]]:
-    """Return the kernels' shapes, [out, in, height, width], by the name of the convolution.
+    """Return the shapes of the kernels, [out, in, height, width], by the name of the convolution.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     Raises
     ------
     SparkdlError
-        If the file is no such file, or an array is missing, of another shape, or not finite.
+        If the file is not a file of weights, or an array is missing, has another shape, or is not finite.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

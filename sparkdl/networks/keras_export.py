@@ -1,4 +1,4 @@
-"""Keras networks to ONNX: the only module that imports TensorFlow, and only inside functions."""
+"""Export of Keras networks to ONNX: the only module that imports TensorFlow, and only inside functions."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def export_keras(
 ) -> onnx.ModelProto:
     """Export a network of `keras.applications`, cut at its tap layers, to ONNX.
 
-    TensorFlow runs in a process of its own, so the caller keeps its memory, its GPU and its choice of Keras backend.
-    That process takes 10 to 20 s on two cores, 5 of them TensorFlow's start, and 3 to 5 GB of memory at its peak.
-    The same weights and library versions give the same bytes.
+    TensorFlow runs in a separate process, so the caller keeps its memory, its GPU and its choice of Keras backend.
+    That process takes 10 to 20 s on two cores, 5 s of them for the start of TensorFlow, and 3 to 5 GB of memory at its
+    peak. The same weights and library versions give the same bytes.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def export_keras(
     input_size : tuple of int
         Height and width of the input in pixels.
     taps : sequence of str
-        Names of the layers whose outputs are wanted.
+        Names of the layers to output.
 
     Returns
     -------
@@ -70,9 +70,10 @@ def export_keras(
     Raises
     ------
     RequestError
-        The application or a tap is unknown, the input too small, or the weights file missing or of another network.
+        If the application or a tap is unknown, the input is too small, or the weights file is missing or belongs to
+        another network.
     SparkdlError
-        TensorFlow is not installed, the download failed, or the export died.
+        If TensorFlow is not installed, the download failed, or the export process died.
     """
     require_extra("keras", f"the export of {application}")
     if weights is not None and not weights.is_file():
@@ -107,10 +108,10 @@ def export_keras(
 def convert(
     application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str]
 ) -> onnx.ModelProto:
-    """Do the work of `export_keras` in this process, which imports TensorFlow and keeps it.
+    """Export as `export_keras` does, but in this process, which imports TensorFlow.
 
-    Parameters, result and errors are those of `export_keras`; the names of inner nodes depend on what Keras built
-    before in this process.
+    Parameters, result and errors are those of `export_keras`. The names of inner nodes depend on the networks that
+    Keras built earlier in this process.
     """
     import keras
     import tensorflow as tf
@@ -127,8 +128,9 @@ def convert(
 
 @contextlib.contextmanager
 def _prompt_garbage_collection() -> Iterator[None]:
-    # tf2onnx copies the graph with all its weights for each of its passes, and the copies are in reference cycles:
-    # at Python's own pace they are freed so late that InceptionV3 at 299 px takes 7.5 GB, not 3, and twice the time.
+    # tf2onnx copies the graph with all its weights for each of its passes, and the copies are in reference cycles.
+    # With Python's default thresholds they are freed so late that InceptionV3 at 299 px takes 7.5 GB instead of 3 GB,
+    # and twice the time.
     thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()
@@ -161,7 +163,7 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
         if tap not in layers:
             raise unknown("tap layer", tap, layers)
 
-    # Only now: a request that cannot be met is refused before anything is downloaded.
+    # Only now, so that an invalid request is refused before anything is downloaded.
     if weights is not None:
         _load(network, application, weights)
         return network
@@ -187,7 +189,7 @@ def _load(network: Any, application: str, weights: Path) -> None:
 
 
 def _tidy(model: onnx.ModelProto, application: str, taps: Sequence[str]) -> onnx.ModelProto:
-    """Put the outputs in the order asked for and leave no trace of how and where the graph was made."""
+    """Put the outputs in the requested order, and remove metadata about how and where the graph was made."""
     graph = model.graph
     outputs = {output.name: output for output in graph.output}
     ordered = [outputs[tap] for tap in taps]
@@ -216,10 +218,10 @@ def _last_words(child: subprocess.CompletedProcess[str]) -> str:
 
 
 def _main() -> None:
-    """The child process: one request on stdin, its answer in the file that the request names."""
+    """Run the child process: read one request from stdin, write the answer to the file that the request names."""
     import keras
 
-    # This process is ours, so the user's ~/.keras/keras.json and a silent network may be overruled.
+    # This process serves only the export, so it may override the user's ~/.keras/keras.json and time out downloads.
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_SECONDS)

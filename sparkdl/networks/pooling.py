@@ -21,9 +21,9 @@ def grid_of(pooling: str) -> int | None:
 
 
 def pooling_matrix(height: int, width: int, grid: int) -> NDArray[np.float32]:
-    """float32 [grid * grid, height * width]: row r takes the mean over cell r of an adaptive grid.
+    """Return float32 [grid * grid, height * width], whose row r computes the mean over cell r of an adaptive grid.
 
-    Cell i of n over a side of s positions covers floor(i s / n) to ceil((i + 1) s / n), as adaptive pooling does.
+    Cell i of n over a side of s positions covers floor(i s / n) to ceil((i + 1) s / n), as in adaptive pooling.
     """
 
     def weights(size: int) -> NDArray[np.float32]:

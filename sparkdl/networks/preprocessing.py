@@ -1,8 +1,8 @@
 """Preprocessing as part of a network's graph: from the bytes of an image to pixels, in as few passes as possible.
 
-A pass over the pixels can cost as much as a layer of a small network, above all where it takes three numbers at a time.
-So the order of the channels is put into the kernels of the first convolution, where the graph begins with one, and
-mean and scale are one pass where they can be.
+A pass over the pixels can cost as much as a layer of a small network, especially if it processes three numbers at a
+time. Therefore, if the graph begins with a convolution, its kernels are reordered for the order of the channels, and
+mean and scale are applied in one pass where possible.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     import onnx
 
 _ORDERS = {"RGB": [2, 1, 0], "BGR": [0, 1, 2], "GRAY": [1]}
-"""The channels of an image, BGR, in the order in which a network takes them."""
+"""The channels of an image, BGR, in the order that a network expects."""
 _NCHW = [0, 3, 1, 2]
 
 
 def preprocess(builder: GraphBuilder, graph: onnx.GraphProto, network: Backbone, *, grayscale: bool) -> None:
-    """Add the nodes from `image` to `pixels`, the input of `graph`, whose kernels may be changed for it.
+    """Add the nodes from `image` to `pixels`, the input of `graph`; this may change the kernels of `graph`.
 
     Parameters
     ----------
     builder
-        What the nodes and constants are added to.
+        The builder that receives the nodes and constants.
     graph
-        From `pixels`, float32 [N, H, W, C], preprocessed as `network` expects.
+        A graph with the input `pixels`, float32 [N, H, W, C], preprocessed as `network` expects.
     grayscale
-        Whether `image` is uint8 [N, H, W, 1]; else it is uint8 [N, H, W, 3], BGR.
+        Whether `image` is uint8 [N, H, W, 1]; otherwise it is uint8 [N, H, W, 3], BGR.
     """
     from onnx import TensorProto
 
@@ -58,7 +58,7 @@ def preprocess(builder: GraphBuilder, graph: onnx.GraphProto, network: Backbone,
 
 
 def _first_kernels(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
-    """Return the kernels of the convolutions that `pixels` go to; none if they go elsewhere too."""
+    """Return the kernels of the convolutions that read `pixels`; none if other nodes read them too."""
     from onnx import helper
 
     def readers(name: str) -> list[onnx.NodeProto]:
@@ -80,9 +80,9 @@ def _first_kernels(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
 
 
 def _rearranged(kernel: onnx.TensorProto, order: Sequence[int], *, grayscale: bool) -> onnx.TensorProto:
-    """`kernel` [O, 3, h, w] of channels in `order`, for the channels of an image.
+    """Return `kernel`, [O, 3, h, w] with channels in `order`, for the channels of an image.
 
-    In a gray image all three are the same: one kernel, their sum, does.
+    In a gray image all three channels are equal, so the sum of the three kernels is enough.
     """
     from onnx import numpy_helper
 

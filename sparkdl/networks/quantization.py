@@ -1,4 +1,4 @@
-"""Post-training quantization to 8-bit integers: faster, a little less exact, a quarter of the size."""
+"""Post-training quantization to 8-bit integers: faster, slightly less accurate, a quarter of the size."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _KINDS = ["Conv", "Add", "Clip", "Relu", "MaxPool"]  # other operators cost litt
 def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
     """Return the network with its convolutions in 8-bit integers, with the same input and output.
 
-    Weights are signed, with a scale a channel; activations unsigned, with the range that they have on `images`
+    Weights are signed, with one scale per channel; activations are unsigned, with their range on `images`
     (post-training static quantization, Jacob et al., CVPR 2018). A processor with VNNI multiplies such integers in one
-    instruction; without it the gain is smaller, and the sum of two products has 16 bits and saturates. Weights thus
-    have 7 bits, whose sums fit (2 * 255 * 64 < 2^15) on every processor.
+    instruction. Without it the gain is smaller, and the sum of two products has 16 bits and saturates. Therefore
+    weights have 7 bits, whose sums fit (2 * 255 * 64 < 2^15) on every processor.
 
     Parameters
     ----------
     network
-        An ONNX file as `sparkdl.networks.builder.build_network` makes it.
+        An ONNX file of `sparkdl.networks.builder.build_network`.
     images
-        A sample of the network's input: uint8 [N, H, W, 1 or 3], a hundred images or more.
+        A sample of the network's input: uint8 [N, H, W, 1 or 3], at least a hundred images.
     """
-    # Imported here: it takes seconds, and no stream needs it.
+    # Imported here because it takes seconds and no stream needs it.
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -48,7 +48,7 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
     with TemporaryDirectory() as scratch:
         target = Path(scratch) / "quantized.onnx"
         try:
-            logging.getLogger().setLevel(logging.ERROR)  # it advises on the root logger
+            logging.getLogger().setLevel(logging.ERROR)  # it logs advice to the root logger
             quantize_static(
                 onnx.load_from_string(network),
                 target,

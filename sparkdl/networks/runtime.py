@@ -1,9 +1,9 @@
-"""ONNX Runtime sessions in a Spark worker: one for each network and process.
+"""ONNX Runtime sessions in a Spark worker: one per network and process.
 
 A Spark Python worker outlives its tasks (it ends after a minute without one), and so does this module's cache: the
-network is loaded once a worker, not once a task or micro-batch. Each worker runs its network on as many threads as its
-task has CPUs (`spark.task.cpus`, which Spark hands to Python workers as OMP_NUM_THREADS), so that tasks x threads =
-cores.
+network is loaded once per worker, not once per task or micro-batch. Each worker runs its network on as many threads as
+its task has CPUs (`spark.task.cpus`, which Spark passes to Python workers as OMP_NUM_THREADS), so that tasks x threads
+= cores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 CHUNK = 8
-"""Images per call of the network: enough to amortise the call, few enough for the activations to stay in cache."""
+"""Batch size of the network: enough to amortise the call, few enough for the activations to stay in the CPU cache."""
 
 _SESSIONS: OrderedDict[str, onnxruntime.InferenceSession] = OrderedDict()
 _MAX_SESSIONS = 4  # a pipeline of several networks, or the old and the new model during a promotion
@@ -38,7 +38,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Shared(Protocol[T_co]):
-    """A value that workers have: a Spark broadcast, or what a process without Spark holds itself."""
+    """A value that workers have: a Spark broadcast, or a value in a process without Spark."""
 
     @property
     def value(self) -> T_co:
@@ -47,12 +47,12 @@ class Shared(Protocol[T_co]):
 
 @dataclass(frozen=True)
 class Network:
-    """A network as workers have it: the ONNX file, identified by its digest.
+    """A network in a worker: the ONNX file, identified by its digest.
 
     Attributes
     ----------
     input_shape
-        Height, width and channels (1, gray, or 3) of the images that it takes.
+        Height, width and channels (1, gray, or 3) of its input images.
     """
 
     digest: str
@@ -77,11 +77,11 @@ def _open(content: bytes) -> onnxruntime.InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
-    # Tasks share the cores: a thread that spins while it waits takes them from other tasks.
+    # Tasks share the cores: a thread that spins while it waits takes a core from other tasks.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # One plan of all activations takes half as much memory again as what is needed at a time, and no less time.
+    # A memory plan for all activations takes 50% more memory than is needed at any time, and saves no time.
     options.enable_mem_pattern = False
-    # ONNX only, not ONNX Runtime's own format: what `check_network` has validated is what is loaded.
+    # ONNX only, not ONNX Runtime's own format, so that exactly the content validated by `check_network` is loaded.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = 3
     try:
@@ -93,7 +93,7 @@ def _open(content: bytes) -> onnxruntime.InferenceSession:
 def extract_features(
     images: Sequence[NDArray[np.uint8]], network: Network, resample: Image.Resampling
 ) -> NDArray[np.float32]:
-    """Return the features, float32 [N, D], of N images, uint8 [H, W, C] each, C = 1 (gray), 3 (BGR) or 4 (BGRA)."""
+    """Return the features, float32 [N, D], of N images, each uint8 [H, W, C] with C = 1 (gray), 3 (BGR) or 4 (BGRA)."""
     if not images:
         return np.empty((0, 0), np.float32)
     run = session(network).run
@@ -111,7 +111,7 @@ def resize_to_input(
 ) -> NDArray[np.uint8]:
     """Resize an image to the input of a network: uint8 [height, width, 1 or 3] from [H, W, C], C = 1, 3 or 4.
 
-    The aspect ratio is not kept. Alpha is composited on white, as decoding does. A gray image becomes three equal
+    The aspect ratio is not kept. Alpha is composited on white, as in decoding. A gray image becomes three equal
     channels; a colour image becomes gray as by `sparkdl.images.pixels.to_gray`.
     """
     *size, wanted = shape
@@ -129,7 +129,7 @@ def resize_to_input(
 def to_vectors(features: NDArray[Any]) -> pa.StructArray:
     """Convert [N, D] to N dense ML Vectors, in the layout in which Spark stores them.
 
-    Spark takes this column as it is; the JVM would convert a column of arrays to vectors row by row, at more than twice
+    Spark uses this column directly. The JVM would convert a column of arrays to vectors row by row, at more than twice
     the cost.
     """
     rows, width = features.shape

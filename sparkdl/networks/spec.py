@@ -1,4 +1,4 @@
-"""Description of a network: which layers, at which size, pooled how; and the values that these settings may have."""
+"""Description of a network: its layers, input size and pooling, and the valid values of these settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCALE_HINTS = {
     "SCALE_REPLICATE": Resampling.NEAREST,
     "SCALE_SMOOTH": Resampling.BICUBIC,
 }
-"""The resize hints of Deep Learning Pipelines, named after java.awt.Image, and the filter that each means here."""
+"""The resize hints of Deep Learning Pipelines, named after java.awt.Image, and the filter for each."""
 
 COLOR_MODES = ("color", "grayscale")
 
@@ -28,22 +28,22 @@ NETWORK_FILE = "network.onnx"
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What a network computes.
+    """Description of the features that a network computes.
 
     Attributes
     ----------
     model_name
-        A name out of `sparkdl.networks.backbones.BACKBONES`.
+        A name in `sparkdl.networks.backbones.BACKBONES`.
     input_size
-        Height and width of the images fed, pixels.
+        Height and width of the input images in pixels.
     tap_layers
-        Layers whose outputs are joined, each pooled and flattened, in this order.
+        Layers whose outputs are pooled, flattened and joined, in this order.
     pooling
         `none` keeps every position of the layer, `average` takes the mean over all, `NxN` the means over an N x N grid.
     weights
         A file of weights; None for the published ones.
     grayscale
-        Whether it takes images of one channel, gray, instead of three.
+        Whether the input images have one channel (gray) instead of three.
     """
 
     model_name: str
@@ -55,7 +55,7 @@ class NetworkSpec:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the images fed."""
+        """Height, width and channels of the input images."""
         return (*self.input_size, 1 if self.grayscale else 3)
 
     @classmethod
@@ -74,7 +74,7 @@ class NetworkSpec:
         Raises
         ------
         RequestError
-            If a setting has a value that `check_*` of this module, or `backbone`, refuses.
+            If a `check_*` function of this module, or `backbone`, refuses a setting.
         """
         network = backbone(model_name)
         height, width = network.input_size if input_size is None else check_input_size(input_size)
@@ -84,7 +84,7 @@ class NetworkSpec:
 
 
 def check_input_size(size: Sequence[int], received: object = None) -> list[int]:
-    """Return `size`, [height, width] in pixels; a RequestError, which tells what was `received`, if it is not that."""
+    """Return `size`, [height, width] in pixels; raise a RequestError with what was `received` if it is invalid."""
     if len(size) != 2 or not all(isinstance(side, int) for side in size) or min(size) < 1:
         raise RequestError(
             f"expected inputSize as pixels, N or [height, width], received {size if received is None else received!r}"
@@ -93,20 +93,20 @@ def check_input_size(size: Sequence[int], received: object = None) -> list[int]:
 
 
 def check_scale_hint(value: object) -> str:
-    """Return `value`, a name out of `SCALE_HINTS`; a RequestError if it is something else."""
+    """Return `value`, a name in `SCALE_HINTS`; raise a RequestError if it is something else."""
     if value not in SCALE_HINTS:
         raise unknown("scaleHint", str(value), SCALE_HINTS)
     return str(value)
 
 
 def check_color_mode(value: object) -> str:
-    """Return `value`, one of `COLOR_MODES`; a RequestError if it is something else."""
+    """Return `value`, one of `COLOR_MODES`; raise a RequestError if it is something else."""
     if value not in COLOR_MODES:
         raise unknown("colorMode", str(value), COLOR_MODES)
     return str(value)
 
 
 def check_pooling(value: object) -> str:
-    """Return `value`, a pooling as of `sparkdl.networks.pooling.grid_of`; a RequestError if it is something else."""
+    """Return `value`, a pooling for `sparkdl.networks.pooling.grid_of`; raise a RequestError if it is not one."""
     grid_of(str(value))
     return str(value)

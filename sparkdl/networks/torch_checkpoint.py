@@ -1,4 +1,4 @@
-"""Read the tensors of a legacy PyTorch checkpoint (`.pth`) with numpy, without running code from it."""
+"""Reading of the tensors of a legacy PyTorch checkpoint (`.pth`) with numpy, without running code from it."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ class _View:
 
 
 def _view(storage: str, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> _View:
-    # What a file says may be nested so deeply that to print it, or to multiply it, would never end.
+    # The content of a file may be nested so deeply that printing or multiplying it would never end.
     for numbers in ((offset,), size, stride):
         if type(numbers) is not tuple or len(numbers) > _DIMENSIONS:
-            raise pickle.UnpicklingError("a tensor's sizes are no short list")
+            raise pickle.UnpicklingError("a tensor's sizes are not a short list")
         if any(type(number) is not int or not -(1 << 40) < number < 1 << 40 for number in numbers):
-            raise pickle.UnpicklingError("a tensor's sizes are no numbers that a file has room for")
+            raise pickle.UnpicklingError("a tensor's sizes are not numbers that fit in a file")
     if type(storage) is not str:
         raise pickle.UnpicklingError("a tensor refers to no storage")
     return _View(storage, offset, size, stride)
 
 
-# What PyTorch's legacy format is written with; no step that makes objects of classes, or changes one in place.
+# The opcodes of PyTorch's legacy format; none of them creates objects of classes or changes one in place.
 _KNOWN = (
     *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.POP, pickle.GLOBAL, pickle.REDUCE, pickle.BUILD),
     *(pickle.BINPERSID, pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET),
@@ -68,9 +68,9 @@ _KNOWN = (
 
 
 class _TensorsOnly(pickle._Unpickler):
-    """An unpickler that knows the four names a state dict is made of and refuses every other.
+    """An unpickler that accepts only the four names that occur in a state dict.
 
-    It is the one in Python: that in C makes room for as many remembered objects as a number in the file says.
+    It extends Python's own implementation: the one in C allocates as many memo entries as a number in the file states.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -83,11 +83,11 @@ class _TensorsOnly(pickle._Unpickler):
         if self._steps > _STEPS:
             raise pickle.UnpicklingError(f"it takes more than {_STEPS} steps")
         if code not in _LOADERS:
-            raise pickle.UnpicklingError(f"{chr(code)!r} is no step of a table of tensors")
+            raise pickle.UnpicklingError(f"{chr(code)!r} is not an opcode of a table of tensors")
         return _LOADERS[code]
 
     @property
-    def dispatch(self) -> _Steps:  # type: ignore[override]  # of a table, which is all that it is used as
+    def dispatch(self) -> _Steps:  # type: ignore[override]  # it is only used as a table
         return _Steps(self)
 
     def find_class(self, module: str, name: str) -> Any:
@@ -110,7 +110,7 @@ class _TensorsOnly(pickle._Unpickler):
 
 
 class _Steps:
-    """The table that an unpickler looks a step up in."""
+    """The table in which an unpickler looks up a step."""
 
     def __init__(self, unpickler: _TensorsOnly) -> None:
         self._unpickler = unpickler
@@ -120,27 +120,27 @@ class _Steps:
 
 
 def _reduce(unpickler: Any) -> None:
-    """Call one of the two functions; an ordered table comes empty, and is filled by steps of its own."""
+    """Call one of the two functions; an ordered dict starts empty, and later steps fill it."""
     arguments, function = unpickler.stack.pop(), unpickler.stack[-1]
     if function is OrderedDict and arguments == ():
         unpickler.stack[-1] = OrderedDict()
     elif function is _view and type(arguments) is tuple:
         unpickler.stack[-1] = _view(*arguments)
     else:
-        raise pickle.UnpicklingError("it calls what is no function of a table of tensors")
+        raise pickle.UnpicklingError("it calls a function that is not part of a table of tensors")
 
 
 def _build(unpickler: Any) -> None:
-    """Leave out the attributes of a table, which PyTorch writes versions to."""
+    """Ignore the attributes of a table, to which PyTorch writes versions."""
     unpickler.stack.pop()
     if type(unpickler.stack[-1]) is not OrderedDict:
-        raise pickle.UnpicklingError("it sets attributes of what is no table")
+        raise pickle.UnpicklingError("it sets attributes of an object that is not a table")
 
 
 def _set_items(unpickler: Any) -> None:
     items, table = unpickler.pop_mark(), unpickler.stack[-1]
     if type(table) not in (dict, OrderedDict):
-        raise pickle.UnpicklingError("it fills what is no table")
+        raise pickle.UnpicklingError("it fills an object that is not a table")
     table.update(zip(items[::2], items[1::2], strict=True))
 
 
@@ -157,17 +157,17 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     Raises
     ------
     SparkdlError
-        If the file is missing, is not a legacy checkpoint, or holds anything but tensors.
+        If the file is missing, is not a legacy checkpoint, or contains anything but tensors.
     """
     try:
         with path.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ValueError(f"it is larger than {MAX_BYTES >> 30} GiB")
-        file = io.BytesIO(content)  # which reads no more than there is, whatever a length in it says
+        file = io.BytesIO(content)  # never reads beyond its end, whatever length the content states
         header = [_TensorsOnly(file).load() for _ in range(3)]
         if header[:2] != [_MAGIC, _PROTOCOL]:
-            raise pickle.UnpicklingError("it begins as another format does")
+            raise pickle.UnpicklingError("it begins like another format")
         unpickler = _TensorsOnly(file)
         views = {name: view for name, view in unpickler.load().items() if isinstance(view, _View)}
         keys = _TensorsOnly(file).load()
@@ -188,7 +188,7 @@ def _read_storage(file: IO[bytes], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _tensor(view: _View, storage: NDArray[Any]) -> NDArray[Any]:
-    """The elements that `view` sees. Strides are not checked by numpy, so it is done here."""
+    """Return the elements of `view`, after a check of its strides, which numpy does not check."""
     last = view.offset + sum((size - 1) * step for size, step in zip(view.size, view.stride, strict=True))
     numbers = (view.offset, *view.size, *view.stride)
     if min(numbers) < 0 or last >= storage.size or math.prod(view.size) > storage.size:

@@ -9,41 +9,41 @@ from sparkdl.errors import SparkdlError
 from sparkdl.networks.wire_format import Bounds, ExceededError, check_size
 
 MAX_BYTES = 1 << 30
-"""The largest network, bytes. The largest that is known by name, VGG19 with its classifier, has 0.6 GB."""
+"""Maximum bytes of a network. The largest named one, VGG19 with its classifier, has 0.6 GB."""
 MAX_PARTS = 200_000
 """Nodes, attributes, tensors, shapes and names in a network; EfficientNetLite0 has 1,400."""
 
 _BOUNDS = Bounds(parts=MAX_PARTS, numbers=1 << 24, fields=10 * MAX_PARTS)
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-_ORT_FORMAT = b"ORTM"  # of ONNX Runtime's own format, which it tells by these bytes 4 to 7
+_ORT_FORMAT = b"ORTM"  # bytes 4 to 7 of ONNX Runtime's own format
 
 
 def check_digest(content: bytes, expected: str, name: str) -> None:
-    """Raise a SparkdlError that calls the network `name`, if its SHA-256 is not `expected`."""
+    """Raise a SparkdlError, which calls the network `name`, if its SHA-256 is not `expected`."""
     digest = hashlib.sha256(content).hexdigest()
     if digest != expected:
         raise SparkdlError(f"{name}: expected SHA-256 {expected}, received {digest}")
 
 
 def check_network(content: bytes, name: str) -> None:
-    """Refuse what no network of this package holds, and what could reach beyond its file.
+    """Refuse a network with content that no network of this package has, or that could access other files.
 
-    ONNX Runtime opens the files that tensors refer to, of a model given as bytes those below the working directory;
-    earlier releases opened any. Control flow and functions are refused: without them a graph always ends, since each of
-    its nodes runs once.
+    ONNX Runtime opens the files that tensors refer to: for a model given as bytes, files below the working directory,
+    and in earlier releases any file. Control flow and functions are refused: without them a graph always ends, because
+    each of its nodes runs once.
 
     Parameters
     ----------
     content
         The ONNX file.
     name
-        What the message calls it.
+        The name of the network in error messages.
 
     Raises
     ------
     SparkdlError
-        Naming what is refused: data in another file, with its path; an operator that is not ONNX's; a graph inside the
-        graph; a model function; a file that is no ONNX, or too large.
+        If the network has data in another file, an operator that is not ONNX's, a graph inside the graph or a model
+        function, or the file is not ONNX or too large; the message names the cause.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -52,17 +52,17 @@ def check_network(content: bytes, name: str) -> None:
         raise SparkdlError(f"{name}: expected at most {MAX_BYTES} bytes, received {len(content)}")
     model = onnx.ModelProto()
     try:
-        check_size(content, model.DESCRIPTOR, _BOUNDS)  # an empty node has 2 bytes, and takes 160 of memory when parsed
+        check_size(content, model.DESCRIPTOR, _BOUNDS)  # an empty node has 2 bytes, but takes 160 when parsed
         model.ParseFromString(content)
     except ExceededError as error:
         raise SparkdlError(f"{name}: expected a network of at most {MAX_PARTS} parts, received more") from error
     except (DecodeError, ValueError) as error:
-        raise SparkdlError(f"{name} is no ONNX file, or cut: {error}") from error
+        raise SparkdlError(f"{name} is not an ONNX file, or is truncated: {error}") from error
     if content[4:8] == _ORT_FORMAT or not model.graph.node:
-        raise SparkdlError(f"{name} is no ONNX file: expected a graph with nodes in it")
+        raise SparkdlError(f"{name} is not an ONNX file: expected a graph with nodes in it")
     for kind, present in (("functions", model.functions), ("training information", model.training_info)):
         if present:
-            raise SparkdlError(f"{name}: it holds {kind}, expected nothing but one graph")
+            raise SparkdlError(f"{name}: it holds {kind}, expected only one graph")
     for node in model.graph.node:
         if node.domain not in _DOMAINS:
             raise SparkdlError(f"{name}: its operator {node.domain}.{node.op_type} is not one of ONNX")
@@ -70,7 +70,7 @@ def check_network(content: bytes, name: str) -> None:
 
 
 def _check_parts(model: Any, name: str) -> None:
-    """Check all messages of the file, so that no place for a tensor or graph is forgotten."""
+    """Check all messages of the file, so that no location of a tensor or graph is missed."""
     from google.protobuf.message import Message
 
     waiting: list[Any] = [model]
@@ -79,7 +79,7 @@ def _check_parts(model: Any, name: str) -> None:
         kind = part.DESCRIPTOR.name
         if kind == "TensorProto" and (part.data_location or part.external_data):
             path = next((entry.value for entry in part.external_data if entry.key == "location"), "")
-            raise SparkdlError(f"{name}: its tensor {part.name!r} lies in another file, {path!r}, which is never read")
+            raise SparkdlError(f"{name}: its tensor {part.name!r} is in another file, {path!r}, which is never read")
         if kind == "AttributeProto" and (part.HasField("g") or part.graphs):
             raise SparkdlError(f"{name}: its attribute {part.name!r} is a graph, expected no loops and no branches")
         for field, value in part.ListFields():

@@ -1,4 +1,4 @@
-"""Find and verify the file of weights that a network is built from."""
+"""Location and verification of the file of weights for a network."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77d
 
 
 def find_weights(network: Backbone, asked: str | None) -> Path | None:
-    """Return the file to read weights from; None leaves the download to Keras.
+    """Return the file of weights; None if Keras must download it.
 
-    The order: the path that was asked for, a file of the published name in `SPARKDL_WEIGHTS_DIR`, the package with
+    The search order is: the requested path, a file with the published name in `SPARKDL_WEIGHTS_DIR`, the package with
     the weights of EfficientNetLite0.
     """
     if asked is not None:
@@ -30,7 +30,7 @@ def find_weights(network: Backbone, asked: str | None) -> Path | None:
         raise RequestError("InkNet has no published weights: train it (recipe digits-large), or set weights to a file")
     name = network.keras_file or _LITE0_WEIGHTS
     if directory := os.environ.get("SPARKDL_WEIGHTS_DIR"):
-        # Copies by hand often drop Keras's infix; both names are accepted.
+        # Manual copies often omit Keras's infix; both names are accepted.
         for candidate in (name, name.replace("_weights_tf_dim_ordering_tf_kernels", "")):
             if (path := Path(directory) / candidate).is_file():
                 return path

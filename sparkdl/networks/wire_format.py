@@ -1,4 +1,4 @@
-"""Size check of a protobuf message, on its bytes, before a parser allocates objects for them."""
+"""Size check of an encoded protobuf message, before a parser allocates objects for it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Bounds:
     Attributes
     ----------
     parts
-        Nested messages and strings, at every depth: an empty one has 2 bytes, and takes about 100 when it is parsed.
+        Nested messages and strings at every depth: an empty one has 2 bytes, and takes about 100 bytes when parsed.
     numbers
-        Bytes of packed integers: one has 1 byte or more, and takes 8 when it is parsed.
+        Bytes of packed integers: a number has 1 byte or more, and takes 8 bytes when parsed.
     fields
-        Fields in all, which limits the time of the check.
+        Total fields, which limits the time of the check.
     """
 
     parts: int
@@ -29,11 +29,11 @@ class Bounds:
 
 
 class ExceededError(Exception):
-    """A message holds more than its bounds allow."""
+    """A message exceeds its bounds."""
 
 
 def check_size(content: bytes, kind: Any, bounds: Bounds) -> None:
-    """Check a message field by field; fields that are no messages are skipped.
+    """Check a message field by field; fields that are not messages are skipped.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ def check_size(content: bytes, kind: Any, bounds: Bounds) -> None:
     Raises
     ------
     ExceededError
-        If it holds more than `bounds`.
+        If it exceeds `bounds`.
     ValueError
-        If it is no protobuf message, or cut.
+        If it is not a protobuf message, or is truncated.
     """
     fields = parts = numbers = 0
     waiting = [(kind, 0, len(content))]
@@ -79,18 +79,18 @@ def check_size(content: bytes, kind: Any, bounds: Bounds) -> None:
             else:
                 raise ValueError(f"a field of wire type {wire}")
             if position > end:
-                raise ValueError("a field that goes beyond the end")
+                raise ValueError("a field that extends beyond the end")
             if parts > bounds.parts or numbers > bounds.numbers or fields > bounds.fields:
                 raise ExceededError
 
 
 def _grows(field: Any) -> bool:
-    """Whether packed numbers take more memory than bytes of the message."""
+    """Whether packed numbers take more memory than their bytes in the message."""
     return field.cpp_type not in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE)
 
 
 def _varint(content: bytes, position: int, end: int) -> tuple[int, int]:
-    """The number at a position, and the position after it."""
+    """Return the number at a position, and the position after it."""
     value = shift = 0
     for position in range(position, min(end, position + _MAX_VARINT_BYTES)):  # noqa: B020 - where the number ends
         byte = content[position]

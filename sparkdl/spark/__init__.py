@@ -1,1 +1,1 @@
-"""Spark: sessions, Java, jars, Arrow, and the private interfaces that this project leans on."""
+"""Spark: sessions, Java, jars, Arrow, and the private interfaces that this project uses."""

@@ -1,7 +1,7 @@
 """Arrow arrays of numbers, strings and bytes, built from their buffers.
 
-`pyarrow.array` first imports pandas, where it is installed, to check for pandas objects. Each Python worker of a stream
-would keep pandas in its memory for that check alone.
+`pyarrow.array` first imports pandas, if installed, to check for pandas objects. Each Python worker of a stream would
+keep pandas in memory only for that check.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def nullable_array(values: Sequence[int | None], kind: pa.DataType) -> pa.Array:
 
 
 def string_array(values: Sequence[str | None]) -> pa.StringArray:
-    """Return an array of strings, null where one is None."""
+    """Return an array of strings, with null for None."""
     return _pieces([None if value is None else value.encode() for value in values], pa.string())
 
 
 def binary_array(values: Sequence[bytes | None]) -> pa.BinaryArray:
-    """Return an array of bytes, null where they are None."""
+    """Return an array of bytes, with null for None."""
     return _pieces(values, pa.binary())
 
 

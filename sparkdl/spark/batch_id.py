@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark import TaskContext
 
 _PROPERTY = "streaming.sql.batchId"
-"""Set by Spark for the jobs of a micro-batch; there is no public name for it."""
+"""The property that Spark sets for the jobs of a micro-batch; it has no public name."""
 
 
 def running_batch() -> int | None:

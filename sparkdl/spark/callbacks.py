@@ -1,8 +1,8 @@
-"""Authentication of calls from Java into this process's Python, which py4j leaves open in the mode that Spark uses.
+"""Authentication of calls from Java into this process's Python, which py4j omits in the mode that Spark uses.
 
-`foreachBatch` has the JVM call Python over a TCP port on the loopback interface. Python's side can ask for a token, but
-py4j 0.10.9 forgets the JVM's own token when it is told the port (`PythonClient.copyWith`), so that neither side uses
-one, and every user of the machine can call functions of the driver.
+For `foreachBatch` the JVM calls Python over a TCP port on the loopback interface. Python's side can require a token,
+but py4j 0.10.9 drops the JVM's own token when the port is set (`PythonClient.copyWith`). Then neither side uses one,
+and every user of the machine can call functions of the driver.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 from sparkdl.errors import SparkdlError
 from sparkdl.spark.private import find
 
-_CLEAN_UP_SECONDS = 30  # as py4j has it (`CallbackClient.DEFAULT_MIN_CONNECTION_TIME`)
+_CLEAN_UP_SECONDS = 30  # py4j's own value (`CallbackClient.DEFAULT_MIN_CONNECTION_TIME`)
 
 
 def require_token(gateway: Any) -> None:
-    """Let Python obey the JVM of `gateway` alone: both sides use the token that guards the other direction.
+    """Accept calls only from the JVM of `gateway`: both sides use the token that protects the other direction.
 
-    It can be called again, and after calls were made without a token.
+    Can be called repeatedly, also after calls were made without a token.
 
     Parameters
     ----------
     gateway
-        `sparkdl.spark.private.gateway()`, of either threading mode of pyspark.
+        `sparkdl.spark.private.gateway()`, in either threading mode of pyspark.
 
     Raises
     ------
     SparkdlError
-        If the installed py4j differs from the one that this was written for.
+        If the installed py4j differs from the supported one.
     """
     token = gateway.gateway_parameters.auth_token
     parameters = gateway.callback_server_parameters
@@ -43,7 +43,7 @@ def require_token(gateway: Any) -> None:
 
 
 def _give_token_to_java(gateway: Any, token: str) -> None:
-    """Replace the JVM's client of this Python by one that has the token."""
+    """Replace the JVM's client for this Python process by one with the token."""
     jvm = gateway.jvm
     server = find("py4j.java_gateway.JavaObject")("GATEWAY_SERVER", gateway._gateway_client)
     java_gateway = server.getGateway()

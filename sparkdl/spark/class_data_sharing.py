@@ -1,9 +1,9 @@
 """Class data sharing (AppCDS): an archive of Spark's classes that Java maps into memory at each start.
 
 Without it, Java reads and verifies thousands of classes before Spark does anything. `python -m
-sparkdl.spark.class_data_sharing` runs a small stream once and lets Java archive the classes that it loaded; every
-session that this package starts then uses the archive. It is in the cache and belongs to one Java, one Spark and one
-class path; Java ignores it where one of them differs.
+sparkdl.spark.class_data_sharing` runs a small stream once and lets Java archive the classes that it loaded. Every
+session that this package starts then uses the archive. The archive is in the cache and belongs to one Java, one Spark
+and one class path; Java ignores it if one of them differs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXIT_TIMEOUT = 300.0  # seconds
 
 
 def make_cds_archive() -> Path:
-    """Create the archive, or replace it, in a process that has not started Spark yet; return its path.
+    """Create or replace the archive, in a process that has not started Spark yet; return its path.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def make_cds_archive() -> Path:
 
 
 def _run_stream(scratch: Path, java_option: str) -> None:
-    """Run a query like those of streams (files, a function in Python, Parquet), until the JVM has ended."""
+    """Run a query like those of streams (files, a Python function, Parquet) until the JVM has ended."""
     java_options = f"{JAVA_OPTIONS} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC {java_option}"
     spark = spark_session("class data sharing", {"spark.driver.defaultJavaOptions": java_options})
     (scratch / "files").mkdir()

@@ -1,4 +1,4 @@
-"""File operations on whatever file system Spark writes to: those of sinks, and files of saved stages."""
+"""File operations on any file system that Spark writes to, for sinks and saved stages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparkdl.system.files import create_atomically
 
 
 class Files:
-    """File operations on Hadoop paths: of the default file system, or with a scheme."""
+    """File operations on Hadoop paths, on the default file system or with a scheme."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._java: Any = jvm(spark.sparkContext)
@@ -45,7 +45,7 @@ class Files:
         ]
 
     def names_below(self, directory: str) -> list[str]:
-        """Return the relative paths of all files below `directory`, a URI as `glob` returns it."""
+        """Return the relative paths of all files below `directory`, a URI from `glob`."""
         system, place = self._open(directory)
         statuses = self._java.org.apache.hadoop.util.functional.RemoteIterators.toList(system.listFiles(place, True))
         return [str(status.getPath().toString()).removeprefix(f"{directory}/") for status in statuses]
@@ -53,18 +53,18 @@ class Files:
     def make_directory(self, path: str) -> None:
         system, place = self._open(path)
         if not system.mkdirs(place):
-            raise SparkdlError(f"the directory {path} cannot be made")
+            raise SparkdlError(f"the directory {path} cannot be created")
 
     def rename(self, source: str, target: str) -> None:
-        """Rename a file or a directory that is not empty, to a name that is free; of two that do so one fails.
+        """Rename a file or a non-empty directory to a free name; if two processes do so at once, one fails.
 
-        Hadoop's own rename would move `source` into a directory `target` that exists, and on a local disk it copies
-        where it cannot rename.
+        Hadoop's own rename would move `source` into an existing directory `target`, and on a local disk it copies if it
+        cannot rename.
 
         Raises
         ------
         SparkdlError
-            If `source` is gone, `target` exists, or the file system refuses.
+            If `source` is missing, `target` exists, or the file system refuses.
         """
         system, place = self._open(source)
         aim = self._path(target)
@@ -90,7 +90,7 @@ class Files:
     def create(self, path: str, text: str) -> bool:
         """Create a small file atomically; return False if the name is taken.
 
-        Of several that do so at once, one succeeds.
+        If several processes do so at once, one succeeds.
         """
         system, place = self._open(path)
         if (local := _local(system, place)) is not None:
@@ -112,7 +112,7 @@ class Files:
         return True
 
     def write_bytes(self, path: str, content: bytes) -> None:
-        """Write one file, replacing one of that name; it is not atomic."""
+        """Write one file and replace an existing one; not atomic."""
         system, place = self._open(path)
         stream = system.create(place, True)
         try:
@@ -130,7 +130,7 @@ class Files:
 
 
 def read_bytes(spark: SparkSession, path: str, max_bytes: int) -> bytes:
-    """Read one file through Spark, so that it works wherever Spark reads.
+    """Read one file through Spark, on any file system that Spark supports.
 
     Raises
     ------
@@ -148,5 +148,5 @@ def read_bytes(spark: SparkSession, path: str, max_bytes: int) -> bytes:
 
 
 def _local(system: Any, place: Any) -> str | None:
-    """Return the path on this machine's file systems, None if it is on another one."""
+    """Return the path on a file system of this machine; None if it is on another file system."""
     return str(place.toUri().getPath()) if system.getUri().getScheme() == "file" else None

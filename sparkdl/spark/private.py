@@ -1,8 +1,8 @@
-"""Private parts of pyspark and py4j that this project depends on: no other module uses one.
+"""Private parts of pyspark and py4j that this project depends on; no other module uses any.
 
 They are not public interfaces, so an upgrade may change them. `PARTS` and `JVM_CLASSES` list them;
-`tests/unit/sparkdl/spark/test_private.py` and `test_private_jvm.py` name what is gone. Where one is missing at run
-time, the error names it. What authenticates calls from Java is in `sparkdl.spark.callbacks`.
+`tests/unit/sparkdl/spark/test_private.py` and `test_private_jvm.py` name the missing ones. If one is missing at run
+time, the error names it. The authentication of calls from Java is in `sparkdl.spark.callbacks`.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ PARTS = (
     "py4j.java_gateway.JavaGateway.new_array",
     "py4j.java_gateway.JavaGateway.shutdown",
 )
-"""What is looked up by name in Python."""
+"""The private names in Python."""
 
 CHECKPOINT_FILE_MANAGER = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
-"""The manager of checkpoint files that a stream is run with, which starts no process for a file."""
+"""The manager of checkpoint files in a stream's session, which starts no process per file."""
 
 FILE_SYSTEM = "org.apache.hadoop.fs.FileSystem"
 """Hadoop's file system."""
 
 ADD_BATCH = "addBatch"
-"""What Spark's report of a micro-batch calls its computing and writing."""
+"""The name of computing and writing in Spark's report of a micro-batch."""
 
 JVM_CLASSES = (
     "py4j.PythonClient",
@@ -73,16 +73,16 @@ JVM_CLASSES = (
     "org.apache.spark.sql.types.DataType",
     "org.apache.spark.api.python.PythonUtils",
 )
-"""What is looked up by name in the JVM, the last one by Java of this project."""
+"""The private names in the JVM; this project's Java code uses the last one."""
 
 
 def find(part: str) -> Any:
-    """Return what a name out of `PARTS` stands for.
+    """Return the object for a name in `PARTS`.
 
     Raises
     ------
     SparkdlError
-        Naming it, if the installed version does not have it.
+        If the installed version does not have it; the message names it.
     """
     names = part.split(".")
     for count in range(len(names) - 1, 0, -1):
@@ -117,7 +117,7 @@ def _attribute(owner: Any, name: str) -> Any:
 
 
 def gateway() -> Any:
-    """Return py4j's gateway to the JVM of this process, None if there is none yet."""
+    """Return py4j's gateway to the JVM of this process; None if there is none yet."""
     return find("pyspark.SparkContext._gateway")
 
 
@@ -127,7 +127,7 @@ def start_gateway(settings: Mapping[str, str], streams: Mapping[str, int]) -> An
     Parameters
     ----------
     streams
-        Descriptors for its `stdout` and `stderr`.
+        Descriptors for the `stdout` and `stderr` of the JVM.
 
     Raises
     ------
@@ -162,15 +162,15 @@ def stop_jvm(spark: SparkSession, timeout: float) -> None:
 
 
 def jvm(context: SparkContext) -> Any:
-    """Return the packages of the JVM, as attributes.
+    """Return the packages of the JVM as attributes.
 
-    A class is looked up in all jars of Spark each time that it is asked for by name: keep it.
+    Each access to a class by name searches all jars of Spark: keep the class.
     """
     return _attribute(context, "_jvm")
 
 
 def has_class(context: SparkContext, name: str) -> bool:
-    """Return whether the JVM has a class."""
+    """Return whether the JVM has this class."""
     found: Any = jvm(context)
     for part in name.split("."):
         found = getattr(found, part)
@@ -178,7 +178,7 @@ def has_class(context: SparkContext, name: str) -> bool:
 
 
 def new_array(kind: Any, values: Sequence[Any]) -> Any:
-    """Return a Java array of a class, with `values`."""
+    """Return a Java array of `values` with elements of a class."""
     array = gateway().new_array(kind, len(values))
     for index, value in enumerate(values):
         array[index] = value
@@ -199,8 +199,8 @@ def last_batch(query: StreamingQuery) -> int:
 def progress_after(query: StreamingQuery, batch_id: int) -> list[dict[str, Any]]:
     """Return Spark's reports of the micro-batches after `batch_id` that a query has finished, oldest first.
 
-    `StreamingQuery.recentProgress` would fetch and parse all that Spark keeps, at each call. Among them are reports of
-    triggers that found nothing, with the number of the micro-batch to come.
+    `StreamingQuery.recentProgress` would fetch and parse all reports that Spark keeps, at each call. They include
+    reports of triggers without data, which have the number of the next micro-batch.
     """
     if last_batch(query) <= batch_id:
         return []
@@ -216,23 +216,23 @@ def progress_after(query: StreamingQuery, batch_id: int) -> list[dict[str, Any]]
 
 
 def _has_run(progress: Any) -> bool:
-    """Whether a report is of a micro-batch that was computed."""
+    """Whether a report belongs to a micro-batch that was computed."""
     return bool(progress.durationMs().containsKey(ADD_BATCH))
 
 
 def map_in_arrow(
     rows: DataFrame, function: Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]], schema: StructType
 ) -> DataFrame:
-    """Return what `DataFrame.mapInArrow` does, which imports pandas in the driver without a need.
+    """Return the result of `DataFrame.mapInArrow`, without its needless import of pandas in the driver.
 
     Parameters
     ----------
     rows
-        All of their columns go to the function.
+        The input; all of its columns are passed to the function.
     function
-        From the Arrow batches of a partition to those of its result.
+        Maps the Arrow batches of a partition to those of its result.
     schema
-        Of the result.
+        The schema of the result.
     """
     make = find("pyspark.sql.udf.UserDefinedFunction")
     kind = find("pyspark.util.PythonEvalType.SQL_MAP_ARROW_ITER_UDF")
@@ -249,20 +249,20 @@ def daemon() -> Any:
 
 
 def forget_value(broadcast: object) -> None:
-    """Let a worker forget what it has read of a broadcast; it would read it again if it is asked for."""
+    """Release a worker's copy of a broadcast value; a later access reads it again."""
     vars(broadcast).pop("_value", None)
 
 
 def load_test_utilities_without_pandas() -> None:
-    """Import pyspark's test utilities as if there were no pandas.
+    """Import pyspark's test utilities as if pandas were not installed.
 
-    pyspark itself asks them whether there is a NumPy, at the first `lit` and the first argument of a Java call. They
-    import pandas, which takes a quarter of a second and memory that the driver keeps. For a process whose program is
-    known: `pyspark.testing` does not compare pandas DataFrames in it afterwards.
+    pyspark itself uses them to check for NumPy, at the first `lit` and the first argument of a Java call. They import
+    pandas, which takes 0.25 s and memory that the driver keeps. Only for a process whose program is known, because
+    afterwards `pyspark.testing` cannot compare pandas DataFrames in it.
     """
     if "pandas" in sys.modules:
         return
-    # How an import is refused.
+    # This makes an import fail.
     sys.modules["pandas"] = None  # type: ignore[assignment]
     try:
         find("pyspark.testing.utils.have_numpy")
@@ -271,7 +271,7 @@ def load_test_utilities_without_pandas() -> None:
 
 
 def reset_uid(stage: Any, uid: str) -> None:
-    """Give a stage that is being loaded the uid that it was saved with."""
+    """Set the uid of a loaded stage to the one that it was saved with."""
     _attribute(stage, "_resetUid")(uid)
 
 
@@ -281,6 +281,6 @@ def java_session(spark: SparkSession) -> Any:
 
 
 def task_slots(context: SparkContext) -> int:
-    """Return the number of tasks that the executors which are registered now can run at once."""
+    """Return the number of tasks that the currently registered executors can run at once."""
     java = _attribute(context, "_jsc").sc()
     return int(java.maxNumConcurrentTasks(java.resourceProfileManager().defaultResourceProfile()))

@@ -1,4 +1,4 @@
-"""Spark session with defaults for images, local unless `spark-submit` or `--conf` says otherwise."""
+"""Spark session with defaults for images, local unless `spark-submit` or `--conf` sets another master."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ LOOPBACK = "127.0.0.1"
 _MAX_SOCKET_DIRECTORY_BYTES = 60  # bytes; the path of a socket has 107, and Spark's names take 42
 _ANOTHER_PLACE = "set TMPDIR to another place"
 SAFE_PATH = ("PYTHONSAFEPATH", "1")
-"""Keeps Python from importing modules of its working directory, which is first on the path of workers (`-m`)."""
+"""Prevents Python from importing modules of its working directory, which is first on the path of workers (`-m`)."""
 
 JAVA_OPTIONS = f"-Dlog4j2.configurationFile=file:{_LOGGING}"
 """Java options of every driver that this process starts itself."""
 
 DEFAULTS: dict[str, str] = {
-    # An image is large: Spark's 10,000 rows an Arrow batch would be gigabytes.
+    # Images are large: Spark's default of 10,000 rows per Arrow batch would be gigabytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
     "spark.sql.execution.arrow.maxBytesPerBatch": "2m",
     # Micro-batches are short jobs on few rows: code generation costs more than it saves.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    # Settings whose values Spark's UI and event logs hide. Spark's default misses the keys of accounts and logins.
+    # Settings whose values Spark's UI and event logs hide. Spark's default omits the keys of accounts and logins.
     "spark.redaction.regex": (
         "(?i)secret|password|passphrase|credential|token|(access|account|private|keystore)[.]?key|jaas|[.]sas[.]"
     ),
-    # Options of a source whose values query plans hide. Spark's default hides addresses and what is called a secret or
-    # a password; a key of TLS is called neither.
+    # Options of a source whose values query plans hide. Spark's default hides addresses and names with "secret" or
+    # "password", which the name of a TLS key does not contain.
     "spark.sql.redaction.options.regex": "(?i)url|ssl[.]keystore[.]key|sasl[.]jaas[.]config",
 }
-"""Good for images, and for secrets, on any master."""
+"""Settings for images and secrets, on any master."""
 
 LOCAL_DEFAULTS: dict[str, str] = {
-    # A task whose Python worker died is retried, up to 4 attempts in all, as on a cluster.
+    # A task whose Python worker died is retried, up to 4 attempts in total, as on a cluster.
     "spark.master": "local[*,4]",
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
     "spark.driver.memory": "2g",
@@ -61,7 +61,7 @@ LOCAL_DEFAULTS: dict[str, str] = {
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.defaultJavaOptions": f"{JAVA_OPTIONS} -XX:+UseParallelGC",
 }
-"""For a driver that this process starts itself; `spark-submit` has its own."""
+"""Settings for a driver that this process starts itself; `spark-submit` has its own."""
 
 
 def spark_session(
@@ -72,9 +72,9 @@ def spark_session(
     other_sources: bool = True,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> SparkSession:
-    """Return the session of this process, started if there is none.
+    """Return the session of this process; start one if there is none.
 
-    Its Python workers import nothing from the working directory: pass modules that your functions need with
+    Its Python workers import nothing from the working directory: add modules that your functions need with
     `spark.sparkContext.addPyFile` or `PYTHONPATH`.
 
     Parameters
@@ -84,28 +84,28 @@ def spark_session(
     conf
         Spark settings that override `DEFAULTS` and `LOCAL_DEFAULTS`, `spark.master` among them.
     locks
-        Lists of jars that are needed (`sparkdl.spark.jars`); they are not added to a session that is already started.
-        `conf` may bring them instead, as `spark.jars` or `spark.jars.packages`.
+        Lists of required jars (`sparkdl.spark.jars`); they are not added to a session that is already started. `conf`
+        can name the jars instead, as `spark.jars` or `spark.jars.packages`.
     other_sources
-        Whether Spark looks for data sources of other packages, as it does by default.
+        Whether Spark searches for data sources of other packages, as it does by default.
     meanwhile
-        What this process does while the JVM starts; it needs no Spark.
+        Called while the JVM starts; must not need Spark.
 
     Raises
     ------
     SparkdlError
-        If there is no Java for Spark, or a jar cannot be fetched or has another digest than the list says.
+        If there is no Java for Spark, or a jar cannot be fetched or has another digest than in the list.
     """
 
     def load() -> None:
         meanwhile()
-        import pyspark.sql  # noqa: F401 - here, because it takes time in which the JVM starts
+        import pyspark.sql  # noqa: F401 - imported here while the JVM starts, because it takes time
 
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     archive = ""
     if not submitted:
         archive = cds_options(ensure_java())
-        # The one way to tell Spark's UI where to listen, if it is asked for; otherwise on all addresses.
+        # The only way to set the address of Spark's UI, if it is enabled; by default it listens on all addresses.
         os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
     conf = conf or {}
     jars = ",".join(path.as_uri() for path in session_jars(locks)) if locks and takes_jars(conf) else ""
@@ -114,7 +114,7 @@ def spark_session(
         settings["spark.driver.defaultJavaOptions"] = f"{settings['spark.driver.defaultJavaOptions']} {archive}".strip()
         scratch = str(scratch_directory())
         master = settings["spark.master"]
-        # Spark would take the first `python3` of the path, which need not be the one that has these packages.
+        # Spark would use the first `python3` on the path, which may not have these packages.
         if "PYSPARK_PYTHON" not in os.environ:
             os.environ["PYSPARK_PYTHON"] = worker_python(master)
         settings = {
@@ -139,14 +139,14 @@ def spark_session(
 
 
 def takes_jars(conf: Mapping[str, str]) -> bool:
-    """Return whether a session gets the jars of lists: neither `conf` nor `spark-submit` brings jars."""
+    """Return whether a session gets the jars of lists, that is, neither `conf` nor `spark-submit` sets jars."""
     return "PYSPARK_GATEWAY_PORT" not in os.environ and conf.keys().isdisjoint({"spark.jars", "spark.jars.packages"})
 
 
 def private_directory(parent: Path) -> Path:
-    """Return a directory below `parent`, which all users may write to, that no other user can read.
+    """Return a directory that no other user can read, below `parent`, which all users can write to.
 
-    Spark spills what does not fit in memory, including images, into directories that all users may read.
+    Spark spills data that does not fit in memory, including images, into directories that all users can read.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def private_directory(parent: Path) -> Path:
         directory.mkdir(mode=0o700, exist_ok=True)
         status = directory.lstat()
     except OSError as error:
-        raise SparkdlError(f"{directory} cannot be made ({error.strerror}): {_ANOTHER_PLACE}") from error
+        raise SparkdlError(f"{directory} cannot be created ({error.strerror}): {_ANOTHER_PLACE}") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise SparkdlError(f"{directory} is not a directory of this user alone: remove it, or {_ANOTHER_PLACE}")
     return directory
@@ -166,17 +166,17 @@ def private_directory(parent: Path) -> Path:
 
 @cache
 def scratch_directory() -> Path:
-    """Return this process's own directory in its user's private one, locked as long as the process lives.
+    """Return this process's own directory below its user's private one, locked until the process ends.
 
-    Directories that no process holds, such as that of a process that was killed, are removed at the next start.
+    The next start removes directories without a lock, such as that of a killed process.
 
     Raises
     ------
     SparkdlError
-        As `private_directory` does.
+        As in `private_directory`.
     """
     parent = private_directory(Path(tempfile.gettempdir()))
-    turn = _lock(parent, fcntl.LOCK_EX)  # a directory that has just been made is not held yet
+    turn = _lock(parent, fcntl.LOCK_EX)  # a new directory is not locked yet
     try:
         for old in parent.glob("*/"):
             with suppress(OSError):
@@ -201,8 +201,7 @@ def _lock(directory: Path, operation: int) -> int:
 
 
 def python_sockets(master: str, directory: str) -> dict[str, str]:
-    """Return settings by which Spark talks to Python workers on this machine through Unix domain sockets in a
-    directory.
+    """Return settings for communication with Python workers on this machine through Unix domain sockets in a directory.
 
     Over TCP each task begins 40 ms late: Spark sends two short packets, and the second waits for the acknowledgement of
     the first, which Linux delays.
@@ -213,9 +212,9 @@ def python_sockets(master: str, directory: str) -> dict[str, str]:
 
 
 def authentication(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return settings by which a driver without other executors accepts nobody else on its ports.
+    """Return settings with which a driver without other executors accepts no other process on its ports.
 
-    Spark generates the secret, which no other process gets. Without it every user of the machine can read and write
+    Spark generates the secret, which no other process receives. Without it every user of the machine can read and write
     blocks of the block manager, and send messages to the driver.
     """
     master = settings["spark.master"]
@@ -223,7 +222,7 @@ def authentication(settings: Mapping[str, str]) -> dict[str, str]:
         return {}
     return {
         "spark.authenticate": "true",
-        # In place of DIGEST-MD5; in a driver on its own no byte is ever encrypted.
+        # Replaces DIGEST-MD5; a driver without executors never encrypts a byte.
         "spark.network.crypto.enabled": "true",
         "spark.network.crypto.saslFallback": "false",
     }

@@ -1,4 +1,4 @@
-"""Scalar Arrow UDFs, typed: functions of Arrow arrays as functions of columns."""
+"""Typed scalar Arrow UDFs: functions of Arrow arrays as functions of columns."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
 
 def arrow_udf(function: Callable[..., Any], returns: DataType | str) -> Callable[..., Column]:
-    """`function`, of one Arrow array a column to one Arrow array of as many rows, as a function of columns.
+    """Return `function` as a function of columns; it maps one Arrow array per column to an array of as many rows.
 
-    Spark reads from the function's annotations, `pyarrow.Array` throughout, what kind of UDF it is.
+    Spark infers the kind of UDF from the function's annotations, which are all `pyarrow.Array`.
 
     Spark runs neighbouring UDFs of this kind in one Python call. They are marked as nondeterministic, although they
-    are not, because the optimiser copies deterministic expressions to wherever they are used, and an image is to be
-    decoded once.
+    are not, because the optimiser copies deterministic expressions to every use, and an image must be decoded once.
     """
-    # Looked up here: every worker imports the modules that use this, and no worker needs Spark's function library.
+    # Looked up here because every worker imports the modules that use it, but no worker needs Spark's functions.
     udf: Any = find("pyspark.sql.pandas.functions.arrow_udf")(function, returns)
     return cast("Callable[..., Column]", udf.asNondeterministic())

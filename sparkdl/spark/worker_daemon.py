@@ -1,9 +1,9 @@
-"""The process that Spark forks Python workers from in a local session, with the modules that all of them need.
+"""The process from which Spark forks Python workers in a local session; it preloads the modules that all workers need.
 
-Workers that import them after the fork have each their own copy in memory, and take the time one after the other.
-`python -m sparkdl.spark.worker_daemon MODULE` is what `python -m pyspark.daemon MODULE` is otherwise. Spark's own
-imports nothing, since a thread does not survive a fork: of the modules here Arrow's allocator has one, which takes care
-of forks; ONNX Runtime has one that is not known to, so each worker imports it.
+Workers that import the modules after the fork each have their own copy in memory, and each spend the time to import.
+`python -m sparkdl.spark.worker_daemon MODULE` replaces `python -m pyspark.daemon MODULE`. Spark's own daemon imports
+nothing, because a thread does not survive a fork. Of the modules here, Arrow's allocator has a thread and handles
+forks. ONNX Runtime has a thread that is not known to handle forks, so each worker imports it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any
 from sparkdl.spark.private import daemon
 
 LIGHT = "SPARKDL_LIGHT_WORKERS"
-"""Set in the environment of workers that classify nothing."""
+"""The variable in the environment of workers that do not classify."""
 _WORKER = "pyspark.worker"
 _NEEDED = ("numpy", "pyarrow.compute", "PIL.Image", "pyspark.sql.types", "sparkdl.inference.fused_worker")
 
 
 def _import_needed() -> None:
     for name in _NEEDED:
-        with suppress(ImportError):  # the worker says so
+        with suppress(ImportError):  # the worker reports it
             importlib.import_module(name)
     gc.freeze()
 
 
 def _without_last_words(work: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function of a worker that ends without a stack trace when Spark has closed its connection."""
+    """Return the function of a worker that ends without a stack trace after Spark closed its connection."""
 
     def run(*arguments: Any) -> Any:
         try:

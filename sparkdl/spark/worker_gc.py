@@ -8,7 +8,7 @@ from functools import cache
 
 @cache
 def freeze_gc() -> None:
-    """Exempt everything loaded so far from garbage collection; call it when most of it is loaded.
+    """Exempt all loaded objects from garbage collection; call this when most of them are loaded.
 
     A Spark worker collects after each task, and most objects live as long as the worker.
     """

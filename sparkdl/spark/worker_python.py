@@ -1,8 +1,8 @@
-"""The Python of local workers: that of the driver, without the archives of Spark on its path.
+"""The Python of local workers: the driver's Python, without Spark's archives on its path.
 
 A driver's JVM puts `pyspark.zip` and two more archives first on the path of each Python process that it starts. An
-archive holds no compiled modules, so each of these processes compiles PySpark again, which takes half a second. In a
-local session PySpark is installed where the workers' Python finds it, compiled.
+archive contains no compiled modules, so each of these processes compiles PySpark again, which takes half a second. In a
+local session, the workers' Python finds the installed, compiled PySpark.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sparkdl.system.cache import cache_directory, write_cached_program
 
 _log = logging.getLogger(__name__)
 
-# What the JVM adds ends with Spark's core; a path without it stays as it is.
+# The path that the JVM adds ends with Spark's core; a path without it is not changed.
 _PROGRAM = """#!/bin/sh
 PYTHONPATH=${{PYTHONPATH#*/spark-core_*.jar}}
 PYTHONPATH=${{PYTHONPATH#:}}
@@ -35,15 +35,15 @@ def is_local(master: str | None) -> bool:
 
 
 def worker_daemon(master: str) -> dict[str, str]:
-    """Return settings by which Python workers of a local session share the modules that they need."""
+    """Return settings with which Python workers of a local session share the modules that they need."""
     return {"spark.python.daemon.module": "sparkdl.spark.worker_daemon"} if is_local(master) else {}
 
 
 def worker_python(master: str) -> str:
     """Return the program that a driver's JVM starts as Python, which runs this process's Python.
 
-    It is in the cache. Where it cannot be, or workers may run on other machines, or PySpark is not in this Python's own
-    packages, it is this Python itself.
+    It is a script in the cache. If the cache cannot be written, workers may run on other machines, or PySpark is not
+    among this Python's own packages, it is this Python itself.
     """
     if not is_local(master) or "SPARK_HOME" in os.environ or not _is_installed():
         return sys.executable
@@ -54,7 +54,7 @@ def worker_python(master: str) -> str:
     except (OSError, RequestError) as error:
         _log.info("Python workers start more slowly: %s", error)
         return sys.executable
-    # Programs may be forbidden on the disk that the cache is on.
+    # The disk of the cache may be mounted without execute permission.
     return str(program) if os.access(program, os.X_OK) else sys.executable
 
 

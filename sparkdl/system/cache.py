@@ -1,4 +1,4 @@
-"""The cache directory: jars, networks, the CDS archive and scripts, which this process or its children load or run."""
+"""The cache directory: jars, networks, the CDS archive and scripts that this process or its children load or run."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _ANOTHER = f"set {CACHE_VARIABLE} to a directory that you alone can write to"
 def cache_directory(part: str) -> Path:
     """Return the directory of one kind of content in the cache, which may not exist yet.
 
-    The cache is the directory that `SPARKDL_CACHE_DIR` names, or the user's cache directory. Its files are used as
-    if this program had made them, so nobody else may be able to write to it.
+    The cache is the directory named by `SPARKDL_CACHE_DIR`, or the user's cache directory. Its files are trusted as if
+    this program had written them, so no other user may be able to write to it.
 
     Raises
     ------
     RequestError
-        If another user, root excepted, can write to it or replace a directory on its path.
+        If another user except root can write to it or replace a directory on its path.
     """
-    # Links are resolved: a link that somebody else owns could lead elsewhere after this check.
+    # Links are resolved, because a link of another user could lead elsewhere after this check.
     named = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("sparkdl-streaming")
     directory = Path(named).absolute().resolve() / part
     for inner in (*reversed(directory.parents), directory):
         try:
             status = inner.lstat()
-        except OSError:  # the rest of the path is created when something is written
+        except OSError:  # the rest of the path is created at the first write
             break
         if fault := writable_by_others(status, sticky=True):
             raise RequestError(f"the cache {directory.parent} is refused: {inner} {fault}; {_ANOTHER}")
@@ -41,7 +41,7 @@ def cache_directory(part: str) -> Path:
 
 
 def is_owned(path: Path) -> bool:
-    """Return whether a file is a regular one that nobody but this user and root can write to."""
+    """Return whether a file is a regular file that only this user and root can write to."""
     try:
         status = path.lstat()
     except OSError:
@@ -50,14 +50,14 @@ def is_owned(path: Path) -> bool:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory of the cache, and those on the way to it, for this user alone."""
+    """Create a directory of the cache and its parents, for this user only."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_cached(path: Path, content: bytes) -> None:
-    """Write a file of the cache, whole or not at all.
+    """Write a file of the cache atomically.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def write_cached(path: Path, content: bytes) -> None:
 
 
 def write_cached_program(path: Path, content: str) -> None:
-    """Write a script of the cache that can be run, unless it is there with this content.
+    """Write an executable script of the cache, unless it exists with this content.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The walk through a directory that every command makes: its files, without those that are left alone."""
+"""The walk through a directory that all commands use: its files without the ignored ones."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sparkdl.system.ignored_names import IgnoredNames
 from sparkdl.system.left_out import Why
 
 OnLeftOut = Callable[[Why, str, OSError | None], None]
-"""Receives a file or folder that is left out: why, its relative path (of a folder with a slash), the error if any."""
+"""Receives a file or folder that is left out: why, its relative path (a folder has a trailing slash), the error."""
 
 NO_PATTERNS = IgnoredNames()
 
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-"""Errors of a file that was removed after it was listed, or of a broken link."""
+"""The error numbers for a file that was removed after it was listed, or for a broken link."""
 
 
 def pass_over(why: Why, name: str, error: OSError | None) -> None:
-    """Ignore what is left out."""
+    """Ignore a file or folder that is left out."""
 
 
 def walk(
@@ -29,13 +29,13 @@ def walk(
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield every entry below `directory` that is not a folder, with its relative path; reads names only.
 
-    Names that `ignored` leaves alone are left out, and folders of such names with all that is in them. A folder that
-    cannot be listed is left out too, unless it was removed in the meantime. A link to a folder is not followed.
+    Files and folders with ignored names are left out, folders with all their content. A folder that cannot be listed is
+    left out too, unless it was removed in the meantime. A link to a folder is not followed.
 
     Parameters
     ----------
     below
-        The folder of `directory` to begin at, with a slash at its end. Paths are relative to `directory` all the same.
+        The folder of `directory` to begin at, with a trailing slash. Paths are still relative to `directory`.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def walk(
 def stat_regular(name: str, entry: os.DirEntry[str], on_left_out: OnLeftOut = pass_over) -> os.stat_result | None:
     """Return the status of the regular file at an entry of `walk`, or at the target of its link; None if there is none.
 
-    A file whose status cannot be read, and what is no file, are left out, unless removed in the meantime.
+    A file whose status cannot be read, and anything that is not a file, is left out, unless removed in the meantime.
     """
     try:
         status = entry.stat()

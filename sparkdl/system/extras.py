@@ -23,7 +23,7 @@ EXTRAS = {
 
 
 class MissingExtraError(RequestError):
-    """The request needs an extra that is not installed."""
+    """The request requires an extra that is not installed."""
 
 
 def require_extra(extra: str, purpose: str, hint: str = "") -> None:
@@ -34,7 +34,7 @@ def require_extra(extra: str, purpose: str, hint: str = "") -> None:
     extra
         A key of `EXTRAS`.
     purpose
-        What needs the extra, the subject of a sentence: "training".
+        What needs the extra, as the subject of a sentence: "training".
     hint
         Another way to do it, appended to the message.
 

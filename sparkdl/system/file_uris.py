@@ -1,4 +1,4 @@
-"""`file:` URIs of paths, and back: the `origin` of an image that is a file."""
+"""Conversion between paths and `file:` URIs, the `origin` of an image in a file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _SCHEME = "file:"
 
 
 def origin_of(path: str | os.PathLike[str]) -> str:
-    """Return the `file:` URI of a path, percent-encoded, whatever bytes its name has."""
+    """Return the `file:` URI of a path, percent-encoded; the name may contain any bytes."""
     return f"{_SCHEME}{quote(os.fsencode(path))}"
 
 
 def path_of(origin: str) -> str:
-    """Return the path that `origin_of` was given."""
+    """Return the path for a URI of `origin_of`."""
     return os.fsdecode(unquote_to_bytes(origin.removeprefix(_SCHEME)))

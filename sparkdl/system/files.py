@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and read with care where they come from outside."""
+"""Atomic writing of files, and safe reading of untrusted files."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 
 @contextmanager
 def replacing(path: Path, *, partial: str | None = None) -> Iterator[Path]:
-    """Yield a path beside `path` to write a file to, which replaces `path` when the block ends.
+    """Yield a path in the same folder to write a file to, which replaces `path` when the block ends.
 
-    If the block raises, `path` stays as it is, and the partial file is removed.
+    If the block raises an error, `path` is not changed and the partial file is removed.
 
     Parameters
     ----------
     path
-        The file to replace; its directory exists.
+        The file to replace; its directory must exist.
     partial
-        The name of the partial file, for one that is to be found again after a kill. By default it is hidden, unique,
-        and ends as `path` does.
+        The name of the partial file, if it must be found again after a kill. By default it is hidden, unique, and ends
+        like `path`.
     """
     beside = path.with_name(partial or _partial_name(path))
     if partial is not None:
-        beside.unlink(missing_ok=True)  # the file of a process that was killed, or a link that somebody has put there
+        beside.unlink(missing_ok=True)  # the file of a killed process, or a link that another user created
     try:
         yield beside
         beside.replace(path)
@@ -45,14 +45,14 @@ def replacing(path: Path, *, partial: str | None = None) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str, *, sync: bool = False, partial: str | None = None) -> None:
-    """Write a file that is there whole or not at all, replacing one of that name.
+    """Write a file atomically and replace an existing one.
 
     Parameters
     ----------
     content
         Text is encoded as UTF-8.
     sync
-        Whether the content reaches the disk before the name does, so that it holds after a loss of power.
+        Whether to flush the content to the disk before the rename, so that it survives a power failure.
     partial
         As for `replacing`.
     """
@@ -61,10 +61,10 @@ def write_atomically(path: Path, content: bytes | str, *, sync: bool = False, pa
 
 
 def create_atomically(path: Path, content: bytes | str) -> bool:
-    """Write a file that is there whole or not at all, unless the name is taken; return whether it was free.
+    """Write a file atomically unless the name is taken; return whether it was free.
 
-    Of several processes that do so at once, one gets the name. On a file system without hard links the file is empty
-    for a moment.
+    If several processes do so at once, one gets the name. On a file system without hard links the file is empty for a
+    moment.
     """
     beside = path.with_name(_partial_name(path))
     try:
@@ -87,12 +87,12 @@ def create_atomically(path: Path, content: bytes | str) -> bool:
 
 
 def _partial_name(path: Path) -> str:
-    suffix = path.suffix if len(path.suffix) < _MAX_SUFFIX else ""  # a name may be as long as the file system allows
+    suffix = path.suffix if len(path.suffix) < _MAX_SUFFIX else ""  # a name may be too long
     return f".{uuid4().hex}{suffix}"
 
 
 def _write_new(path: Path, content: bytes | str, *, sync: bool = False) -> None:
-    with path.open("xb") as file:  # never through a link that somebody has put there
+    with path.open("xb") as file:  # never through a link that another user created
         file.write(content.encode() if isinstance(content, str) else content)
         if sync:
             file.flush()
@@ -100,19 +100,19 @@ def _write_new(path: Path, content: bytes | str, *, sync: bool = False) -> None:
 
 
 class NotRegularError(OSError):
-    """The path is not that of a regular file."""
+    """The path does not lead to a regular file."""
 
 
 @contextmanager
 def open_regular(path: str | os.PathLike[str], flags: int = 0, directory: int | None = None) -> Iterator[io.FileIO]:
-    """Open a regular file that somebody else may have put there, unbuffered, without waiting for a FIFO or a device.
+    """Open an untrusted regular file, unbuffered, without waiting for a FIFO or a device.
 
     Parameters
     ----------
     path
         The file's path; relative to `directory`, a descriptor, if that is given.
     flags
-        Further flags of `os.open`: `os.O_NOFOLLOW` where a link is refused.
+        Additional flags of `os.open`, such as `os.O_NOFOLLOW` to refuse a link.
 
     Raises
     ------
@@ -124,12 +124,12 @@ def open_regular(path: str | os.PathLike[str], flags: int = 0, directory: int | 
     flags |= os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     with io.FileIO(os.open(path, flags, dir_fd=directory)) as opened:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise NotRegularError(errno.EINVAL, "it is no regular file", os.fspath(path))
+            raise NotRegularError(errno.EINVAL, "it is not a regular file", os.fspath(path))
         yield opened
 
 
 def check_readable(path: str | os.PathLike[str]) -> None:
-    """Raise a PermissionError if this process may not read a file; it is not opened."""
+    """Raise a PermissionError if this process may not read a file; the file is not opened."""
     if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
 
@@ -137,8 +137,8 @@ def check_readable(path: str | os.PathLike[str]) -> None:
 def read_beginning(path: str | os.PathLike[str], max_bytes: int) -> tuple[bytes | None, int | None]:
     """Return at most `max_bytes + 1` bytes of a regular file and its size in bytes; None for both if it cannot be read.
 
-    Since it was listed, `path` may have become anything: a device, a FIFO that nobody writes to, a link to itself or to
-    a file of the kernel whose size is 0. None of these blocks, and no more is read of a file than its size.
+    `path` may have been replaced since it was listed: by a device, a FIFO without a writer, a link to itself, or a file
+    of the kernel with size 0. None of these blocks, and never more bytes are read than the size of the file.
 
     Raises
     ------
@@ -152,11 +152,11 @@ def read_beginning(path: str | os.PathLike[str], max_bytes: int) -> tuple[bytes 
     except OSError as error:
         if error.errno in _EXHAUSTION:
             raise
-        return None, None  # a dead letter: there is nothing that could be tried again
+        return None, None  # becomes a dead letter: a retry cannot help
 
 
 def _read(opened: io.FileIO, count: int) -> bytes:
     content = opened.read(count) or b""
     while len(content) < count and (more := opened.read(count - len(content))):
-        content += more  # a read of more than 2 GiB, or one that a signal cut short
+        content += more  # after a read of more than 2 GiB, or one that a signal interrupted
     return content

@@ -1,6 +1,6 @@
 """Names of files and folders that no command reads: hidden, temporary, of the system, or named by `--ignore`.
 
-The rule is about names only, so a watched directory of any size can be listed without opening a file.
+The rule depends on names only, so a watched directory of any size can be listed without opening a file.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NAMES = frozenset(
     )
 )
 TEMPORARY = (*(f"*{end}" for end in _ENDS), "~*", *sorted(_NAMES))
-"""Patterns of temporary and system names, whatever their letter case: downloads, copies, editors, systems, Spark."""
+"""Patterns of temporary and system names, in any letter case: downloads, copies, editors, systems, Spark."""
 _LAST = frozenset(letter for text in (*_ENDS, *_NAMES) for letter in (text[-1], text[-1].upper()))
 """The last letters of these names: most names have another one, and a directory may have a million of them."""
 
 
 def _translate(pattern: str) -> str:
-    """Return the regular expression of a glob: `*` and `?` within a name, `**` across folders, `[abc]`, `[!abc]`."""
+    """Return the regular expression for a glob: `*` and `?` within a name, `**` across folders, `[abc]`, `[!abc]`."""
     parts, position = [], 0
     while position < len(pattern):
         rest = pattern[position:]
@@ -57,14 +57,14 @@ def _escape_set(characters: str) -> str:
 
 
 class IgnoredNames:
-    """Which names are left alone; see `TEMPORARY`.
+    """The rule for ignored names; see `TEMPORARY`.
 
     Parameters
     ----------
     patterns
-        Further patterns, as in a `.gitignore`: one without a slash is compared with the name of each file and folder
-        (`*.bak`), one with a slash with the path below the directory (`raw/*.png`, `/old`, `**/masks/*`); one that ends
-        with a slash holds for folders only. Letter case counts. There is no negation.
+        Additional patterns, as in a `.gitignore`: a pattern without a slash is compared with the name of each file and
+        folder (`*.bak`), one with a slash with the path below the directory (`raw/*.png`, `/old`, `**/masks/*`). A
+        pattern with a trailing slash applies to folders only. Letter case counts. There is no negation.
 
     Raises
     ------
@@ -76,16 +76,16 @@ class IgnoredNames:
         self.patterns = tuple(patterns)
         self._names = _compile(pattern for pattern in self.patterns if not _is_path(pattern))
         self._paths = _compile(pattern for pattern in self.patterns if _is_path(pattern))
-        # File names come composed or decomposed, depending on the system that wrote them.
+        # File names are composed or decomposed, depending on the system that wrote them.
         self._composes = not all(map(str.isascii, self.patterns))
 
     def reason(self, folder: str, name: str, is_folder: bool = False) -> Why | None:
-        """Return why a file or folder is left alone, None if it is not; only its own name is judged.
+        """Return why a file or folder is ignored, by its own name only; None if it is not ignored.
 
         Parameters
         ----------
         folder
-            The path of its folder relative to the directory, with a slash at its end; "" for the directory itself.
+            The path of its folder relative to the directory, with a trailing slash; "" for the directory itself.
         """
         if name[0] == ".":
             return Why.HIDDEN
@@ -98,7 +98,7 @@ class IgnoredNames:
         return None
 
     def covers(self, path: str) -> bool:
-        """Return whether the file at a relative path is left alone, for its own name or that of one of its folders."""
+        """Return whether the file at a relative path is ignored, by its own name or the name of one of its folders."""
         *folders, name = path.split("/")
         below = ""
         for folder in folders:
@@ -121,7 +121,7 @@ def _is_path(pattern: str) -> bool:
 
 
 def _compile(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    """Return one expression for all patterns, of names with a slash at the end of folders."""
+    """Return one expression for all patterns, to match names in which folders have a trailing slash."""
     expressions = []
     for pattern in patterns:
         if not pattern.strip("/") or pattern.startswith("!"):

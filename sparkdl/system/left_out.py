@@ -1,4 +1,4 @@
-"""What was left out of a directory: counts by reason, with the first names."""
+"""Files and folders left out of a directory: counts by reason, with the first names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _WORDS = {
 
 @dataclass
 class NamedCount:
-    """A number of things, and the names of the first of them."""
+    """A count of things, with the names of the first ones."""
 
     count: int = 0
     names: list[str] = field(default_factory=list)
@@ -52,9 +52,9 @@ class NamedCount:
 
 @dataclass
 class LeftOut:
-    """What was left out, by reason.
+    """Files and folders that were left out, by reason.
 
-    A folder that is left out counts once, whatever is in it. The names of folders end with a slash.
+    A folder counts once, regardless of its content. The names of folders end with a slash.
     """
 
     reasons: dict[Why, NamedCount] = field(default_factory=dict)

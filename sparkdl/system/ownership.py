@@ -1,4 +1,4 @@
-"""Who can write to a file or a directory, by its owner and mode."""
+"""Write access to a file or a directory, by its owner and mode."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import stat
 
 
 def writable_by_others(status: os.stat_result, *, sticky: bool = False) -> str | None:
-    """Return why something is not for this user and root alone to write to, None if it is.
+    """Return why users other than this one and root can write to something; None if they cannot.
 
-    With `sticky`, a directory with the sticky bit, as /tmp, passes: others can add to it, and exchange nothing that is
-    not theirs. Access control lists are not looked at.
+    With `sticky`, a directory with the sticky bit, such as /tmp, passes: others can add files to it, but replace only
+    their own. Access control lists are ignored.
     """
     if status.st_uid not in {0, os.geteuid()}:
         return f"belongs to another user ({_name_of(status.st_uid)})"
@@ -26,7 +26,7 @@ def writable_by_others(status: os.stat_result, *, sticky: bool = False) -> str |
 
 
 def _is_group_of_one(group: int) -> bool:
-    """Whether a group is this user's own, as many systems make one for each user and let it write by default."""
+    """Whether a group contains only this user: many systems create such a group and let it write by default."""
     try:
         user, entry = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
     except KeyError:

@@ -1,4 +1,4 @@
-"""Python subprocesses that find every package where this process finds it, and import nothing else."""
+"""Python subprocesses that import every package from where this process imports it, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 def python_command(*arguments: str) -> list[str]:
-    """Return the command of this Python with `arguments`; it does not import from its working directory by itself."""
+    """Return the command of this Python with `arguments`; it does not import from its working directory."""
     return [sys.executable, "-P", *arguments]
 
 
 def python_path(path: Sequence[str] | None = None) -> str:
-    """Return the `PYTHONPATH` for a subprocess: `path`, by default `sys.path`, with the working directory spelled out.
+    """Return the `PYTHONPATH` for a subprocess: `path`, by default `sys.path`, with an absolute working directory.
 
-    An empty entry, which interactive Python has, is the working directory of this process, not that of the subprocess.
+    An empty entry, as in interactive Python, means the working directory of this process, not of the subprocess.
     """
     return os.pathsep.join(entry or str(Path.cwd()) for entry in (sys.path if path is None else path))
 
@@ -27,6 +27,6 @@ def python_environment(**variables: str) -> dict[str, str]:
 
 
 def minimal_environment(keep: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment of nothing but `PYTHONPATH`, the variables named in `keep` where set, and `variables`."""
+    """Return an environment with only `PYTHONPATH`, the variables named in `keep` if set, and `variables`."""
     kept = {name: os.environ[name] for name in keep if name in os.environ}
     return {**kept, "PYTHONPATH": python_path(), **variables}

@@ -45,44 +45,44 @@ def _to_model_name(value: Any) -> str:
 
 
 class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["DeepImageFeaturizer"], MLWritable):
-    """Applies a named network, pre-trained on ImageNet, to a column of images and gives a column of ML Vectors.
+    """Applies a named network, pre-trained on ImageNet, to a column of images and adds a column of ML Vectors.
 
     The constructor and the setters are those of Deep Learning Pipelines (`sparkdl`); `inputSize`, `tapLayers`,
-    `pooling`, `colorMode` and `weights` set what was fixed there, and by default do as it did: the network's native
-    size, its last layer before the classifier, flattened.
+    `pooling`, `colorMode` and `weights` set what was fixed there. Their defaults are its behaviour: the network's
+    native size, and its last layer before the classifier, flattened.
 
     Parameters
     ----------
     inputCol
-        A column of Spark's image schema, as `sparkdl.read_images` gives it: gray, BGR, or BGRA, which is composited on
-        white. Spark's own `spark.read.format("image")` has the same schema but other pixels than a stream, see
+        A column of Spark's image schema, as from `sparkdl.read_images`: gray, BGR, or BGRA, which is composited on
+        white. Spark's own `spark.read.format("image")` has the same schema but other pixels than a stream; see
         `sparkdl.read_images`.
     outputCol
         The name of the column of dense Vectors to add.
     modelName
         InceptionV3, Xception, ResNet50, VGG16, VGG19, EfficientNetLite0 or InkNet. EfficientNetLite0 is installed with
-        this package; InkNet has weights only where it was trained (`training.fitting.inknet.trainer`); the others are
-        downloaded by Keras and exported with TensorFlow at their first use (the extra `keras`).
+        this package. InkNet has weights only after training (`training.fitting.inknet.trainer`). Keras downloads the
+        weights of the others, and TensorFlow exports them at their first use (the extra `keras`).
     scaleHint
-        How images are resized, see `sparkdl.networks.spec.SCALE_HINTS`.
+        How images are resized; see `sparkdl.networks.spec.SCALE_HINTS`.
     inputSize
-        What images are resized to before the network, pixels: N or [height, width]. Default: the network's own.
+        The size in pixels that images are resized to, N or [height, width]. Default: the network's own.
     tapLayers
         The layers whose outputs are the features, joined in this order. Default: [the last one].
     pooling
         `none`: every position of the layer; `average`: the mean over all; `NxN`, such as `3x3`: the means over a grid.
     colorMode
         `color` (default), or `grayscale`: the network gets one channel instead of three, which makes its first layer
-        cheaper. For gray images, as `InkNormalizer` gives them, the features are the same; of others the colours are
-        lost.
+        cheaper. For gray images, such as those of `InkNormalizer`, the features are the same; other images lose their
+        colours.
     weights
         A file of weights for Keras or, for EfficientNetLite0, a PyTorch state dict. Default: the published ones.
 
     Notes
     -----
-    The ONNX file is made at the first `transform` or save, kept in the user's cache directory, sent to the workers
-    as a broadcast, loaded once in each worker process, and saved beside the stage's metadata: a saved stage needs
-    neither weights nor TensorFlow. A null or undefined image (mode -1) is an error: drop such rows first.
+    The ONNX file is built at the first `transform` or save, kept in the user's cache directory, sent to the workers
+    as a broadcast, and loaded once in each worker process. It is saved next to the stage's metadata, so a saved stage
+    needs neither weights nor TensorFlow. A null or undefined image (mode -1) is an error: drop such rows first.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
     'average'
     """
 
-    __module__ = "sparkdl"  # saved models name the stage so, wherever its module lies
+    __module__ = "sparkdl"  # the name in saved models, independent of the module's location
 
     modelName: Param[str] = Param(Params._dummy(), "modelName", "the name of the network", _to_model_name)
     scaleHint: Param[str] = Param(Params._dummy(), "scaleHint", "how images are resized", check_scale_hint)
@@ -120,7 +120,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
     ) -> None:
         super().__init__()
         self._setDefault(scaleHint="SCALE_AREA_AVERAGING", pooling="none", colorMode="color")
-        self._saved: tuple[NetworkSpec, bytes] | None = None  # of a loaded stage: what its file holds
+        self._saved: tuple[NetworkSpec, bytes] | None = None  # the content of a loaded stage's file
         self.setParams(**cast("dict[str, Any]", self._input_kwargs))  # type: ignore[attr-defined]
 
     @keyword_only
@@ -137,7 +137,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         colorMode: str | None = None,
         weights: str | None = None,
     ) -> DeepImageFeaturizer:
-        """Sets any of the constructor's arguments; None leaves a Param as it is."""
+        """Set any of the constructor's arguments; None leaves a Param unchanged."""
         given: dict[str, Any] = self._input_kwargs  # type: ignore[attr-defined]
         return self._set(**{name: value for name, value in given.items() if value is not None})
 
@@ -194,7 +194,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         return backbone(self.getModelName())
 
     def network_spec(self) -> NetworkSpec:
-        """Return the description of the stage's network; a RequestError if `modelName` is not set."""
+        """Return the description of the stage's network; raise a RequestError if `modelName` is not set."""
         if not self.isDefined(self.modelName):
             raise RequestError(f"DeepImageFeaturizer needs modelName, one of {', '.join(BACKBONES)}")
         return NetworkSpec.of(
@@ -207,7 +207,7 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         )
 
     def network(self) -> bytes:
-        """Return the stage's ONNX file: the one it was saved with, as long as its Params are the same."""
+        """Return the stage's ONNX file: the saved one if the Params have not changed since, otherwise a new one."""
         spec = self.network_spec()
         if self._saved is not None and self._saved[0] == spec:
             return self._saved[1]
@@ -220,23 +220,23 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
         return Network(digest, context.broadcast(content), self.network_spec().input_shape)
 
     def set_network(self, content: bytes) -> None:
-        """Use an ONNX file that was made for the present Params, as long as they stay as they are."""
+        """Use an ONNX file that was built for the current Params, until they change."""
         self._saved = (self.network_spec(), content)
 
     def freeze(self) -> DeepImageFeaturizer:
-        """Build the network now and clear `weights`, so that a saved stage does not name that file."""
+        """Build the network now and clear `weights`, so that a saved stage does not refer to that file."""
         content = self.network()
         self.clear(self.weights)
         self.set_network(content)
         return self
 
     def quantize(self, images: Sequence[NDArray[np.uint8]]) -> DeepImageFeaturizer:
-        """Freeze the stage with its network in 8-bit integers, see `sparkdl.networks.quantization`.
+        """Freeze the stage with its network in 8-bit integers; see `sparkdl.networks.quantization`.
 
         Parameters
         ----------
         images
-            A sample of the stage's input: uint8 [H, W, C] each, C = 1 (gray), 3 (BGR) or 4 (BGRA); a hundred or more.
+            A sample of at least a hundred inputs: uint8 [H, W, C] each, C = 1 (gray), 3 (BGR) or 4 (BGRA).
         """
         from sparkdl.networks.quantization import quantize
 

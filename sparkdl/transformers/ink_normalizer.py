@@ -1,4 +1,4 @@
-"""InkNormalizer: a stage that turns images of handwriting into bright ink that fills a square."""
+"""InkNormalizer: a stage that converts images of handwriting to bright ink that fills a square."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class InkNormalizer(
     DefaultParamsReadable["InkNormalizer"],
     DefaultParamsWritable,
 ):
-    """Turns a column of images of handwriting into images of bright ink filling a black square; see
-    `sparkdl.images.ink.normalize_ink`.
+    """Converts a column of images of handwriting to images of bright ink that fills a black square.
+
+    See `sparkdl.images.ink.normalize_ink`.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class InkNormalizer(
     0.1
     """
 
-    __module__ = "sparkdl"  # saved models name the stage so, wherever its module lies
+    __module__ = "sparkdl"  # the name in saved models, independent of the module's location
 
     margin: Param[float] = Param(Params._dummy(), "margin", "empty space around the ink", _to_margin)
 
@@ -63,7 +64,7 @@ class InkNormalizer(
     def setParams(
         self, *, inputCol: str | None = None, outputCol: str | None = None, margin: float | None = None
     ) -> InkNormalizer:
-        """Sets any of the constructor's arguments; None leaves a Param as it is."""
+        """Set any of the constructor's arguments; None leaves a Param unchanged."""
         given: dict[str, Any] = self._input_kwargs  # type: ignore[attr-defined]
         return self._set(**{name: value for name, value in given.items() if value is not None})
 

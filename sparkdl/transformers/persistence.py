@@ -1,4 +1,4 @@
-"""Persistence of a stage that has a network: Spark ML's metadata, and the ONNX file beside it."""
+"""Persistence of a stage with a network: Spark ML's metadata, and the ONNX file next to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T", bound="MLReadable[Any]")
 
 
 class NetworkWriter(DefaultParamsWriter):
-    """Writes the metadata of a stage as every stage does, and its network as `NETWORK_FILE`, wherever Spark saves."""
+    """Writes the metadata of a stage as usual, and its network as `NETWORK_FILE`, to any file system of Spark."""
 
     def saveImpl(self, path: str) -> None:
         stage = cast("Any", self.instance)
@@ -32,12 +32,12 @@ class NetworkWriter(DefaultParamsWriter):
 
 
 class NetworkReader(DefaultParamsReader[T]):
-    """Reads what `NetworkWriter` wrote.
+    """Reads a stage that `NetworkWriter` wrote.
 
     Raises
     ------
     SparkdlError
-        Naming the file, if the network is not the one that the metadata states, or `check_network` refuses it.
+        If the network differs from the metadata, or `check_network` refuses it; the message names the file.
     """
 
     def load(self, path: str) -> T:

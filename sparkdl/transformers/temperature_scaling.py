@@ -32,13 +32,13 @@ class TemperatureScaling(
 ):
     """Scales a column of probabilities p: p ** (1 / temperature), divided by its sum.
 
-    For a logistic regression that is the softmax of its logits divided by the temperature (Guo et al., On Calibration
-    of Modern Neural Networks, ICML 2017). The order of the classes stays, and so does the prediction.
+    For a logistic regression, the result is the softmax of its logits divided by the temperature (Guo et al., On
+    Calibration of Modern Neural Networks, ICML 2017). The order of the classes, and thus the prediction, do not change.
 
     Parameters
     ----------
     probabilityCol
-        Column of Vectors [K], values 0..1 that sum to 1; it is replaced. Null stays null. Default "probability".
+        Column of Vectors [K], values 0..1 that sum to 1. It is replaced; null stays null. Default "probability".
     temperature
         Above 1 lowers the confidence, below 1 raises it. Default 1.0, which changes nothing.
 
@@ -49,7 +49,7 @@ class TemperatureScaling(
     0.5
     """
 
-    __module__ = "sparkdl"  # saved models name the stage so, wherever its module lies
+    __module__ = "sparkdl"  # the name in saved models, independent of the module's location
 
     temperature: Param[float] = Param(Params._dummy(), "temperature", "what logits are divided by", _to_temperature)
 
@@ -61,7 +61,7 @@ class TemperatureScaling(
 
     @keyword_only
     def setParams(self, *, probabilityCol: str | None = None, temperature: float | None = None) -> TemperatureScaling:
-        """Sets any of the constructor's arguments; None leaves a Param as it is."""
+        """Set any of the constructor's arguments; None leaves a Param unchanged."""
         given: dict[str, Any] = self._input_kwargs  # type: ignore[attr-defined]
         return self._set(**{name: value for name, value in given.items() if value is not None})
 
@@ -80,7 +80,7 @@ class TemperatureScaling(
 
 
 def _scale(vector: Column, temperature: float) -> Column:
-    # Divided by the highest first: it becomes 1, so the sum is not 0 however low the temperature is.
+    # Divided by the highest first: it becomes 1, so the sum is never 0, even at a very low temperature.
     surest = _let(vector_to_array(vector), lambda given: _over(given, F.array_max))
     powers = F.transform(surest, lambda share: F.pow(share, F.lit(1 / temperature)))
     return F.when(vector.isNotNull(), array_to_vector(_let(powers, lambda given: _over(given, _sum))))
@@ -95,5 +95,5 @@ def _sum(values: Column) -> Column:
 
 
 def _let(value: Column, body: Callable[[Column], Column]) -> Column:
-    """Return `body` of `value`, which is computed once and not for each element."""
+    """Return `body` of `value`, which is computed once instead of once per element."""
     return F.element_at(F.transform(F.array(value), body), 1)

@@ -214,5 +214,5 @@ def test_a_directory_that_another_might_have_made_is_not_used(tmp_path: Path) ->
         private_directory(tmp_path)
     directory.unlink()
     directory.write_text("")
-    with pytest.raises(SparkdlError, match=re.escape(f"{directory} cannot be made")):
+    with pytest.raises(SparkdlError, match=re.escape(f"{directory} cannot be created")):
         private_directory(tmp_path)

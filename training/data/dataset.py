@@ -20,7 +20,7 @@ BAD_LABEL = f"its label is not text of at most {MAX_LABEL_LENGTH} characters"
 
 
 class Subset(StrEnum):
-    """A part of a dataset that comes with its split."""
+    """A part of a dataset that has its own split."""
 
     TRAIN = "train"
     VAL = "val"
@@ -31,7 +31,7 @@ class Subset(StrEnum):
 class LabelledImage:
     """One image and its class: a file, or encoded bytes in memory.
 
-    `subset` is a `Subset` if the dataset comes with its split, else "".
+    `subset` is a `Subset` if the dataset has its own split, else "".
     """
 
     name: str
@@ -83,12 +83,12 @@ class Dataset:
     images
         At least one.
     problems
-        A line for each image that is listed but cannot be used, such as a file missing beside its CSV, or for all
+        A line for each image that is listed but cannot be used, such as a file missing next to its CSV, or for all
         images of a set.
     notes
-        Lines that say how the address was read, where that was detected rather than given.
+        Lines that describe how the address was read, where that was detected and not given.
     left_out
-        Files and folders of a directory that are no part of the dataset.
+        Files and folders of a directory that are not part of the dataset.
     """
 
     address: str
@@ -131,13 +131,13 @@ class Dataset:
 
     @cached_property
     def subsets(self) -> dict[str, int]:
-        """The images of each subset that the dataset comes with, in the order of `Subset`; empty without a split."""
+        """The number of images in each subset of the dataset, in the order of `Subset`; empty without a split."""
         counted = Counter(image.subset for image in self.images)
         return {subset.value: counted[subset] for subset in Subset if counted[subset]}
 
     @cached_property
     def test_subset(self) -> str | None:
-        """The subset to test on: test, or else val; None if the dataset comes without one."""
+        """The subset to test on: test, or else val; None if the dataset has neither."""
         return next((name for name in (Subset.TEST, Subset.VAL) if name in self.subsets), None)
 
     def part(self, subset: str) -> Dataset:
@@ -145,7 +145,7 @@ class Dataset:
         return replace(self, images=tuple(image for image in self.images if image.subset == subset))
 
     def without_subsets(self) -> Dataset:
-        """Return the images without the split that they came with."""
+        """Return the images without their split."""
         return replace(self, images=tuple(replace(image, subset="") for image in self.images))
 
     def to_evaluate(self) -> Dataset:
@@ -169,7 +169,7 @@ class Dataset:
         """Split into a training set and a test set, stratified by class; the same seed gives the same split.
 
         No picture is in both sets: all its duplicates, whatever their names and labels, are in one set. A dataset that
-        comes with a test subset is split by that instead; training images with a picture of that subset are left out.
+        has a test subset is split by that instead; training images with a picture of that subset are left out.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class Dataset:
         if not train.images:
             only = " and ".join(name for name in self.subsets if name != Subset.TRAIN)
             raise RequestError(
-                f"{self.address}: nothing is left to train on besides {only}: to train on these, pass their folder, or "
+                f"{self.address}: nothing is left to train on except {only}: to train on these, pass their folder, or "
                 "a table of their rows alone"
             )
         if len(train.classes) < 2:

@@ -1,4 +1,4 @@
-"""What was found in a directory of labelled images so far."""
+"""The images, problems and notes found so far in a directory of labelled images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.data.dataset import Dataset, LabelledImage
 
 @dataclass
 class Found:
-    """What was found so far; see `training.data.dataset.Dataset`."""
+    """The findings so far; see `training.data.dataset.Dataset` for the fields."""
 
     images: list[LabelledImage] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

@@ -20,12 +20,12 @@ from training.data.request import Request
 def list_folders(directory: Path, request: Request, left_out: LeftOut | None = None, *, below: str = "") -> list[str]:
     """List the folders directly in a directory by name, sorted; links to folders are followed.
 
-    Files beside them are added to `left_out`.
+    Files next to them are added to `left_out`.
 
     Parameters
     ----------
     below
-        The folder of `directory` to list, with a slash at its end.
+        The folder of `directory` to list, with a trailing slash.
     """
     found, passed = [], LeftOut() if left_out is None else left_out
 
@@ -36,7 +36,7 @@ def list_folders(directory: Path, request: Request, left_out: LeftOut | None = N
         name = f"{below}{entry.name}"
         try:
             is_folder = entry.is_dir()
-        except OSError:  # a link that leads nowhere: `stat_regular` says which of them count
+        except OSError:  # a broken link: `stat_regular` decides whether it counts
             is_folder = False
         if why := request.ignored.reason(below, entry.name, is_folder=is_folder):
             leave_out(why, f"{name}/" if is_folder else name, None)
@@ -60,7 +60,7 @@ def read_label_folders(root: Path, request: Request, found: Found, *, below: str
     Parameters
     ----------
     below
-        The folder of `root` that has the label folders, with a slash at its end.
+        The folder of `root` that contains the label folders, with a trailing slash.
     subset
         The subset that they belong to.
     """
@@ -84,5 +84,5 @@ def _note_spellings(folders: Iterable[str], below: str, found: Found) -> None:
 
 
 def has_images(root: Path, folder: str, request: Request) -> bool:
-    """Whether a folder of `root` has images at any depth."""
+    """Whether a folder of `root` contains images at any depth."""
     return any(True for _ in find_images(root, None, request.ignored, below=f"{folder}/"))

@@ -1,6 +1,6 @@
-"""Images that a table labels: the table lies beside the images, or above their folders.
+"""Images labelled by a table: the table is in the same folder as the images, or above their folders.
 
-A table is untrusted: its names select from the files that were listed, so none leads out of the directory.
+A table is untrusted: its names only select from the listed files, so no name leads out of the directory.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def fits(table: Table, request: Request) -> bool:
 
 
 def _subset_column(table: Table) -> str | None:
-    """Return the column of subsets, None if there is none or it means something else.
+    """Return the column of subsets; None if there is none or it has another meaning.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def _subset_column(table: Table) -> str | None:
     if unknown:
         raise RequestError(
             f"{table.path.name}: expected train, val or test in column {column!r}, received {unknown[0][:40]!r}: "
-            "correct it, or rename the column if it is no split"
+            "correct it, or rename the column if it is not a split"
         )
     return column
 
@@ -97,7 +97,7 @@ class FileIndex:
                 self._by_stem[_folded(stem)].append(file)
 
     def find(self, called: str) -> list[str]:
-        """Return the files that may be meant: one, none, or several if that is ambiguous."""
+        """Return the matching files: one, none, or several if the name is ambiguous."""
         *folders, name = [part for part in _folded(called).replace("\\", "/").split("/") if part != "."] or [""]
         candidates = self._by_name.get(name) or self._by_stem.get(name) or []
         fitting = [file for file in candidates if _agree(_folded(file).split("/")[:-1], [f for f in folders if f])]
@@ -120,7 +120,7 @@ def _folded(text: str) -> str:
 
 @dataclass
 class _Reading:
-    """The rows of a table so far."""
+    """The rows of a table that were read so far."""
 
     table: Table
     request: Request

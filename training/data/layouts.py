@@ -17,12 +17,12 @@ from training.data.tables import Table
 
 
 def read_directory(root: Path, request: Request, found: Found) -> None:
-    """Add the labelled images of a directory, or those beside a table, to `found`.
+    """Add the labelled images of a directory, or those next to a table, to `found`.
 
     Raises
     ------
     RequestError
-        If the layout cannot be recognised for certain, or is not the one that was asked for.
+        If the layout is ambiguous, or is not the requested one.
     OSError
         If the directory cannot be listed.
     """
@@ -73,12 +73,12 @@ def _is_wrapped_split(inner: Path, request: Request) -> bool:
 
 
 def _table_of(root: Path, folders: Sequence[str], request: Request) -> Table | None:
-    """Return the table that labels the images of a directory; None if the folders do.
+    """Return the table with the labels of a directory; None if the folders are the labels.
 
     Raises
     ------
     RequestError
-        If both could, or it is not certain which table or columns do.
+        If the table and the folders could both be the labels, or several tables or columns could.
     """
     paths = _tables(root, request)
     classes = [folder for folder in folders if has_images(root, folder, request)]
@@ -105,11 +105,11 @@ def _labels_images(path: Path, request: Request) -> bool:
         table = tables.open_table(path)
         return tables.is_recognised(table) and fits(table, request)
     except RequestError:
-        return False  # some other file, beside label folders
+        return False  # an unrelated file among label folders
 
 
 def _only_table(paths: Sequence[Path], request: Request) -> Table:
-    """Return the table of labels among these: the only one, or the only one whose columns are known by their names."""
+    """Return the table of labels among `paths`: the only one, or the only one with known column names."""
     if not paths:
         raise RequestError(
             f"{request.address}: no table of labels in it: expected one file of {', '.join(sorted(tables.SUFFIXES))}"

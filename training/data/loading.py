@@ -42,14 +42,14 @@ def open_dataset(
     ----------
     address
         A directory in one of the layouts of docs/reference/data.md, a directory of exported dead letters (with their
-        `dead-letters.jsonl`), a table of labels beside its images, a file of arrays (`FILE.npz`), `kaggle:OWNER/NAME`,
+        `dead-letters.jsonl`), a table of labels next to its images, a file of arrays (`FILE.npz`), `kaggle:OWNER/NAME`,
         `samples` or `samples:N`.
     seed
         Seed of the synthetic digits, 0 to 4294967295.
     require_labels
         Whether each image must have a label. If False, images without a label get the label "".
     ignore
-        Patterns of names that are left alone (`sparkdl.system.ignored_names`).
+        Patterns of names to ignore (`sparkdl.system.ignored_names`).
     layout
         The layout of a directory, if it cannot be recognised.
     image_column, label_column
@@ -80,8 +80,8 @@ def open_dataset(
         because = f" ({'; '.join(reasons)})" if reasons else ""
         raise RequestError(
             f"{address}: no labelled image found{because}; "
-            "expected <label>/<image> below it, train/<label>/<image>, labels.csv beside the images, "
-            "or NumtaDB's training-a.csv beside training-a/"
+            "expected <label>/<image> below it, train/<label>/<image>, labels.csv next to the images, "
+            "or NumtaDB's training-a.csv next to training-a/"
         )
     return dataset
 
@@ -118,7 +118,7 @@ def _read_path(root: Path, request: Request) -> Dataset:
 
 
 def _read_export(root: Path, request: Request, found: Found) -> None:
-    """Read an export of `streaming.readers.export`: a line per dead letter, with its file's name if it has a file."""
+    """Read an export of `streaming.readers.export`: one line per dead letter, with its file name if it has a file."""
     for number, line in enumerate((root / DEAD_LETTER_LIST).read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
@@ -129,7 +129,7 @@ def _read_export(root: Path, request: Request, found: Found) -> None:
         if name is None:
             continue
         if not isinstance(name, str) or Path(name).name != name or not _is_own_file(root / name):
-            found.problems.append(f"{DEAD_LETTER_LIST}, line {number}: no file {name} beside it")
+            found.problems.append(f"{DEAD_LETTER_LIST}, line {number}: no file {name} next to it")
         elif request.require_labels and not label:
             found.problems.append(f"{name}: it has no label")
         elif not isinstance(label, str) or len(label) > MAX_LABEL_LENGTH:

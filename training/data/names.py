@@ -11,5 +11,5 @@ def valid(name: str) -> str:
 
 
 def valid_label(name: str) -> str:
-    """Return the label that a folder, a table or an array gives: valid Unicode in composed form (NFC)."""
+    """Return the label for a name from a folder, table or array: valid Unicode in composed form (NFC)."""
     return normalize_label(valid(name))

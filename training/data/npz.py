@@ -29,7 +29,7 @@ from training.data.names import valid, valid_label
 
 SUFFIX = ".npz"
 MAX_BYTES = 2**30
-"""Pixels, labels and names of subsets together, decompressed."""
+"""Maximum decompressed bytes of pixels, labels and subset names together."""
 MAX_IMAGES = 1_000_000
 _MAX_DIRECTORY_BYTES = 2**20  # the archive's central directory; each of its entries costs memory when it is opened
 _CHUNK = 2**22  # bytes of text read at a time
@@ -37,7 +37,7 @@ _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, LookupError, ValueError, NotImplementedError, RuntimeError),
 )
-"""What `zipfile` raises for files that are truncated, damaged, encrypted or compressed with another method."""
+"""The errors of `zipfile` for files that are truncated, damaged, encrypted or compressed with another method."""
 _SUBSET = re.compile(r"\w[\w.-]*")
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 """PNG colour types by the number of channels: gray, RGB, RGBA."""
@@ -49,7 +49,7 @@ _LOCATOR = b"PK\6\7"  # of the ZIP64 end record, for archives of more than 65,53
 
 @dataclass(frozen=True)
 class _Header:
-    """What an array's header declares."""
+    """The type and shape that an array's header declares."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

@@ -1,4 +1,4 @@
-"""NumtaDB's official layout: folders `training-a` to `-e` and `testing-a` to `-f`, and a CSV of labels beside each.
+"""NumtaDB's official layout: folders `training-a` to `-e` and `testing-a` to `-f`, each with a CSV of labels.
 
 The testing sets are published without labels; `testing-auga` and `-augc` are augmented versions of others. The CSVs
 have different columns in different orders: `filename` and `digit` are found by name.
@@ -64,7 +64,7 @@ class _Reading:
     found: Found
 
     def table(self, table: Path, name: str, folder: str | None) -> bool:
-        """Read one set; return whether its table describes its images."""
+        """Read one set; return whether its table could be used."""
         rows = _Rows(self, table, name, {} if folder is None else self._files(folder))
         try:
             with table.open(newline="", encoding="utf-8-sig") as file:
@@ -75,7 +75,7 @@ class _Reading:
             )
             return True
         if rows.absent:
-            self.found.problems.append(f"{table.name}: no images in {name} beside it, {_images(rows.absent)} missing")
+            self.found.problems.append(f"{table.name}: no images in {name} next to it, {_images(rows.absent)} missing")
         if known:
             rows.add_unlisted()
         return known

@@ -1,4 +1,4 @@
-"""How a directory of labelled images is to be read."""
+"""Request to read a directory of labelled images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """How a directory is to be read.
+    """The options for reading a directory.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Request:
     require_labels
         Whether each image must have a label.
     ignored
-        Names that are left alone.
+        The names to ignore.
     layout
         The layout; `AUTO` to recognise it.
     image_column, label_column

@@ -1,4 +1,4 @@
-"""The layout `train/ val/ test/`: folders of label folders that say how the images are split."""
+"""The layout `train/ val/ test/`: one folder of label folders per subset."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def is_split(root: Path, folders: Sequence[str], request: Request) -> bool:
     others = [folder for folder in folders if folder not in parts and has_images(root, folder, request)]
     if others:
         raise RequestError(
-            f"{request.address}: {_listed(parts)} look like a split, but {_listed(others)} beside them like classes: "
+            f"{request.address}: {_listed(parts)} look like a split, but {_listed(others)} next to them like classes: "
             "type --layout classes if all are classes, or --layout split to leave the others out"
         )
     return True

@@ -17,8 +17,8 @@ def split(labels: Sequence[str], groups: Sequence[int], test_fraction: float, se
     """Return the indices of the training set and of the test set, with every class in the same proportion.
 
     If each image is its own group, this is scikit-learn's `train_test_split`. Otherwise the groups of a class are
-    assigned to the test set in random order while they fit into the class's share. The rest of the share stays smaller
-    than the smallest remaining group; that group is added if it brings the class nearer to its share.
+    assigned to the test set in random order while they fit into the class's share. Then the rest of the share is
+    smaller than the smallest remaining group. That group is added if it brings the class nearer to its share.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tables of labels as files: CSV, TSV and JSON lines, and the columns in them."""
+"""Tables of labels: CSV, TSV and JSON lines files, and their columns."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ IMAGE_COLUMNS = (
     *("file", "filename", "file_name", "filepath", "file_path", "path", "image_path", "img_path"),
     *("image", "image_file", "image_filename", "image_name", "img", "img_name", "image_id", "id"),
 )
-"""Names of the column of files, the first that is there is taken; in lower case, `_` for spaces and hyphens."""
+"""Names of the column of files, in order of preference; in lower case, with `_` for spaces and hyphens."""
 LABEL_COLUMNS = ("label", "class", "class_name", "label_name", "category", "digit", "target", "species", "breed")
-"""Names of the column of labels; of several that are there one must be chosen."""
+"""Names of the column of labels; if a table has several of them, the user must choose one."""
 SUBSET_COLUMNS = ("split", "subset")
 """Names of the column of subsets, if a table has one."""
 
 _JSON = frozenset({".jsonl", ".ndjson"})
 _DELIMITERS = ",;\t|"
-_LISTED = 12  # columns that an error names
+_LISTED = 12  # maximum columns in an error message
 _MAX_LINE = 1 << 20  # characters of a line of JSON
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table and the names of its columns, as written there."""
+    """A table and the names of its columns, as written in the file."""
 
     path: Path
     columns: tuple[str, ...]
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield each row with the number of its line. A value that is missing or no text or number is "".
+        """Yield each row with its line number. A value that is missing, or neither text nor a number, is "".
 
         Raises
         ------
@@ -58,12 +58,12 @@ def is_table(name: str) -> bool:
 
 
 def open_table(path: Path) -> Table:
-    """Return a table with its columns: of CSV those of the first line, of JSON lines the keys of the first object.
+    """Return a table with its columns: the first line of a CSV file, or the keys of the first JSON object.
 
     Raises
     ------
     RequestError
-        If it cannot be read, or is not a table of this kind.
+        If it cannot be read, or is not a table in the format of its suffix.
     """
     with _opened(path) as file:
         if _is_json(path):
@@ -95,7 +95,7 @@ def label_column(table: Table, given: str | None, *, required: bool = True) -> s
     Raises
     ------
     RequestError
-        If there is none, or several could be.
+        If there is none, or there are several candidates.
     """
     found = _choose(table, given, LABEL_COLUMNS, "--label-column")
     if not found:
@@ -119,12 +119,12 @@ def is_recognised(table: Table) -> bool:
 
 
 def _choose(table: Table, given: str | None, names: Sequence[str], flag: str) -> list[str]:
-    """Return the columns that may be meant, those with the most usual name first.
+    """Return the candidate columns, those with the most common name first.
 
     Raises
     ------
     RequestError
-        If the one that is given is not there, or is there twice.
+        If the given column is missing, or occurs twice.
     """
     if given is not None:
         same = [column for column in table.columns if column == given]

@@ -33,24 +33,24 @@ class Comparison:
 
     @cached_property
     def only_first(self) -> tuple[tuple[int, int], ...]:
-        """The pairs that only the first model has right, its most confident predictions first."""
+        """The pairs that only the first model predicts correctly, its most confident predictions first."""
         right = [(i, j) for i, j in self.pairs if self._right(i, j) == (True, False)]
         return tuple(sorted(right, key=lambda pair: -self.first.confidences[pair[0]]))
 
     @cached_property
     def only_second(self) -> tuple[tuple[int, int], ...]:
-        """The pairs that only the second model has right, its most confident predictions first."""
+        """The pairs that only the second model predicts correctly, its most confident predictions first."""
         right = [(i, j) for i, j in self.pairs if self._right(i, j) == (False, True)]
         return tuple(sorted(right, key=lambda pair: -self.second.confidences[pair[1]]))
 
     @cached_property
     def both_wrong(self) -> tuple[tuple[int, int], ...]:
-        """The pairs that neither model has right."""
+        """The pairs that neither model predicts correctly."""
         return tuple((i, j) for i, j in self.pairs if self._right(i, j) == (False, False))
 
     @cached_property
     def neither(self) -> tuple[tuple[int, int], ...]:
-        """The pairs with different predictions that neither model has right."""
+        """The pairs with different predictions, both wrong."""
         first, second = self.first.predictions, self.second.predictions
         return tuple((i, j) for i, j in self.both_wrong if first[i] != second[j])
 
@@ -65,7 +65,7 @@ class Comparison:
 
     @cached_property
     def figures(self) -> dict[str, Any]:
-        """The figures that are written to `comparison.json`.
+        """The metrics that are written to `comparison.json`.
 
         `n` counts the images that both models could classify, `left_out` those that only one could. `difference` is
         the accuracy of `model` minus that of `against`, with Tango's interval at 95%. `p_value` is two-sided, from

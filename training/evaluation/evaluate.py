@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Throughput:
-    """How fast images were classified.
+    """The speed of a classification.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ def _mean_area(areas: Sequence[float | None]) -> float | None:
 def evaluate(
     spark: SparkSession, classifier: Classifier, dataset: Dataset, review_below: float | None = None
 ) -> Evaluation:
-    """Apply `classifier` to `dataset`, as a stream does.
+    """Evaluate `classifier` on `dataset`, with the same code as a stream.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def evaluate(
 
 
 def spelled(label: str, known: Sequence[str]) -> str:
-    """Return the class that a label means, as the model spells it: Unicode can compose letters in several ways."""
+    """Return the class of a label in the model's spelling: Unicode can compose the same letters in several ways."""
     if label in known:
         return label
     return next((name for name in known if normalize_label(name) == normalize_label(label)), label)

@@ -34,7 +34,7 @@ def paired_difference(only_first: int, only_second: int, n: int) -> list[float]:
     Parameters
     ----------
     only_first, only_second
-        Images that only the first classifier has right, and only the second.
+        Images that only the first classifier predicts correctly, and only the second.
     n
         The number of all images, at least 1.
 
@@ -69,7 +69,7 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the p value of McNemar's exact test that two classifiers are equally accurate.
 
-    It is the binomial test on the images that exactly one of the two has right; it is valid for small numbers.
+    It is the binomial test on the images that exactly one of the two predicts correctly; it is valid for small numbers.
 
     Parameters
     ----------

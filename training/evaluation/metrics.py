@@ -78,7 +78,7 @@ def bootstrap_intervals(truth: Indices, predicted: Indices, seed: int = 0) -> di
     images per class, plain percentiles are too high for precision. An image counts only by its cell of the confusion
     matrix, so right predictions are drawn as multinomial counts per class, and only mistakes one by one.
 
-    Without mistakes, every resample is perfect too, which says nothing about other images; then all intervals are None.
+    Without mistakes, every resample is perfect too and gives no information about other images: all intervals are None.
     """
     wrong = truth != predicted
     if not wrong.any():

@@ -1,4 +1,4 @@
-"""Data augmentation of handwriting: other writers, pens, paper and scanners. For training images only."""
+"""Data augmentation of handwriting: variation of writer, pen, paper and scanner. For training images only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sparkdl.images.ink import normalize_ink
 SIDE = 64
 """Side of an augmented image, pixels."""
 _MARGIN = 0.3  # around the ink, so that it can be rotated
-_CELLS = 4  # of the grid of displacements that bends the sheet
+_CELLS = 4  # per side of the grid of displacements that bends the sheet
 
 Floats = NDArray[np.floating[Any]]
 Gray = NDArray[np.uint8]
 
 
 def augment(gray: Gray, rng: Generator, *, scan: bool = True) -> Gray:
-    """Return another picture of the same character.
+    """Return an augmented picture of the same character.
 
     The character is rotated, slanted, stretched and bent, and its strokes get thinner or thicker. With `scan`, some
     pictures also have a part missing or come from a coarse, blurred or high-contrast scan, and half are put on paper of
@@ -35,7 +35,7 @@ def augment(gray: Gray, rng: Generator, *, scan: bool = True) -> Gray:
     rng
         The source of all variation.
     scan
-        Whether to vary paper and scan too, or only handwriting and pen.
+        Whether to vary paper and scan in addition to handwriting and pen.
 
     Returns
     -------

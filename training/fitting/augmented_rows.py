@@ -1,4 +1,4 @@
-"""Augmented versions of images in DataFrames; each version depends on the image's name and the seed alone."""
+"""Augmented versions of images in DataFrames; each version depends only on the image's name and the seed."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def make_classifier(recipe: Recipe, seed: int) -> Estimator[Any]:
 
 
 def _parse(text: str) -> Any:
-    """Return the value of JSON; other text as it is."""
+    """Return the value of a JSON text; return other text unchanged."""
     try:
         return json.loads(text)
     except ValueError:
@@ -74,10 +74,10 @@ def fit_classifier(classifier: Estimator[Any], rows: DataFrame) -> Any:
 def cross_validate(
     features: DataFrame, recipe: Recipe, seed: int, holdout_ids: Collection[str] | None = None
 ) -> tuple[Recipe, HoldoutPredictions | None]:
-    """Choose the recipe's `reg_param`, and predict images that the classifier was not fitted on.
+    """Choose the recipe's `reg_param` and make holdout predictions.
 
-    Of several values of `reg_param`, the one with the least log loss, at its own best temperature, is chosen. An image
-    and its augmented versions are always in one fold; only original images are predicted.
+    If `reg_param` has several values, the one with the lowest log loss, at its own best temperature, is chosen. An
+    image and its augmented versions are always in the same fold; only original images are predicted.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ def cross_validate(
         Seed of the folds and of the classifier.
     holdout_ids
         The ids of the images to predict, with a classifier fitted on all others; None to predict all images, in
-        stratified folds. Needed if the other images have trained the network that computed the features.
+        stratified folds. Required if the network that computed the features was trained on the other images.
 
     Returns
     -------
-    The recipe with one value of `reg_param`, and the predictions. If a class has too few images to hold any out, the
-    first value and None.
+    The recipe with one value of `reg_param`, and the predictions. If a class has too few images for a holdout, the
+    recipe has the first value and the predictions are None.
     """
     rows = originals(features).select("id", "label").orderBy("id").collect()
     folds = _assign_folds([row.id for row in rows], [row.label for row in rows], seed, holdout_ids)
@@ -115,7 +115,7 @@ def _with_reg_param(recipe: Recipe, value: float) -> Recipe:
 def _assign_folds(
     ids: Sequence[str], labels: Sequence[float], seed: int, holdout_ids: Collection[str] | None
 ) -> dict[str, int] | None:
-    """Return each image's fold, from 1; 0 for images that are only fitted on. None if no image can be held out."""
+    """Return each image's fold, from 1; 0 for images used only for fitting. None if no holdout is possible."""
     images = Counter(labels)
     if holdout_ids is not None:
         held = set(holdout_ids)

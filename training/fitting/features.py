@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_requirements(recipe: Recipe) -> None:
-    """Check, without reading an image or building a network, that what `recipe` needs is installed.
+    """Check that the requirements of `recipe` are installed, without reading an image or building a network.
 
     Raises
     ------

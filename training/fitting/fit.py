@@ -51,10 +51,10 @@ class FittedRecipe(Fitted):
     Attributes
     ----------
     recipe
-        The recipe as it was applied: `reg_param` is the one value that was chosen.
+        The recipe as it was applied: `reg_param` is the chosen value.
     threshold
         The review threshold, chosen on holdout predictions. None if the recipe does not calibrate, or if there are too
-        few images to hold any out.
+        few images for a holdout.
     """
 
     recipe: Recipe
@@ -96,7 +96,7 @@ def fit_recipe(
     seed
         Seed of the augmentation, the network's training, the folds and the classifier, 0 to 4294967295.
     progress
-        Receives the steps as they begin, and the progress of those that report it.
+        Receives each step when it begins, and the progress of steps that report it.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def fit_recipe(
 def _fit_feature_stages(
     spark: SparkSession, dataset: Dataset, images: DataFrame, recipe: Recipe, seed: int, progress: Progress
 ) -> tuple[list[Transformer], frozenset[str] | None]:
-    """Return the recipe's feature stages with their final network, trained and quantized if the recipe says so.
+    """Return the recipe's feature stages with their final network, trained and quantized as the recipe specifies.
 
     Also returns the ids of the images that the network was not trained on; None if it was not trained here.
     """

@@ -177,7 +177,7 @@ def recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
     name
         A key of `RECIPES`.
     settings
-        "key=value" each; `classifier.PARAM=VALUE` sets a Param of the classifier. Of equal keys the last one counts.
+        "key=value" each; `classifier.PARAM=VALUE` sets a Param of the classifier. If a key is repeated, the last wins.
 
     Raises
     ------

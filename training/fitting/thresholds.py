@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from sparkdl.models.registry import MIN_REVIEW_THRESHOLD
 
 MIN_REVIEWED = 0.01
-"""The least share of images to review: out-of-distribution images tend to have the lowest confidences."""
+"""The minimum share of images to review: out-of-distribution images tend to have the lowest confidences."""
 _TEMPERATURES = (0.05, 20.0)
 _MIN_PROBABILITY = 1e-12  # replaces a probability of 0 in logarithms
 
 
 @dataclass(frozen=True)
 class HoldoutPredictions:
-    """Predictions for N images that the classifier was not fitted on, of K classes.
+    """Predictions of K classes for N images that the classifier was not fitted on.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class HoldoutPredictions:
         return float((np.log(np.exp(logits).sum(axis=1)) - true_logits).mean())
 
     def temperature(self) -> float:
-        """Return the temperature with the least log loss, 0.05 to 20."""
+        """Return the temperature with the lowest log loss, 0.05 to 20."""
         from scipy.optimize import minimize_scalar  # slow to import
 
         found = minimize_scalar(
@@ -47,7 +47,7 @@ class HoldoutPredictions:
         return float(np.exp(found.x))
 
     def scaled(self, temperature: float) -> HoldoutPredictions:
-        """Return the predictions with probabilities scaled as `sparkdl.TemperatureScaling` scales them."""
+        """Return the predictions with the probabilities scaled as by `sparkdl.TemperatureScaling`."""
         powers = (self.probabilities / self.probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
         return HoldoutPredictions(self.truth, powers / powers.sum(axis=1, keepdims=True))
 
@@ -84,7 +84,7 @@ class Threshold:
     confidence
         The threshold, 0 to 1.
     error_rate
-        The error rate that was allowed among the auto-accepted images.
+        The allowed error rate of the auto-accepted images.
     coverage
         The share of the holdout images with at least that confidence.
     images

@@ -25,7 +25,7 @@ _MAX_LINE_LENGTH = 200  # characters, before the width is measured
 
 
 class TextWriter:
-    """Draws a line of text on a picture, each letter with the first font that has it."""
+    """Draws lines of text on a picture, each letter with the first font that has it."""
 
     def __init__(self, pen: ImageDraw.ImageDraw, fonts: FontSet) -> None:
         self._pen = pen
@@ -54,7 +54,7 @@ class TextWriter:
             left += self._pen.textlength(part, font=font)
 
     def shorten(self, text: str, width: float) -> str:
-        """Return `text`, cut to `width` pixels."""
+        """Return `text` shortened to `width` pixels."""
         text = printable(" ".join(text.split()))[:_MAX_LINE_LENGTH]
         if self.width(text) <= width:
             return text
@@ -64,7 +64,7 @@ class TextWriter:
 
 
 Caption = Sequence[tuple[str, str, str]]
-"""The lines below a picture: text that may be cut, text after it that may not, and a colour."""
+"""The lines below a picture: text that may be shortened, text after it that may not, and a colour."""
 
 
 def prediction_sheet(
@@ -105,7 +105,7 @@ def contact_sheet(
             baseline = top + _TILE + number * _LINE - 3
             text = writer.shorten(text, _TILE - writer.width(tail))
             writer.write(left, baseline, text, colour)
-            # Drawn separately: next to a right-to-left name it would be laid out as part of the name.
+            # Drawn separately: otherwise the layout would make it part of a right-to-left name.
             writer.write(left + writer.width(text), baseline, tail, colour)
     if not chosen:
         writer.write(_GAP, _LINE + _GAP, "none", "black")
@@ -113,7 +113,7 @@ def contact_sheet(
 
 
 def _tile(payload: bytes) -> Image.Image:
-    """Return the picture, its longer side `_TILE` pixels; gray if it can no longer be decoded."""
+    """Return the picture with a longer side of `_TILE` pixels; a gray one if it can no longer be decoded."""
     pixels = decode(payload)
     if isinstance(pixels, Rejected):
         return Image.new("RGB", (_TILE, _TILE), "lightgray")

@@ -65,11 +65,11 @@ class FontSet:
 
 
 def _choose(missing: set[str], offered: Iterable[Path]) -> list[Path]:
-    """Choose fonts greedily: each time the one with most of the letters that are still missing."""
+    """Choose fonts greedily: in each step the font with the most letters that are still missing."""
     chosen: list[Path] = []
     lacking = {path: _lacking(path, missing) for path in sorted(offered, key=_preference)}
     while missing and lacking:
-        best = min(lacking, key=lambda path: len(lacking[path] & missing))  # of equals, the preferred one
+        best = min(lacking, key=lambda path: len(lacking[path] & missing))  # among equals, the preferred one
         if missing <= lacking[best]:
             break
         chosen.append(best)

@@ -12,7 +12,7 @@ _MAX_CELL_LENGTH = 200  # characters
 
 
 def cell(value: object, max_length: int = _MAX_CELL_LENGTH) -> str:
-    """Return `value` as one line of text, escaped and cut to `max_length` characters."""
+    """Return `value` as one line of text, escaped and shortened to `max_length` characters."""
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     words = printable(" ".join(text.split()))
     words = words if len(words) <= max_length else f"{words[: max_length - 1]}…"

@@ -14,7 +14,7 @@ _HIGH_CONFIDENCE = 0.9
 
 
 def metrics_section(evaluation: Evaluation) -> list[str]:
-    """Accuracy, the averages over classes and ROC-AUC."""
+    """Return the section with accuracy, the averages over classes and ROC-AUC."""
     m = evaluation.metrics
     rows = [("accuracy", with_interval(m["accuracy"], m["accuracy_interval"]))]
     for average in ("macro", "weighted"):
@@ -29,7 +29,7 @@ def metrics_section(evaluation: Evaluation) -> list[str]:
 
 
 def limitations_section(evaluation: Evaluation) -> list[str]:
-    """The most frequent confusions, the weakest classes, and the confidence of mistakes."""
+    """Return the section with the most frequent confusions, the weakest classes and the confidence of mistakes."""
     m, wrong = evaluation.metrics, len(evaluation.mistakes)
     lines = ["## Limitations", ""]
     if not wrong:
@@ -72,7 +72,7 @@ def limitations_section(evaluation: Evaluation) -> list[str]:
 
 
 def calibration_section(evaluation: Evaluation, provenance: Provenance) -> list[str]:
-    """Calibration errors, the reliability diagram, and coverage and error rate of the review threshold."""
+    """Return the section with calibration errors, the reliability diagram, and the review threshold's coverage."""
     calibration = evaluation.metrics["calibration"]
     chance = calibration["ece_if_calibrated"]
     return [
@@ -99,7 +99,7 @@ def calibration_section(evaluation: Evaluation, provenance: Provenance) -> list[
 
 
 def _review(evaluation: Evaluation, provenance: Provenance) -> list[str]:
-    """Coverage and error rate of the review threshold, as the stream's `needs_review` applies it."""
+    """Return coverage and error rate of the review threshold, which the stream applies as `needs_review`."""
     found = evaluation.metrics["review"]
     if found is None:
         return []
@@ -126,7 +126,7 @@ def _review(evaluation: Evaluation, provenance: Provenance) -> list[str]:
 
 
 def speed_section(evaluation: Evaluation) -> list[str]:
-    """The throughput; empty if it was not measured."""
+    """Return the section with the throughput; empty if it was not measured."""
     speed = evaluation.metrics["throughput"]
     if speed is None:
         return []
@@ -142,7 +142,7 @@ def speed_section(evaluation: Evaluation) -> list[str]:
 
 
 def comparison_section(comparison: Comparison) -> list[str]:
-    """The comparison with another model."""
+    """Return the section with the comparison with another model."""
     c = comparison.figures
     lines = [
         f"## Comparison with {cell(comparison.against)}",
@@ -182,7 +182,7 @@ def comparison_section(comparison: Comparison) -> list[str]:
 
 
 def class_section(evaluation: Evaluation) -> list[str]:
-    """The metrics of each class."""
+    """Return the section with the metrics of each class."""
     rows = [
         (
             name,

@@ -1,4 +1,4 @@
-"""The model card, a report's page: training data, intended use, evaluation, limitations."""
+"""The model card, the main page of a report: training data, intended use, evaluation, limitations."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FIELDS = {
 def render_model_card(
     evaluation: Evaluation, provenance: Provenance, fonts: FontSet, comparison: Comparison | None = None
 ) -> str:
-    """Return the page in Markdown."""
+    """Return the model card as Markdown."""
     sections = (
         _title(provenance),
         _training_data(provenance),

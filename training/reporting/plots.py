@@ -22,7 +22,7 @@ from training.reporting.fonts import FontSet
 _MAX_NAME_LENGTH = 24  # characters
 _MAX_NUMBERS, _MAX_NAMES = 30, 120  # classes up to which cells show numbers, and axes show names
 _MAX_CURVES = 20  # classes up to which each curve has a colour and a line in the legend
-_LOWEST_CURVES = 10  # with more classes, the curves that have
+_LOWEST_CURVES = 10  # with more classes, the curves with a colour and a line in the legend
 _MIN_CORNER_AREA = 0.9  # if all areas are at least this, an inset enlarges the upper left corner
 
 

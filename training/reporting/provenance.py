@@ -23,8 +23,8 @@ class Provenance:
     Attributes
     ----------
     images
-        Which images the model was evaluated on, and how they relate to the training images; a phrase that ends a
-        sentence.
+        A phrase at the end of a sentence: which images the model was evaluated on, and how they relate to the training
+        images.
     description
         The content of `model.json`; empty if nothing is known about the model.
     model
@@ -75,13 +75,13 @@ def was_trained_on(version: ModelVersion, dataset: Dataset, seed: int) -> bool:
     here, there = (_directory(address) for address in (dataset.address, trained_on))
     if (tested := data.get("test_subset")) is None:
         return here == there
-    # It came with a split: what was not its test subset may have been trained on.
+    # The dataset has its own split: images outside its test subset may be training images.
     if here == there:
         return {*dataset.subsets} != {tested}
     return here.is_relative_to(there) and any(subset_of(part) == Subset.TRAIN for part in here.relative_to(there).parts)
 
 
 def _directory(address: str) -> Path:
-    """Return where the images of an address lie: a table labels those in its folder."""
+    """Return the directory of the images at an address: a table labels the images in its folder."""
     path = Path(address).resolve()
     return path.parent if is_table(path.name) else path

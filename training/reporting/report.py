@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from training.reporting.contact_sheets import Caption
     from training.reporting.fonts import FontSet
 
-_EACH = 16  # pictures of images that only one of two models has right
+_EACH = 16  # pictures of images that only one of two models predicts correctly
 
 
 def write_report(

@@ -1,1 +1,1 @@
-"""Pictures of each format to pixels."""
+"""Decoding of pictures of each format to pixels."""

@@ -1,4 +1,4 @@
-"""BMP with a colour table, plain or run-length coded, into indices and colours; other kinds are left to Pillow."""
+"""BMP with a colour table, plain or run-length coded, to indices and colours; Pillow decodes all other kinds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _END_OF_ROW, _END_OF_BITMAP, _DELTA = range(3)
 
 
 def open_bmp(file: io.BytesIO) -> Image.Image:
-    """Return the image of a BMP that passed `scan_bmp`; mode P where it has a colour table.
+    """Return the image of a BMP that passed `scan_bmp`; the mode is P if it has a colour table.
 
     Indices beyond the table are black. Pixels that run lengths skip have index 0.
     """
@@ -53,7 +53,7 @@ def _reject_early_end(header: Header, size: int, row: int) -> NoReturn:
 
 
 def _expand(payload: bytes, header: Header) -> Pixels:
-    """Decode run lengths; raises `Refused` where they end before the last row does."""
+    """Decode run lengths; raise `Refused` if they end before the last row."""
     width, height, size = header.width, header.height, len(payload)
     pixels, x, y, position = bytearray(width * height), 0, 0, header.start
     while y < height and not (y == height - 1 and x >= width):

@@ -21,8 +21,8 @@ _saved: warnings.catch_warnings[None] | None = None
 def suppress_codec_output() -> Iterator[None]:
     """Suppress Python warnings and Pillow's log records inside the block, whatever filters and levels are set.
 
-    Any number of threads may be inside. Python's warning filters belong to the process: the first thread that enters
-    changes them and the last one that leaves restores them, so other threads' warnings are suppressed in between.
+    Any number of threads may be inside. Python's warning filters belong to the process: the first thread to enter
+    changes them and the last one to leave restores them. Other threads' warnings are suppressed in the meantime.
     """
     global _depth, _saved
     with _lock:
@@ -45,7 +45,7 @@ def _is_outside(_: logging.LogRecord) -> bool:
 
 
 for _name in LOGGERS:
-    # A filter, not a level: outside of `suppress_codec_output` Pillow logs as its user configured it.
+    # A filter, not a level: outside `suppress_codec_output`, Pillow logs as its user configured it.
     logging.getLogger(_name).addFilter(_is_outside)
 
 
@@ -56,11 +56,11 @@ _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_voi
 _libtiff_lock = threading.Lock()
 _captured: list[str] = []
 LIBTIFF = libtiff()
-"""libtiff, as Pillow is linked against it; None where it is not."""
+"""The libtiff that Pillow is linked against; None if it has none."""
 
 
 def _capture(module: bytes | None, text: bytes | None, _: int | None) -> None:
-    # The values would have to be taken from a C va_list, whose layout differs between machines.
+    # The values are in a C va_list, whose layout differs between machines, so they are not inserted.
     if not _captured:
         message = re.sub(rb"%[-+ #0-9.*]*[a-zA-Z]+", b"?", text or b"error")
         _captured.append(f"{(module or b'libtiff').decode('latin-1')}: {message.decode('latin-1')}")
@@ -73,10 +73,10 @@ _capture_hook = _Handler(_capture)
 def capture_libtiff_errors(*, warnings_too: bool = False) -> Iterator[list[str]]:
     """Capture the first error that libtiff reports inside the block, instead of printing it.
 
-    libtiff reports damage in fax and JPEG strips and still returns pixels; the list has the message. Warnings are
-    dropped, or captured too: damage in a line of a fax is a warning, and so is what libjpeg replaces by gray. One
-    thread at a time is inside. A message has "?" where libtiff's has a value ("Fax4Decode: Bad code word at line ?").
-    The list stays empty where Pillow was built without libtiff.
+    libtiff reports damage in fax and JPEG strips but still returns pixels; the list contains the message. Warnings are
+    dropped unless `warnings_too`: a damaged line of a fax is a warning, and so is data that libjpeg replaces by gray.
+    Only one thread at a time is inside. A message has "?" instead of each value ("Fax4Decode: Bad code word at line
+    ?"). The list stays empty if Pillow was built without libtiff.
     """
     if LIBTIFF is None:
         yield []

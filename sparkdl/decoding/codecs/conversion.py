@@ -1,6 +1,6 @@
-"""Convert Pillow images to pixels: orientation, transparency, palettes, gray and BGR.
+"""Conversion of Pillow images to pixels: orientation, transparency, palettes, gray and BGR.
 
-Colour profiles are not applied: the numbers in the file are taken as sRGB.
+Colour profiles are not applied: the numbers in the file are interpreted as sRGB.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _TRANSPOSES = {
 
 
 def turn(image: Image.Image, orientation: int) -> Image.Image:
-    """Return a loaded image, stored in this EXIF orientation, upright."""
+    """Return a loaded image turned upright, given its EXIF orientation."""
     method = _TRANSPOSES.get(orientation)
     return image if method is None else image.transpose(method)
 
 
 def place(pixels: Pixels, frame: Frame, orientation: int) -> Pixels:
-    """Return the canvas, white but where these pixels lie on it, upright."""
+    """Return the upright canvas: white, with these pixels at their position."""
     height, width, channels = pixels.shape
     canvas = np.full((frame.height, frame.width, channels), 255, np.uint8)
     canvas[frame.top : frame.top + height, frame.left : frame.left + width] = pixels
@@ -43,7 +43,7 @@ def place(pixels: Pixels, frame: Frame, orientation: int) -> Pixels:
 def to_array(image: Image.Image, *, gray: bool = False) -> Pixels:
     """Return the pixels of a loaded image as uint8 [height, width, 1 or 3], gray or BGR; the array may be read-only.
 
-    With `gray` it may be the gray that `to_gray` makes of BGR, where that costs less.
+    With `gray`, the result may be gray as from `to_gray`, where that is faster.
 
     | in the file                     | here                                                                    |
     | ------------------------------- | ----------------------------------------------------------------------- |
@@ -53,7 +53,7 @@ def to_array(image: Image.Image, *, gray: bool = False) -> Pixels:
     | CMYK, YCbCr, L*a*b*             | BGR                                                                     |
     | alpha, a transparent colour     | composited on white; an alpha that is 0 all over a BMP counts as absent |
 
-    Samples of more than 8 bits were brought to 8 bits before (`sparkdl.images.ranges`). Raises `Refused` for a mode
+    Samples of more than 8 bits must already be reduced to 8 bits (`sparkdl.images.ranges`). Raises `Refused` for a mode
     that is not in the table.
     """
     reader = _READERS.get(image.mode)
@@ -84,7 +84,7 @@ def _on_white(image: Image.Image) -> Pixels:
     if image.mode != "RGBA":
         image = image.convert("RGBA")
     if image.format == "BMP" and image.getchannel("A").getbbox() is None:
-        # Programs without alpha leave its byte at 0; the picture is not meant to be invisible.
+        # Programs without alpha support leave its byte at 0; the picture is not meant to be invisible.
         return _through_rgb(image)
     white = Image.new("RGB", image.size, (255, 255, 255))
     white.paste(image, mask=image)
@@ -100,7 +100,7 @@ def _gray_on_white(image: Image.Image) -> Pixels:
 
 
 def _palette(image: Image.Image) -> Pixels:
-    # The few colours are composited, not the many pixels.
+    # Composite the few colours, not the many pixels.
     colours = image.getpalette("RGB")
     if not colours:
         raise Refused(Reason.CORRUPT, f"{image.format}: a palette image without palette")

@@ -1,4 +1,4 @@
-"""Words for what a codec found wrong: errors of Python and Pillow, as a reader of dead letters understands them."""
+"""Descriptions of damage: errors of codecs, Python and Pillow in the terms of a reader of dead letters."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _DAMAGED = "the header or the pixel data is damaged"
 
 
 def damage_of(error: Exception) -> str:
-    """Return what a codec's error says of an image; the codec's own words only if they are not Python's."""
-    # Pillow itself raises these two; it also wraps others in the second.
+    """Return the damage that a codec's error describes; a general text if the message is Python's own."""
+    # Pillow itself raises these two, and also wraps other errors in the second.
     own = isinstance(error, (OSError, SyntaxError)) and bool(error.args) and isinstance(error.args[0], str)
     message = " ".join(str(error).split())
     if own and _PLAIN.fullmatch(message) and not _OF_PYTHON.search(message):
@@ -24,7 +24,7 @@ def damage_of(error: Exception) -> str:
 
 
 def failure_of(error: BaseException) -> str:
-    """Return what made a decoder fail, without the name of an exception."""
+    """Return the reason why a decoder failed, without the name of an exception."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"the system refused a call: {os.strerror(error.errno)}"
     if isinstance(error, SystemExit) and isinstance(error.code, str):

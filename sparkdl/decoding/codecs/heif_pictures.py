@@ -1,4 +1,4 @@
-"""Read AVIF and HEIC, whose codecs may be missing: AVIF comes with Pillow, HEIC with the extra `heif`."""
+"""Decoding of AVIF and HEIC, whose codecs are optional: Pillow has AVIF, the extra `heif` has HEIC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MISSING = {
     "AVIF": "AVIF: the installed Pillow was built without it: convert it to JPEG, or install a wheel of Pillow",
     "HEIC": "HEIC photo: convert it to JPEG, or install sparkdl-streaming[heif] on the workers",
 }
-"""Details of the pictures whose codec is not installed."""
+"""Details of dead letters for pictures whose codec is not installed."""
 
 
 def is_readable(name: str) -> bool:
@@ -34,9 +34,9 @@ def check_codec(name: str) -> None:
 
 
 def open_heif(name: str, payload: bytes, check_size: CheckSize) -> Image.Image:
-    """Return the primary picture of an AVIF or HEIC, of an animation the first frame, loaded and upright.
+    """Return the primary picture of an AVIF or HEIC, or the first frame of an animation, loaded and upright.
 
-    The payload has passed its scan. Its orientation is the one that the container states.
+    The payload must have passed its scan. The container states the orientation.
     """
     if name == "AVIF":
         avif = AvifFile(payload)
@@ -44,13 +44,13 @@ def open_heif(name: str, payload: bytes, check_size: CheckSize) -> Image.Image:
         return turn(avif.load(), avif.orientation)
     image: Image.Image = _plugin().HeifImageFile(io.BytesIO(payload))
     check_size(*image.size)
-    image.load()  # upright already
+    image.load()  # already upright
     return image
 
 
 @cache
 def _plugin() -> Any:
-    """Pillow's plugin of pillow-heif, set to do nothing but decode pictures."""
+    """Return the Pillow plugin of pillow-heif, configured to decode pictures only."""
     options: Any = importlib.import_module("pillow_heif.options")
     options.DECODE_THREADS = 0
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
@@ -61,7 +61,7 @@ def _plugin() -> Any:
 def _has_heic() -> bool:
     try:
         _plugin()
-        importlib.import_module("_pillow_heif")  # as_plugin puts off the error
+        importlib.import_module("_pillow_heif")  # as_plugin would raise the error only later
     except ImportError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Small AVIF and HEIC pictures, encoded beforehand: a template decodes them, and encoders start threads."""
+"""Small AVIF and HEIC pictures for the template to decode; already encoded, because encoders start threads."""
 
 from __future__ import annotations
 
@@ -50,4 +50,4 @@ _ENCODED = (
 )
 
 HEIF_SAMPLES: tuple[tuple[str, bytes], ...] = tuple((name, base64.b64decode(text)) for name, text in _ENCODED)
-"""The format and the bytes of pictures of 24 x 16 pixels, of each format one without and one with alpha."""
+"""Format and bytes of pictures of 24 x 16 pixels: for each format, one without and one with alpha."""

@@ -1,9 +1,9 @@
-"""Find out whether a JPEG without an end-of-image marker has all of its pixels.
+"""Check whether a JPEG without an end-of-image marker has all of its pixels.
 
-A decoder that runs out of entropy-coded data makes some up and says nothing. So the picture is decoded several times,
-each time with other bytes behind its data. Where they change no pixel, none was missing. Nor may the data be longer
-than the picture: then what follows it may be anything, and hide that something is missing. So without the last few
-bytes of data the bytes behind it must change a pixel.
+A decoder that runs out of entropy-coded data invents some without an error. Therefore the picture is decoded several
+times, each time with other bytes after its data. If no pixel changes, no data is missing. The data must not be longer
+than the picture either, because then the bytes after it would have no effect even if something is missing. Therefore,
+without the last few bytes of the data, the bytes after it must change a pixel.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from PIL import Image, ImageChops
 
 from sparkdl.formats.containers.jpeg import END
 
-_LENGTH = 96  # bytes, so that what they stand for is large
+_LENGTH = 96  # appended bytes, enough to affect a large part of the picture
 _TIGHT = (2, 8)
-"""Bytes at the end of the data, of which some must count: few do in the last scan of a progressive picture."""
+"""Bytes at the end of the data of which some must have an effect; few do in the last scan of a progressive picture."""
 _FIRST_RESTART = 0xD0
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _PATTERNS = tuple((pattern * _LENGTH)[:_LENGTH] for pattern in (b"\0", b"\xff\0", b"\x55", b"\xaa"))
@@ -27,16 +27,16 @@ _MIXTURES = tuple(
 
 
 def has_every_block(image: Image.Image, payload: bytes, load: Callable[[bytes], Image.Image]) -> bool:
-    """Return whether no pixel of a JPEG that lacked its end depends on what follows its data.
+    """Return whether no pixel of a JPEG without its end marker depends on the bytes after its data.
 
     Parameters
     ----------
     image
-        The picture, decoded.
+        The decoded picture.
     payload
-        Its file, with the end-of-image marker that was missing.
+        Its file, with the missing end-of-image marker added.
     load
-        Decodes a file as `image` was; raises `OSError` if that is not possible.
+        Decodes a file in the same way as `image`; raises `OSError` if that is not possible.
     """
     data = payload[: -len(END)]
     return not any(_differ(image, filled, load) for filled in _filled(data)) and any(
@@ -45,7 +45,7 @@ def has_every_block(image: Image.Image, payload: bytes, load: Callable[[bytes], 
 
 
 def _filled(data: bytes) -> Iterator[bytes]:
-    """Yield data with other bytes behind it, up to an end: as the rest of an interval between restarts, and as one."""
+    """Yield the data with other bytes appended: in the current restart interval, and as a new restart interval."""
     for filling in (*_MIXTURES, *_PATTERNS):
         yield data + filling + END
     restarts = _RESTART.findall(data, data.rindex(b"\xff\xda"))

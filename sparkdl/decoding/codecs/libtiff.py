@@ -1,8 +1,8 @@
-"""libtiff as a codec of single strips: it sees a directory that is made here, and of the file only the strips.
+"""libtiff as a codec of single strips: it sees a directory that this module writes, and only the strips of the file.
 
-It decodes strips of LZW, PackBits, Zstandard, fax and JPEG into memory that is given. Byte order, predictors, planes
-and the meaning of samples are not left to it: to libtiff a strip is rows of bytes (of bits in a fax, of pixels in a
-JPEG).
+It decodes strips of LZW, PackBits, Zstandard, fax and JPEG into given memory. This module, not libtiff, handles byte
+order, predictors, planes and the meaning of samples: for libtiff a strip is rows of bytes (of bits in a fax, of pixels
+in a JPEG).
 """
 
 from __future__ import annotations
@@ -42,36 +42,36 @@ _BLACK_IS_ZERO, _SEPARATED, YCBCR = 1, 5, 6
 _SHORT, _LONG, _UNDEFINED, _LONG8 = 3, 4, 7, 16
 _JPEG_COLOR_MODE, _AS_RGB = 65538, 1
 _READ_WITHOUT_MAPPING = b"rm"
-_PAYLOAD_AT = 16  # the directory comes after the payload, so that offsets only move by the length of the header
-# What is passed to a function of variable arguments lies on the stack there, and registers come first.
+_PAYLOAD_AT = 16  # the directory comes after the payload, so that offsets only shift by the length of the header
+# On this platform, variable arguments are passed on the stack, after those in registers.
 _BEFORE_VARIABLE = 6 if sys.platform == "darwin" and platform.machine() == "arm64" else 0
 _OUT_OF_MEMORY = ("out of memory", "no space for", "failed to allocate", "unable to allocate")
 
 
 @dataclass(frozen=True, slots=True)
 class Strips:
-    """Strips of one plane, as libtiff has to see them.
+    """Strips of one plane, as described to libtiff.
 
     Attributes
     ----------
     width
-        Of a row: pixels of a JPEG, bits of a fax, else bytes.
+        Width of a row: pixels of a JPEG, bits of a fax, otherwise bytes.
     height, rows
-        Rows in all, and in a strip.
+        Total rows, and rows per strip.
     samples
-        1, or the samples of a pixel of a JPEG.
+        1, or the samples per pixel of a JPEG.
     bits
-        8; 1 in a fax.
+        8, or 1 in a fax.
     is_ycbcr
         Whether a JPEG is to be converted to RGB.
     reversed_bits
         Whether the lowest bit of a byte comes first.
     options
-        T4Options or T6Options of a fax.
+        The tag T4Options or T6Options of a fax.
     tables
-        JPEGTables.
+        The tag JPEGTables.
     offsets, counts
-        Where each strip begins in the payload, and its bytes.
+        Offset of each strip in the payload, and its length in bytes.
     """
 
     compression: int
@@ -89,7 +89,7 @@ class Strips:
 
 
 def is_configured(compression: int) -> bool:
-    """Return whether Pillow's libtiff decodes this compression."""
+    """Return whether Pillow's libtiff supports this compression."""
     return LIBTIFF is not None and bool(LIBTIFF.TIFFIsCODECConfigured(compression))
 
 
@@ -105,16 +105,16 @@ def open_strips(payload: bytes, strips: Strips, *, strict: bool) -> Iterator[Str
     Raises
     ------
     Refused
-        As corrupt, for whatever libtiff finds wrong; also from `StripReader.read`.
+        As corrupt, for any error of libtiff; also from `StripReader.read`.
     """
-    assert LIBTIFF is not None  # the caller has asked `is_configured`
+    assert LIBTIFF is not None  # the caller has checked `is_configured`
     with capture_libtiff_errors(warnings_too=strict) as errors:
         opened = _open.add(_File(payload, _header(payload, strips)))
         handle = LIBTIFF.TIFFClientOpen(b"TIFF", _READ_WITHOUT_MAPPING, opened, *_CALLBACKS)
         try:
             if not handle:
                 _raise(errors, failed=True)
-            errors.clear()  # warnings about a directory that was made here are about what it leaves out
+            errors.clear()  # warnings about this module's own directory only concern tags that it omits
             if strips.is_ycbcr:
                 padding = (ctypes.c_int(0),) * _BEFORE_VARIABLE
                 LIBTIFF.TIFFSetField(handle, _JPEG_COLOR_MODE, *padding, ctypes.c_int(_AS_RGB))
@@ -126,14 +126,14 @@ def open_strips(payload: bytes, strips: Strips, *, strict: bool) -> Iterator[Str
 
 
 class StripReader:
-    """Reads strips, see `open_strips`."""
+    """Reader of strips; see `open_strips`."""
 
     def __init__(self, handle: int, errors: list[str]) -> None:
         self._handle, self._errors = handle, errors
         self._size = int(LIBTIFF.TIFFStripSize(handle)) if LIBTIFF else 0
 
     def read(self, index: int, size: int) -> Bytes:
-        """Return the first `size` bytes of a strip; raises `Refused` where it has fewer or is damaged."""
+        """Return the first `size` bytes of a strip; raise `Refused` if it has fewer or is damaged."""
         assert LIBTIFF is not None
         if size > self._size:
             raise Refused(Reason.CORRUPT, f"TIFF: strip {index} has {self._size} bytes, expected {size}")
@@ -153,7 +153,7 @@ def _raise(errors: list[str], *, failed: bool) -> None:
 
 
 def _header(payload: bytes, strips: Strips) -> tuple[bytes, bytes]:
-    """Return what comes before and after the payload: the header of a BigTIFF, and its directory."""
+    """Return the bytes before and after the payload: the header of a BigTIFF, and its directory."""
     count = len(strips.offsets)
     photometric = YCBCR if strips.is_ycbcr else _SEPARATED if strips.samples == 4 else _BLACK_IS_ZERO
     if strips.samples == 3 and not strips.is_ycbcr:
@@ -221,7 +221,7 @@ class _File:
 
 
 class _Open:
-    """Files that are open, by the number that libtiff hands back."""
+    """Open files, by the number that libtiff passes to its client functions."""
 
     def __init__(self) -> None:
         self._files: dict[int, _File] = {}
@@ -274,7 +274,7 @@ def _unmap(number: int, base: int, size: int) -> None:
 
 
 _P, _N, _U = ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_uint64
-# Made once: a decoder may make no memory executable, which new ones may need.
+# Created once: a decoder must not make memory executable, which new callbacks may need.
 _FUNCTIONS = (
     ctypes.CFUNCTYPE(_N, _P, _P, _N)(_read),
     ctypes.CFUNCTYPE(_N, _P, _P, _N)(_write),

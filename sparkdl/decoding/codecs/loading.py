@@ -1,4 +1,4 @@
-"""Load an opened picture with all of its pixels, or not at all."""
+"""Loading of an opened picture, with all of its pixels or not at all."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sparkdl.images.rejection import Reason, Refused
 
 _INDICES = 256
 _SHALLOW: dict[object, int] = {"L;2": 85, "L;4": 17}
-"""The 8-bit step of a gray of 2 and of 4 bits."""
+"""The 8-bit step between gray levels of 2 and of 4 bits."""
 
 
 def load(image: Image.Image, picture: Picture, factor: int) -> Image.Image:
-    """Return an image that was opened from a picture with its pixels loaded; raises `Refused` if some are missing.
+    """Load the pixels of an opened picture and return it; raise `Refused` if some are missing.
 
     Parameters
     ----------
     factor
-        By how much the image will be downscaled. A JPEG is decoded at half, a quarter or an eighth of its size.
+        The downscaling factor. A JPEG is decoded at half, a quarter or an eighth of its size.
     """
     if isinstance(image, PngImageFile):
         return _load_png(image, picture.payload)
@@ -42,7 +42,7 @@ def load(image: Image.Image, picture: Picture, factor: int) -> Image.Image:
 def _load_png(image: PngImageFile, payload: bytes) -> Image.Image:
     transparent, rawmode = image.info.get("transparency"), image.tile[0].args if image.tile else None
     if isinstance(transparent, int) and rawmode in _SHALLOW:
-        image.info["transparency"] = transparent * _SHALLOW[rawmode]  # Pillow scales the pixels, but not this colour
+        image.info["transparency"] = transparent * _SHALLOW[rawmode]  # Pillow scales the pixels but not this colour
     image.load()
     if lacks_rows(image, payload):
         raise Refused(Reason.CORRUPT, "PNG: the pixel data ends before the last row")

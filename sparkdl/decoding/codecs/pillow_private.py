@@ -1,7 +1,7 @@
 """Private parts of Pillow that decoding depends on: C hooks, logger names, late imports, the decoder of AVIF.
 
 They are not public interfaces, so an upgrade of Pillow may change them.
-`tests/unit/sparkdl/decoding/test_pillow_private.py` names what is gone.
+`tests/unit/sparkdl/decoding/test_pillow_private.py` names what is missing.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ LIBTIFF_HOOKS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "TIFFIsCODECConfigured": (ctypes.c_int, (ctypes.c_uint16,)),
     "TIFFSetField": (ctypes.c_int, (_POINTER, ctypes.c_uint32)),
 }
-"""Functions of libtiff that Pillow's extension module, which is linked against it, must export: what they return and
-take."""
+"""Functions of libtiff that Pillow's extension module must export, with the types of their results and arguments."""
 
 LOGGERS = ("PIL.ImageFile", "PIL.PngImagePlugin", "PIL.TiffImagePlugin")
 """The loggers that write records while a file is decoded."""
@@ -42,9 +41,9 @@ LATE_MODULES = (
 
 
 class AvifFile:
-    """An AVIF, opened by the extension module behind Pillow's plugin.
+    """AVIF file opened with the extension module behind Pillow's plugin.
 
-    The plugin itself refuses a picture for its EXIF, and takes the number of its threads from a global variable.
+    The plugin itself refuses a picture with damaged EXIF, and reads its number of threads from a global variable.
 
     Attributes
     ----------
@@ -53,11 +52,11 @@ class AvifFile:
     mode
         Pillow's mode of the pixels: L, RGB or RGBA.
     orientation
-        What the container's `irot` and `imir` say, as a value of EXIF's orientation; EXIF does not count in AVIF.
+        The orientation from the container's `irot` and `imir`, as an EXIF value; EXIF itself does not count in AVIF.
     """
 
     def __init__(self, payload: bytes) -> None:
-        from PIL import _avif  # a Pillow without AVIF has no such module
+        from PIL import _avif  # missing in a Pillow without AVIF
 
         self._decoder = _avif.AvifDecoder(payload, "auto", 1)
         (self.size, _, self.mode, _, _, self.orientation, _) = self._decoder.get_info()
@@ -73,7 +72,7 @@ def libtiff(extension: Path | None = None) -> ctypes.CDLL | None:
     Parameters
     ----------
     extension
-        The library to look in. Default: Pillow's own.
+        The library to load. Default: Pillow's own.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""PNG of 16 bits a sample to 8 bits, by the range rule; Pillow gives only the high bytes of its colours."""
+"""PNG of 16 bits per sample to 8 bits, by the range rule; Pillow returns only the high bytes of colours."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Samples = npt.NDArray[np.uint16]
 _GRAY, _RGB, _GRAY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
 _SIGNIFICANT_BYTES = {_GRAY: 1, _RGB: 3, _GRAY_ALPHA: 2, _RGB_ALPHA: 4}
 _LOW_BYTES = {_RGB: ("RGB", "RGB;16L"), _GRAY_ALPHA: ("RGBA", "RGBA"), _RGB_ALPHA: ("RGBA", "RGBA;16L")}
-"""Mode and raw mode in which Pillow gives the bytes that its own modes leave out: those of 16-bit numbers whose low
-byte comes first, and all four of gray with alpha."""
+"""Mode and raw mode with which Pillow returns all bytes: 16-bit numbers with the low byte first, or all four bytes of
+gray with alpha."""
 
 
 def is_deep(payload: bytes) -> bool:
-    """Return whether a PNG has 16 bits a sample."""
+    """Return whether a PNG has 16 bits per sample."""
     return payload[24:25] == b"\x10"
 
 
 def to_eight_bits(image: PngImageFile, payload: bytes) -> Image.Image:
     """Return a loaded PNG of 16 bits as an image of 8 bits by `sparkdl.images.ranges.scale_of`.
 
-    Its transparent colour, which is compared with all 16 bits, becomes alpha. A picture that uses the upper three
-    quarters of 16 bits, and has no transparent colour, costs no second decoding.
+    Its transparent colour, which is compared with all 16 bits, becomes alpha. A picture without a transparent colour
+    that uses the upper three quarters of the range needs no second decoding.
     """
     kind, stated = payload[25], _stated_depth(payload)
     transparent = image.info.get("transparency")
@@ -53,7 +53,7 @@ def to_eight_bits(image: PngImageFile, payload: bytes) -> Image.Image:
     del colours
     made = Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight)
     if kind == _GRAY_ALPHA:
-        made = made.convert("RGB")  # as Pillow has it
+        made = made.convert("RGB")  # the mode that Pillow uses
     if alpha is not None:
         made.putalpha(Image.fromarray(alpha))
     made.info = {key: value for key, value in image.info.items() if key != "transparency"}
@@ -61,9 +61,9 @@ def to_eight_bits(image: PngImageFile, payload: bytes) -> Image.Image:
 
 
 def _stated_depth(payload: bytes) -> int | None:
-    """Return the greatest depth in the chunk sBIT: how many bits were significant before they were stored.
+    """Return the maximum depth in the chunk sBIT: the number of significant bits of the original samples.
 
-    The standard has them stored in the upper bits, many programs store them in the lower ones: the rule tells.
+    The standard stores them in the upper bits, but many programs store them in the lower ones. The range rule decides.
     """
     for chunk in chunks(payload):
         if chunk.kind == b"IDAT":

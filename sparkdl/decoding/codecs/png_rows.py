@@ -1,4 +1,4 @@
-"""Find PNG files whose pixel data ends before the last row: the decoder leaves the rest black without an error."""
+"""Detection of PNG files whose pixel data ends before the last row; the decoder leaves the rest black silently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparkdl.formats.containers.png_data import data_size, has_bytes
 
 def lacks_rows(image: Image.Image, payload: bytes) -> bool:
     """Return whether the pixel data of a PNG that passed `scan_png`, loaded as `image`, ends before the last row."""
-    # Rows that are missing are zero. So are many last rows that are not, but only those pay for the full count.
+    # Missing rows are zero. Some complete pictures also end with a zero row; only they need the full count.
     last_row = image.resize(
         (image.width, 1), Image.Resampling.NEAREST, (0, image.height - 1, image.width, image.height)
     )

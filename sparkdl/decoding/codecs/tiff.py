@@ -1,7 +1,7 @@
-"""TIFF to pixels: the first full picture of a file, if its kind is one of those that are read.
+"""TIFF to pixels: the first full picture of a file, if its kind is supported.
 
-The directory is read here and only the codecs are others': libtiff for LZW, PackBits, Zstandard, fax and JPEG strips,
-zlib and lzma for the rest (`sparkdl.decoding.codecs.tiff_samples`). `docs/explanation/decoding.md` compares that with
+This module reads the directory itself and uses libraries only as codecs: libtiff for LZW, PackBits, Zstandard, fax and
+JPEG strips, zlib and lzma for the rest (`sparkdl.decoding.codecs.tiff_samples`). `docs/explanation/decoding.md` compares it with
 other readers.
 """
 
@@ -33,7 +33,7 @@ from sparkdl.images.ranges import alpha_scale, scale_of
 from sparkdl.images.rejection import Reason, Refused
 
 BYTES_A_PIXEL = 8
-"""Bytes of samples that a picture of the maximum number of pixels may have, a pixel."""
+"""Maximum bytes of samples per pixel, for a picture with the maximum number of pixels."""
 
 _ORIENTATIONS: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda a: a[:, ::-1],
@@ -47,7 +47,7 @@ _ORIENTATIONS: dict[int, Callable[[Pixels], Pixels]] = {
 
 
 def decode_tiff(payload: bytes, max_pixels: int) -> Pixels:
-    """Decode a TIFF whose structure was scanned into uint8 [height, width, 1 or 3], gray or BGR.
+    """Decode a TIFF that passed its scan into uint8 [height, width, 1 or 3], gray or BGR.
 
     | in the file                         | here                                                              |
     | ----------------------------------- | ----------------------------------------------------------------- |
@@ -91,7 +91,7 @@ def _gray_or_bgr(samples: Array, kind: Kind, directory: Directory) -> Pixels:
 
 
 def _stated_depth(kind: Kind, directory: Directory) -> int | None:
-    """Bits that the file says the data of its samples has."""
+    """Return the number of bits that the file states for its data."""
     if kind.number != "u":
         return None
     if kind.bits % 8:
@@ -126,7 +126,7 @@ def _palette(samples: Array, kind: Kind, directory: Directory) -> Pixels:
     if stored is None or len(stored) < 3 * colours:
         reject_corrupt(f"TIFF: a palette of {0 if stored is None else len(stored)} values, expected {3 * colours}")
     wide = stored[: 3 * colours].reshape(3, colours).T[:, ::-1]  # B, G, R
-    # Some programs write colours of 8 bits, against the standard; libtiff tells them in the same way.
+    # Some programs write colours of 8 bits, against the standard; libtiff detects them in the same way.
     table: Pixels = (wide if int(wide.max()) <= 255 else wide >> np.uint64(8)).astype(np.uint8)
     if (table == table[:, :1]).all():
         table = table[:, :1]

@@ -1,4 +1,4 @@
-"""The kind of a TIFF: what has to be known to decode its samples, if it is one that is read."""
+"""The kind of a TIFF: the properties that decoding its samples needs, if the kind is supported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from sparkdl.formats.containers.tiff_directory import (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What has to be known to decode the samples of a picture.
+    """Properties of a picture that decoding its samples needs.
 
     Attributes
     ----------
@@ -55,13 +55,13 @@ class Kind:
     number
         "u", "i" or "f".
     samples
-        Samples a pixel, with extra ones.
+        Samples per pixel, including extra samples.
     alpha
-        Index of the sample that is alpha; None for none.
+        Index of the alpha sample; None if there is none.
     premultiplied
         Whether the colour was multiplied by alpha.
     subsampling
-        Pixels that share one chroma value, horizontally and vertically, in YCbCr that is not JPEG; else (1, 1).
+        Pixels per chroma value, horizontally and vertically, in YCbCr that is not JPEG; otherwise (1, 1).
     """
 
     colour: Colour
@@ -79,12 +79,12 @@ class Kind:
 
     @property
     def colours(self) -> int:
-        """Samples a pixel that are neither alpha nor ignored."""
+        """Samples per pixel that are neither alpha nor ignored."""
         return 1 if self.colour in (Colour.GRAY, Colour.PALETTE) else 4 if self.colour is Colour.CMYK else 3
 
     @property
     def is_converted(self) -> bool:
-        """Whether its codec turns YCbCr into RGB."""
+        """Whether the codec converts YCbCr to RGB."""
         return self.codec is Codec.JPEG and self.colour is Colour.YCBCR
 
 
@@ -93,12 +93,12 @@ def _refuse(what: str) -> NoReturn:
 
 
 def kind_of(directory: Directory) -> Kind:
-    """Return the kind of a picture; raises `Refused` for one that is not in the tables, with its name.
+    """Return the kind of a picture; raise `Refused`, with the name of the kind, if it is not in the tables.
 
-    An extra sample is alpha where the file says so (1 or 2 in ExtraSamples). One that is unspecified (0), or of which
-    the file says nothing, is ignored.
+    An extra sample is alpha if the file says so (1 or 2 in ExtraSamples). An unspecified extra sample (0, or no entry)
+    is ignored.
     """
-    # Before the colour, which a program that uses a rare compression often states in its own way too.
+    # Checked before the colour, because programs with a rare compression often describe the colour in a rare way too.
     number = directory.first(COMPRESSION, 1)
     compression = COMPRESSIONS.get(number)
     if compression is None:
@@ -137,21 +137,21 @@ def kind_of(directory: Directory) -> Kind:
         _refuse(f"reversed bits (FillOrder 2) in {bits}-bit samples with {compression.name} compression")
     per_piece = JPEG_SAMPLES.get(row.colour) if compression.codec is Codec.JPEG else 1
     if compression.codec in (Codec.JPEG, Codec.FAX) and (per_piece is None or (not is_planar and samples != per_piece)):
-        _refuse(f"{compression.name} compression of {row.colour.value} with {samples} samples a pixel")
+        _refuse(f"{compression.name} compression of {row.colour.value} with {samples} samples per pixel")
     if row.colour is Colour.CMYK and directory.first(INK_SET, 1) != 1:
         _refuse("inks other than cyan, magenta, yellow and black")
     return kind
 
 
 def _number_of(directory: Directory, samples: int) -> tuple[str, int]:
-    """Kind of number and bits of the samples, which must all be of one kind."""
+    """Return the kind of number and the bits of the samples, which must be the same for all samples."""
     depths = [int(value) for value in directory.numbers.get(BITS, ())[:samples]] or [1]
     formats = [int(value) for value in directory.numbers.get(SAMPLE_FORMAT, ())[:samples]] or [1]
     for what, values in (("sizes", depths), ("kinds", formats)):
         if len(set(values)) > 1:
             _refuse(f"samples of different {what} ({', '.join(map(str, values[:4]))})")
         if 1 < len(values) < samples:
-            reject_corrupt(f"TIFF: {samples} samples a pixel, {what} of {len(values)}")
+            reject_corrupt(f"TIFF: {samples} samples per pixel, {what} of {len(values)}")
     if formats[0] not in NUMBERS:
         _refuse("complex numbers" if formats[0] in (5, 6) else f"samples of an unknown format ({formats[0]})")
     return NUMBERS[formats[0]], depths[0]
@@ -160,9 +160,9 @@ def _number_of(directory: Directory, samples: int) -> tuple[str, int]:
 def _alpha_of(directory: Directory, row: Photometric, samples: int, bits: int) -> tuple[int | None, bool]:
     extras = samples - row.samples
     if extras < 0:
-        _refuse(f"{row.colour.value} of {samples} samples a pixel")
+        _refuse(f"{row.colour.value} of {samples} samples per pixel")
     if extras > row.extras:
-        _refuse(f"{row.colour.value} with {extras} extra samples a pixel")
+        _refuse(f"{row.colour.value} with {extras} extra samples per pixel")
     meanings = [int(value) for value in directory.numbers.get(EXTRA_SAMPLES, ())[:extras]]
     for index, meaning in enumerate(meanings):
         if meaning in (1, 2):

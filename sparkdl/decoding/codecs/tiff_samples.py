@@ -1,4 +1,4 @@
-"""Samples of a TIFF: from strips and tiles to one array, whatever they are packed in."""
+"""Samples of a TIFF: from strips and tiles of any compression to one array."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from sparkdl.formats.containers.tiff_directory import JPEG_TABLES, T4_OPTIONS, T
 
 Array = npt.NDArray[Any]
 ReadPiece = Callable[[int, int], Bytes]
-"""Returns so many bytes of a piece of the plane, by its number in the plane; raises `Refused`."""
+"""Returns the given number of bytes of a piece, by its number in the plane; raises `Refused`."""
 
 _BGR = (2, 1, 0)
-_CHUNK = 1 << 18  # samples that are unpacked at once
+_CHUNK = 1 << 18  # samples unpacked at once
 _LZMA_MEMORY = 96 * 2**20  # xz -9 needs 65 MiB
 
 
 def read_samples(payload: bytes, directory: Directory, layout: Layout, kind: Kind) -> Array:
-    """Return the samples that count: [height, width, samples], in the machine's byte order.
+    """Return the used samples: [height, width, samples], in the machine's byte order.
 
-    The order of samples is B, G, R for RGB, else that of the file; then alpha, if there is one. Samples of up to 8
-    bits are uint8, not scaled, of up to 16 bits uint16; all others have the type of the file.
+    The order of samples is B, G, R for RGB, otherwise that of the file, followed by alpha if there is one. Samples of
+    up to 8 bits are uint8, not scaled; samples of up to 16 bits are uint16; all others have the type of the file.
 
-    Raises `Refused` where a strip or tile is damaged.
+    Raises `Refused` if a strip or tile is damaged.
     """
     kept = [*(_BGR if kind.colour is Colour.RGB else range(kind.colours))]
     kept += [] if kind.alpha is None else [kind.alpha]
@@ -51,7 +51,7 @@ def read_samples(payload: bytes, directory: Directory, layout: Layout, kind: Kin
 
 
 def stored_type(kind: Kind) -> np.dtype[Any]:
-    """The type in which samples are kept."""
+    """Return the type in which samples are stored."""
     if kind.number == "u":
         return np.dtype(np.uint8 if kind.bits <= 8 else np.uint16 if kind.bits <= 16 else f"u{kind.bits // 8}")
     return np.dtype(f"{kind.number}{kind.bits // 8}")
@@ -74,7 +74,7 @@ def _read_plane(
             left = index % layout.across * layout.piece_width
             height = min(layout.piece_height, layout.height - top)
             width = min(layout.piece_width, layout.width - left)
-            # Rows of a tile that lie below the picture are stored, but not needed.
+            # A tile also stores rows below the picture, which are not needed.
             rows = read(index, height * row_bytes).reshape(height, row_bytes)
             for start in range(0, height, step):
                 values = _values(rows[start : start + step], layout.piece_width, samples, kind, directory.order)
@@ -139,11 +139,11 @@ def _stored(data: memoryview, size: int) -> memoryview:
 
 
 def _inflated(data: memoryview, size: int) -> bytes:
-    """Inflate `size` bytes at most; raises `Refused` for a damaged code or checksum."""
+    """Inflate at most `size` bytes; raise `Refused` for a damaged code or checksum."""
     inflater = zlib.decompressobj()
     try:
         inflated = inflater.decompress(data, size)
-        # The checksum follows the last byte; more than `size` bytes are not needed.
+        # The checksum follows the last byte; bytes beyond `size` are not needed.
         if not inflater.eof and inflater.unconsumed_tail:
             inflater.decompress(inflater.unconsumed_tail, 1)
     except zlib.error as error:
@@ -181,7 +181,7 @@ def _values(rows: Bytes, width: int, samples: int, kind: Kind, order: str) -> Ar
         return _unpacked(rows, count, kind.bits).reshape(-1, width, samples)
     size = kind.bits // 8
     if kind.predictor == 3:
-        # Bytes are differences along the row, and sorted by significance.
+        # The bytes are differences along the row, sorted by significance.
         summed = np.add.accumulate(rows.reshape(len(rows), -1, samples), axis=1, dtype=np.uint8)
         planes = summed.reshape(len(rows), size, count).transpose(0, 2, 1)
         return np.ascontiguousarray(planes).view(f">f{size}").reshape(-1, width, samples)
@@ -193,7 +193,7 @@ def _values(rows: Bytes, width: int, samples: int, kind: Kind, order: str) -> Ar
 
 
 def _unpacked(rows: Bytes, count: int, bits: int) -> Array:
-    """Unpack `count` samples a row of less than 8, or of 9 to 16 bits, the highest bit first."""
+    """Unpack `count` samples per row of less than 8, or of 9 to 16 bits, highest bit first."""
     if bits == 1:
         return np.unpackbits(rows, axis=1, count=count)
     if bits < 8:
@@ -211,7 +211,7 @@ def _unpacked(rows: Bytes, count: int, bits: int) -> Array:
 
 
 def _read_subsampled(payload: bytes, directory: Directory, layout: Layout, kind: Kind, samples: Array) -> None:
-    """Read YCbCr whose chroma is shared by blocks of pixels: each block is its Y values, then Cb and Cr."""
+    """Read YCbCr with chroma shared by blocks of pixels: each block has its Y values, then Cb and Cr."""
     across, down = kind.subsampling
     blocks = -(-layout.piece_width // across)
     unit = across * down + 2

@@ -1,6 +1,6 @@
-"""The tables of kinds of TIFF that are read: everything that is not in them is refused by name.
+"""The tables of supported kinds of TIFF; every other kind is refused by name.
 
-Each combination that they allow is proved by `tests/unit/sparkdl/decoding/test_tiff_matrix.py`.
+`tests/unit/sparkdl/decoding/test_tiff_matrix.py` tests each allowed combination.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ ADVICE = "save it as PNG, or as TIFF with LZW or Deflate compression"
 
 
 class Colour(Enum):
-    """What the samples of a pixel mean."""
+    """The meaning of a pixel's samples."""
 
     GRAY = "gray"
     RGB = "RGB"
@@ -23,7 +23,7 @@ class Colour(Enum):
 
 
 class Codec(Enum):
-    """Who decodes a strip."""
+    """The library that decodes a strip."""
 
     NONE = "none"
     LIBTIFF = "libtiff"
@@ -40,13 +40,13 @@ class Photometric:
     Attributes
     ----------
     samples
-        Samples a pixel, without extra ones.
+        Samples per pixel, without extra samples.
     depths
-        Bits a sample, by kind of number: "u" unsigned, "i" signed, "f" floating point.
+        Bits per sample, by kind of number: "u" unsigned, "i" signed, "f" floating point.
     extras
-        Extra samples at most.
+        Maximum extra samples.
     alpha_bits
-        Bits at which one of them may be alpha.
+        Bits per sample for which one extra sample may be alpha.
     """
 
     colour: Colour
@@ -65,7 +65,7 @@ class Compression:
     predicts
         Whether a predictor may be used.
     bits
-        Bits a sample; None for all.
+        Bits per sample; None for all.
     """
 
     name: str
@@ -151,7 +151,7 @@ OTHER_COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
-NUMBERS = {1: "u", 2: "i", 3: "f", 4: "u"}  # 4 is "undefined", which programs write for unsigned
+NUMBERS = {1: "u", 2: "i", 3: "f", 4: "u"}  # 4 is "undefined", which programs write for unsigned numbers
 NUMBER_NAMES = {"u": "unsigned", "i": "signed", "f": "floating point"}
 PREDICTORS: dict[int, dict[str, tuple[int, ...]]] = {
     2: {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64)},

@@ -1,1 +1,1 @@
-"""The decoder process beside each worker, and what it may do."""
+"""The decoder process of each worker, and its sandbox."""

@@ -1,20 +1,20 @@
-"""Decoder client: the worker's side of the decoder process, so that an image that kills its decoder costs one image.
+"""Decoder client: the worker's side of the decoder process. An image that crashes its decoder costs only that image.
 
 A Spark worker starts a template at its first image, forks its decoder from it (`sparkdl.decoding.isolation.server`) and
-keeps both. A batch goes there and back in shared memory (`sparkdl.decoding.isolation.shared_memory`) with one small
-message each way. A decoder that dies is replaced, and the image that it was in is retried once, alone: the signal may
-have been meant for another process, or an earlier image may have damaged the decoder. There is no retry if the decoder
-faulted in its very first image. A decoder that is in one image for longer than `sparkdl.decoding.isolation.time_limit`
-allows is killed.
+keeps both. Batches and results are exchanged in shared memory (`sparkdl.decoding.isolation.shared_memory`), with one
+small message in each direction. A decoder that dies is replaced, and the image that it was decoding is retried once,
+alone: the signal may have been meant for another process, or an earlier image may have damaged the decoder. There is no
+retry if the decoder faulted in its very first image. A decoder that takes longer for one image than
+`sparkdl.decoding.isolation.time_limit` allows is killed.
 
-A decoder that was taken over by an image may say anything. An answer that contradicts itself ends the decoder, as a
-crash in that image does. Such a decoder can hold its worker no longer than a slow image can, and can neither end the
-worker nor raise in it.
+A decoder that an image has taken over can send anything. An inconsistent answer ends the decoder, like a crash in that
+image. Such a decoder cannot delay its worker for longer than a slow image can, and can neither end the worker nor raise
+an error in it.
 
-Memory: a decoder has about 35 MB, and allocates at most `memory_for(limits)` more while it decodes, which is enforced;
-the shared memory is at most `sparkdl.decoding.isolation.shared_memory.PIXEL_BYTES` and one payload of maximum length.
-With the default limits that is 1.6 GB where a picture needs all of it, and 40 MB with small images. The worker holds
-the pixels of one Arrow batch: at most 3 MiB an image, see `sparkdl.images.pixels.downscale`.
+Memory: a decoder starts with about 35 MB, and may allocate at most `memory_for(limits)` more while it decodes, which is
+enforced. The shared memory is at most `sparkdl.decoding.isolation.shared_memory.PIXEL_BYTES` and one payload of maximum
+length. With the default limits the total is 1.6 GB for a picture that needs all of it, and 40 MB for small images. The
+worker holds the pixels of one Arrow batch: at most 3 MiB per image, see `sparkdl.images.pixels.downscale`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from sparkdl.images.pixels import Pixels
 from sparkdl.images.rejection import Limits, Reason, Rejected
 
 _MAX_FAILURES = 3
-"""Decoders in a row that fail an empty payload, before the machine is to blame and not an image."""
+"""Decoders in a row that must fail on an empty payload until the machine, not an image, counts as the cause."""
 _FAULTS = {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS}
-"""Signals of a fault. SIGBUS is not among them: a lack of shared memory raises it too."""
-_INVALID_ANSWER = "the decoder's answer makes no sense"
+"""Signals of a fault. SIGBUS is not included, because a lack of shared memory raises it too."""
+_INVALID_ANSWER = "the decoder sent an invalid answer"
 
 
 @dataclass
@@ -51,11 +51,11 @@ class Decoded:
     Attributes
     ----------
     shapes
-        int64 [N, 3]: height, width and channels (1 or 3) of each image; 0, 0, 0 of a rejected one.
+        int64 [N, 3]: height, width and channels (1 or 3) of each image; 0, 0, 0 for a rejected image.
     pixels
         The pixels of all images, concatenated: uint8 [height, width, channels] each, gray or BGR.
     rejected
-        Why an image was rejected, by its index.
+        The rejection of each rejected image, by its index.
     """
 
     shapes: npt.NDArray[np.int64]
@@ -63,13 +63,13 @@ class Decoded:
     rejected: dict[int, Rejected]
 
     def add(self, row: int, answer: Answer) -> None:
-        """Add the results of the images from `row` on."""
+        """Add the results of the images that start at `row`."""
         self.shapes[row : row + len(answer.shapes)] = answer.shapes
         self.pixels += answer.pixels
         self.rejected.update({row + index: why for index, why in answer.rejected.items()})
 
     def images(self) -> list[Pixels]:
-        """Return the images that were not rejected, in order, as views of `pixels`."""
+        """Return the decoded images, in order, as views of `pixels`."""
         flat = np.frombuffer(self.pixels, np.uint8)
         parts = np.split(flat, np.cumsum(self.shapes.prod(axis=1))[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, self.shapes.tolist(), strict=True) if part.size]
@@ -82,20 +82,20 @@ class _End:
     reason: Reason
     detail: str
     by_fault: bool = False
-    """By a signal that a process raises in itself, and that nobody sends to another."""
+    """Whether it ended by a signal that a process only raises in itself, and that is never sent by another process."""
 
 
 class DecoderClient:
-    """Decodes batches in a separate process, which is started when it is needed.
+    """Decodes batches in a separate process, which is started when needed.
 
     Thread-safe: calls are served one at a time.
 
     Parameters
     ----------
     limits
-        As for `sparkdl.decoding.decode`; and `timeout`, how long one image may take.
+        As for `sparkdl.decoding.decode`; also `timeout`, the maximum time for one image.
     memory
-        Bytes that the process may allocate beyond what it has at its start. Default: `memory_for(limits)`.
+        Bytes that the process may allocate in addition to its initial memory. Default: `memory_for(limits)`.
     program
         Arguments that start the template; for tests, see `sparkdl.decoding.isolation.process.PROGRAM`.
     """
@@ -107,7 +107,7 @@ class DecoderClient:
         self._program = program
         self._lock = threading.Lock()
         self._watchdog = Watchdog(limits)
-        self._is_new = True  # whether the decoder of the last request had met no image before
+        self._is_new = True  # whether the decoder of the last request had not decoded any image before
         self._allocate()
 
     def _allocate(self) -> None:
@@ -118,12 +118,12 @@ class DecoderClient:
 
     @property
     def starts(self) -> int:
-        """Number of decoders that were forked."""
+        """The number of decoders forked so far."""
         return self._process.forks
 
     @property
     def pid(self) -> int | None:
-        """Process id of the decoder, if there is one."""
+        """The process id of the decoder, if there is one."""
         return self._process.pid
 
     @property
@@ -133,29 +133,29 @@ class DecoderClient:
 
     @property
     def begun(self) -> int:
-        """Number of images of the last request that the decoder has begun."""
+        """The number of images of the last request that the decoder has begun."""
         return self._shared.progress().begun
 
     def decode(self, payloads: Sequence[memoryview | None], *, gray: bool = False) -> Decoded:
-        """Return the result of each payload, as `sparkdl.decoding.decode` gives it with `reduce` and `gray`.
+        """Return the result of each payload, as from `sparkdl.decoding.decode` with `reduce` and `gray`.
 
         Raises
         ------
         SparkdlError
-            If no decoder can be started, or none decodes anything.
+            If no decoder can be started, or no decoder can decode anything.
         """
         with self._lock:
             return self._decode(payloads, gray)
 
     def close(self) -> None:
-        """End the process; the next call of `decode` starts one again."""
+        """End the process; the next call of `decode` starts a new one."""
         with self._lock:
             self._process.close()
 
     def _decode(self, payloads: Sequence[memoryview | None], gray: bool) -> Decoded:
         decoded = Decoded(np.zeros((len(payloads), 3), np.int64), bytearray(), {})
         row, one_by_one = 0, False
-        first: _End | None = None  # how the decoder ended that was in image `row` for the first time
+        first: _End | None = None  # how the decoder ended at the first attempt to decode image `row`
         while row < len(payloads):
             end = self._request(payloads[row : row + 1 if first or one_by_one else None], gray)
             answer = self._shared.read()
@@ -176,14 +176,14 @@ class DecoderClient:
             ):
                 decoded.rejected[row] = Rejected(end.reason, end.detail)
             else:
-                # If the decoder was in no image, or says so, any of the images that follow may have ended it.
+                # If the decoder was not in an image, or claims so, any of the following images may have ended it.
                 first, one_by_one = end, one_by_one or not answer.in_image
                 continue
             row, first = row + 1, None
         return decoded
 
     def _check_decoder(self) -> None:
-        """Raise a SparkdlError if no decoder can even reject a null payload."""
+        """Raise a SparkdlError if decoders fail even on a null payload."""
         detail = ""
         for _ in range(_MAX_FAILURES):
             end = self._request([None], gray=False)
@@ -194,7 +194,7 @@ class DecoderClient:
         raise SparkdlError(f"the decoder process ends before it decodes anything: {detail}")
 
     def _request(self, payloads: Sequence[memoryview | None], gray: bool) -> _End | None:
-        """Let the decoder work on as many of `payloads` as there is room for; return how it ended, if it did."""
+        """Let the decoder process as many of `payloads` as fit; return how it ended, if it did."""
         try:
             self._is_new = self._process.link is None
             link = self._process.link or self._process.fork()
@@ -207,7 +207,7 @@ class DecoderClient:
             except TimeoutError as error:
                 return self._end(_End(Reason.DECODER_TIMEOUT, str(error)))
         except BaseException:
-            # The decoder would go on with these images and answer to the next request.
+            # Otherwise the decoder would continue with these images and answer the next request with them.
             self._process.close()
             raise
         if message == DONE:
@@ -215,10 +215,10 @@ class DecoderClient:
         return self._end(_End(Reason.DECODER_CRASHED, _detail_of(message)) if message else None)
 
     def _end(self, end: _End | None = None) -> _End:
-        """End the decoder, if it has not ended; return `end`, or how it did end."""
+        """End the decoder if it is still running; return `end`, or how it ended."""
         code = self._process.end(at_once=end is not None)
         if code is None:
-            # A decoder that may still run keeps the old memory.
+            # A decoder that may still be running keeps the old memory.
             starts = self._process.forks
             self._allocate()
             self._process.forks = starts
@@ -230,7 +230,7 @@ class DecoderClient:
 
 
 def _detail_of(message: bytes) -> str:
-    """Return the beginning of a detail for a message that is no answer."""
+    """Return the beginning of the detail for a message that is not an answer."""
     if not message.startswith(FAILED):
         return _INVALID_ANSWER
     return f"the decoder failed: {message[1:].decode('utf-8', 'replace')}"
@@ -248,7 +248,7 @@ _current_lock = threading.Lock()
 
 
 def decoder_client(limits: Limits) -> DecoderClient:
-    """Return this process's client; one made for other limits, or before a fork, is replaced."""
+    """Return this process's client; replace one for other limits or from before a fork."""
     global _current
     with _current_lock:
         if _current is None or _current.limits != limits or _current.owner != os.getpid():

@@ -1,4 +1,4 @@
-"""Lifecycle of a worker's decoder process: a template is started once, decoders are forked from it and ended."""
+"""Lifecycle of a worker's decoder process: starts a template once, then forks and ends decoders."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sparkdl.images.rejection import Limits
 from sparkdl.system.subprocesses import minimal_environment, python_command
 
 PROGRAM = ("-m", "sparkdl.decoding.isolation.server")
-"""Arguments of Python that run the template. Tests of hostile decoders pass another program with the same arguments."""
+"""Python arguments that run the template. Tests of hostile decoders pass another program with the same arguments."""
 _START_SECONDS = 60.0
-_ANSWER_SECONDS = 30.0  # for the template, which only forks and waits, on the busiest machine
+_ANSWER_SECONDS = 30.0  # for the template, which only forks and waits, even on a very busy machine
 _LEAVE_SECONDS = 5.0
-_MAX_STDERR_BYTES = 65_536  # bytes of the template's stderr that are read
+_MAX_STDERR_BYTES = 65_536  # bytes to read from the template's stderr
 _BYTES_A_PIXEL = 24
 _MEMORY_BESIDE = 128 * 2**20
-# Nothing else of the worker's environment is needed, and it may hold passwords.
+# No other variable of the worker's environment is needed, and others may contain passwords.
 _KEPT = (
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
@@ -33,25 +33,25 @@ _KEPT = (
     "LC_ALL",
     "LC_CTYPE",
 )
-# A decoder works on one image at a time; numpy and malloc would make room for a thread a core.
+# A decoder processes one image at a time; by default numpy and malloc reserve memory for one thread per core.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 def memory_for(limits: Limits) -> int:
-    """Return the bytes that a decoder may allocate beyond what it has at its start.
+    """Return the bytes that a decoder may allocate in addition to its initial memory.
 
-    24 bytes a pixel (at most 22 were measured, over all modes of all formats), three times the payload, and 128 MiB.
+    24 bytes per pixel (the measured maximum over all modes of all formats is 22), three times the payload, and 128 MiB.
     """
     return _BYTES_A_PIXEL * limits.max_pixels + 3 * limits.max_bytes + _MEMORY_BESIDE
 
 
 class DecoderProcess:
-    """Template process and, between `fork` and `end`, one decoder.
+    """The template process and, between `fork` and `end`, one decoder.
 
     Parameters
     ----------
     descriptor
-        Descriptor of the shared memory, see `sparkdl.decoding.isolation.shared_memory`.
+        The descriptor of the shared memory; see `sparkdl.decoding.isolation.shared_memory`.
     numbers
         `max_bytes`, `max_pixels` and the memory limit of a decoder in bytes.
     program
@@ -60,11 +60,11 @@ class DecoderProcess:
 
     def __init__(self, descriptor: int, numbers: Sequence[int], program: Sequence[str] = PROGRAM) -> None:
         self.forks = 0
-        """Number of decoders that were forked."""
+        """The number of decoders forked so far."""
         self.pid: int | None = None
-        """Process id of the decoder, if there is one."""
+        """The process id of the decoder, if there is one."""
         self.is_filtered = False
-        """Whether the system calls of its decoders are filtered."""
+        """Whether the system calls of the decoders are filtered."""
         self._descriptor = descriptor
         self._numbers = tuple(numbers)
         self._program = tuple(program)
@@ -78,12 +78,12 @@ class DecoderProcess:
         return self._link
 
     def fork(self) -> socket.socket:
-        """Fork a decoder, starting the template if there is none; return the socket to the decoder.
+        """Fork a decoder and return the socket to it; start the template if there is none.
 
         Raises
         ------
         SparkdlError
-            If that fails twice, with the last line of the template's stderr.
+            If that fails twice; the message has the last line of the template's stderr.
         """
         for last in (False, True):
             control = self._control or self._start()
@@ -106,10 +106,10 @@ class DecoderProcess:
     def end(self, *, at_once: bool) -> int | None:
         """End the decoder, wait for it, and return its exit code, negative for a signal.
 
-        Unless `at_once`, a decoder that is about to end by itself may do so. None if the template does not answer: it
-        is ended too, and whether the decoder still runs is unknown.
+        Unless `at_once`, a decoder that is about to end by itself gets time to do so. Returns None if the template does
+        not answer: then the template is ended too, and it is unknown whether the decoder still runs.
         """
-        assert self._link  # forked
+        assert self._link  # a decoder was forked
         assert self._control
         self._link.close()
         self._link = self.pid = None
@@ -121,7 +121,7 @@ class DecoderProcess:
             return None
 
     def close(self) -> str:
-        """End the template, and with it the decoder; return the last line of the template's stderr."""
+        """End the template and its decoder; return the last line of the template's stderr."""
         template, control = self._template, self._control
         self._template = self._control = None
         if self._link:
@@ -136,7 +136,7 @@ class DecoderProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(template.pid, signal.SIGKILL)
         template.wait()
-        # Do not wait for whoever holds the other end.
+        # Do not wait for a process that holds the other end.
         os.set_blocking(template.stderr.fileno(), False)
         printed = (template.stderr.read(_MAX_STDERR_BYTES) or b"").decode("utf-8", "replace")
         template.stderr.close()

@@ -1,12 +1,12 @@
-"""Sandbox of a decoder process: what it gives up before it sees the first byte from outside.
+"""Sandbox of a decoder process: the rights that it drops before it reads the first untrusted byte.
 
-On every system: core files, new descriptors, new processes and files that grow, by limits of resources, and memory
-beyond what one picture needs. On Linux also privileges that a program could gain (`no_new_privs`), and by a seccomp
-filter all system calls but those that memory, the clock and open descriptors need.
+On every system, resource limits forbid core files, new descriptors, new processes, growing files, and more memory than
+one picture needs. On Linux the process also cannot gain privileges (`no_new_privs`), and a seccomp filter blocks all
+system calls except those for memory, the clock and open descriptors.
 
 Calls that no codec needs (network, programs, processes, signals to other processes, reading their memory) kill the
-process: a decoder that tries one was taken over, and gets no second try. All other calls that are not allowed fail with
-EPERM, so that a library which asks for something harmless in a rare case, such as the number of processors, goes on
+process: a decoder that makes such a call was taken over, and gets no second attempt. All other blocked calls fail with
+EPERM, so that a library which requests something uncritical in a rare case, such as the number of processors, continues
 without it.
 
 The HEIC codec starts a thread. Where it is installed, the filter allows threads, but no processes.
@@ -26,29 +26,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
-_SET_MODE_FILTER, _SPEC_ALLOW = 1, 4  # without the flag older kernels slow the whole process down
+_SET_MODE_FILTER, _SPEC_ALLOW = 1, 4  # without the flag, older kernels slow down the whole process
 _RET_KILL_PROCESS, _RET_ERRNO, _RET_ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
-_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of classic BPF, on words
+_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # classic BPF, on words
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data
 _PROT_EXEC = 4
 _THREAD_FLAGS = (0x3D0F00, 0x7D0F00)
-"""Of `clone`, with which glibc and musl start a thread, and which no process that is not a thread has."""
+"""The flags of `clone` with which glibc and musl start a thread; no other process is started with them."""
 
 
 @dataclass(frozen=True)
 class _Machine:
-    """The numbers of system calls on one architecture.
+    """System call numbers of one architecture.
 
     Attributes
     ----------
     audit
-        The architecture as the kernel calls it.
+        The kernel's code of the architecture.
     other_abi
-        Numbers from here on are another ABI's (x32), 0 if there is none.
+        Numbers from this one on belong to another ABI (x32); 0 if there is none.
     seccomp, to_thread, maps
         `seccomp`, `tgkill`, and `mmap` and `mprotect`.
     clones
-        `clone` and `clone3`, among `deadly` too.
+        `clone` and `clone3`, which are also in `deadly`.
     allowed
         read, write, writev, close, fstat, lseek; munmap, mremap, madvise, brk; futex, sched_yield, rseq; rt_sigaction,
         rt_sigprocmask, rt_sigreturn, sigaltstack; clock_gettime, clock_getres, gettimeofday, times, getrusage; getpid,
@@ -95,20 +95,20 @@ _machine = _MACHINES.get(platform.machine()) if sys.platform == "linux" and sys.
 
 
 def is_filter_known() -> bool:
-    """Return whether the system calls of this machine are known to the filter."""
+    """Return whether the filter knows the system calls of this machine."""
     return _machine is not None
 
 
 def end_with_parent(parent: int) -> None:
-    """Make the kernel kill this process when its parent ends; exit if the parent has ended already."""
-    # An idle decoder sees its input end. One that hangs in a codec sees nothing: there the kernel has to.
+    """Make the kernel kill this process when its parent ends; exit if the parent has already ended."""
+    # An idle decoder notices the end of its input. A decoder that hangs in a codec does not, so the kernel must act.
     _prctl(_PR_SET_PDEATHSIG, 9)
     if os.getppid() != parent:
         os._exit(0)
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of orphaned descendants, where the system supports it."""
+    """Make this process the parent of its orphaned descendants, where the system supports it."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -117,12 +117,12 @@ def leave_no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):
         if Path("/proc/sys/kernel/core_pattern").read_bytes().startswith(b"|"):
-            # It is started whatever the limit is, and takes longer each time than decoding a hundred images.
+            # The handler starts regardless of the limit, and takes longer than decoding a hundred images.
             _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def mapped_memory() -> int | None:
-    """Return the bytes of address space of this process; None where the system does not tell."""
+    """Return the address space of this process in bytes; None if the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
@@ -130,23 +130,23 @@ def mapped_memory() -> int | None:
 
 
 def confine(max_memory: int | None, *, filtered: bool, threads: bool = False) -> None:
-    """Take from this process, for good, what it does not need to decode.
+    """Permanently drop all rights of this process that decoding does not need.
 
-    It touches little memory: a process that was just forked has to copy each page that it writes to.
+    Touches little memory, because a process that was just forked copies each page that it writes to.
 
     Parameters
     ----------
     max_memory
-        Bytes of address space that the process may have; None for no limit.
+        Maximum address space of the process in bytes; None for no limit.
     filtered
-        Whether system calls are filtered too.
+        Whether to filter system calls too.
     threads
-        Whether the process may start threads. The limit of processes, which counts threads, then stays as it is.
+        Whether the process may start threads. Then the limit of processes, which counts threads, is not changed.
 
     Raises
     ------
     OSError
-        If the filter is asked for and refused.
+        If the kernel refuses the filter.
     """
     if max_memory is not None:
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -185,7 +185,7 @@ def _step(code: int, operand: int, yes: int = 0, no: int = 0) -> bytes:
 
 
 def _instructions(machine: _Machine, *, threads: bool) -> bytes:
-    """The filter, with `_SELF` in place of the number of the process."""
+    """Return the filter, with `_SELF` in place of the id of the process."""
     allow, kill = _step(_RETURN, _RET_ALLOW), _step(_RETURN, _RET_KILL_PROCESS)
     refuse = _step(_RETURN, _RET_ERRNO | errno.EPERM)
     low_word = 0 if sys.byteorder == "little" else 4
@@ -200,10 +200,10 @@ def _instructions(machine: _Machine, *, threads: bool) -> bytes:
         program += _step(_IF_EQUAL, number, 0, 1) + allow
     for number in machine.maps:
         program += _step(_IF_EQUAL, number, 0, 4) + argument(2) + _step(_IF_ANY_BIT, _PROT_EXEC, 0, 1) + refuse + allow
-    # What `abort` does.
+    # The call that `abort` makes.
     program += _step(_IF_EQUAL, machine.to_thread, 0, 4) + argument(0) + _step(_IF_EQUAL, _SELF, 0, 1) + allow + kill
     if threads:
-        # The flags of `clone3` are in memory, where no filter sees them; the C library then takes `clone`.
+        # The flags of `clone3` are in memory, where a filter cannot read them; the C library falls back to `clone`.
         clone, clone3 = machine.clones
         no_such_call = _step(_RETURN, _RET_ERRNO | errno.ENOSYS)
         program += _step(_IF_EQUAL, clone3, 0, 1) + no_such_call
@@ -214,6 +214,6 @@ def _instructions(machine: _Machine, *, threads: bool) -> bytes:
     return program + refuse
 
 
-_SELF = 0xFFFFFFFF  # no process has this number
+_SELF = 0xFFFFFFFF  # no process has this id
 _FILTER = _instructions(_machine, threads=False) if _machine else b""
 _THREADS_FILTER = _instructions(_machine, threads=True) if _machine else b""

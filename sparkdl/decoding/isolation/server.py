@@ -1,8 +1,8 @@
 """Decoder server: the template process (`python -m sparkdl.decoding.isolation.server`) and the decoders that it forks.
 
-A worker starts one template, see `sparkdl.decoding.isolation.process`. The template holds numpy and Pillow, no Spark
-and no Arrow, has one thread, and reads no bytes from outside. It forks a decoder on request, which takes some
-milliseconds, ends decoders, and reports how they ended. Template and decoder end when the worker does.
+A worker starts one template; see `sparkdl.decoding.isolation.process`. The template has loaded numpy and Pillow, but
+neither Spark nor Arrow, has one thread, and reads no untrusted bytes. On request it forks a decoder, which takes a few
+milliseconds, ends it, and reports how it ended. Template and decoder end when the worker ends.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FORK, KILL, WAIT = b"f", b"k", b"w"
 """Requests to the template: fork a decoder (its socket is attached); kill the decoder; wait for a decoder that has
 closed its socket, then kill it."""
 FILTERED, UNFILTERED = b"+", b"-"
-"""The template's message when it is ready: whether the system calls of its decoders are filtered."""
+"""The template's message when it is ready, which states whether the system calls of its decoders are filtered."""
 NUMBER = struct.Struct("=q")
 """Replies: the process id; the wait status of `os.waitpid`, see `os.waitstatus_to_exitcode`."""
 ASK = DONE = b"."
@@ -56,8 +56,8 @@ MAX_MESSAGE_BYTES = 1000
 """Maximum length of that message, bytes."""
 
 _CONTROL = 0
-_GRACE = 0.05  # seconds for a decoder that closed its socket to end by itself, so that its exit status is known
-_MAX_DESCRIPTORS = 64  # a template has ten
+_GRACE = 0.05  # seconds for a decoder to end by itself after it closed its socket, so that its exit status is known
+_MAX_DESCRIPTORS = 64  # a template uses ten
 _OOM_SCORE = "500"  # of -1000 to 1000: when memory runs out, the kernel kills this process, not its worker
 _SAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *(("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
@@ -71,14 +71,14 @@ _SAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("WEBP", "RGB", {"lossless": True}),
     *(("WEBP", mode, {"quality": 80}) for mode in ("RGB", "RGBA")),
 )
-"""Format, mode and options of the pictures that a template decodes itself, so that everything needed is loaded."""
+"""Format, mode and options of the pictures that a template itself decodes to load everything that decoding needs."""
 
 
 # --- a decoder ---------------------------------------------------------------------------------------------------
 
 
 def serve(shared: SharedMemory, limits: Limits) -> None:
-    """Decode requests until the worker is gone."""
+    """Decode requests until the worker ends."""
     while os.read(_CONTROL, 1):
         for index in range(shared.open()):
             shared.begin(index)
@@ -95,7 +95,7 @@ def _decode(shared: SharedMemory, index: int, limits: Limits) -> Pixels | Reject
 
 
 class _NoImports:
-    """Import hook that ends a decoder which imports a module, instead of rejecting the picture for it."""
+    """Import hook that ends a decoder when it imports a module, instead of blaming the picture."""
 
     def find_spec(self, name: str, *_: object) -> None:
         raise SystemExit(f"module {name} was not loaded before the decoder was confined")
@@ -108,14 +108,14 @@ def _run(work: Callable[[], None], link: int, template: int, max_memory: int | N
         end_with_parent(template)
         os.setsid()
         os.dup2(link, _CONTROL)
-        os.dup2(1, 2)  # the null device; what codecs print, they print from C
+        os.dup2(1, 2)  # the null device; codecs print from C
         os.closerange(3, _MAX_DESCRIPTORS)
         sys.meta_path.insert(0, _NoImports())
         confine(max_memory, filtered=filtered, threads=is_readable("HEIC"))
         with suppress(ConnectionError):
             work()
         code = 0
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the worker is told
+    except BaseException as error:  # noqa: BLE001 - every error is reported to the worker
         with suppress(OSError):
             os.write(_CONTROL, (FAILED + failure_of(error).encode("utf-8", "replace"))[:MAX_MESSAGE_BYTES])
     finally:
@@ -126,14 +126,14 @@ def _run(work: Callable[[], None], link: int, template: int, max_memory: int | N
 
 
 class Template:
-    """Template process: forks decoders, one at a time, and ends them.
+    """Template process that forks and ends decoders, one at a time.
 
     Parameters
     ----------
     shared
         Memory shared with the worker and with each decoder.
     memory
-        Bytes that a decoder may allocate beyond what it has when it is forked.
+        Bytes that a decoder may allocate in addition to its memory at the fork.
     """
 
     def __init__(self, shared: SharedMemory, limits: Limits, memory: int) -> None:
@@ -145,7 +145,7 @@ class Template:
         self._filtered = is_filter_known() and self._filter_works()
 
     def run(self) -> None:
-        """Serve the worker's requests until it is gone."""
+        """Serve the worker's requests until it ends."""
         control = socket.socket(fileno=os.dup(_CONTROL))
         control.sendall(FILTERED if self._filtered else UNFILTERED)
         while True:
@@ -172,7 +172,7 @@ class Template:
         return decoder
 
     def _filter_works(self) -> bool:
-        """Whether a decoder whose system calls are filtered still decodes the samples."""
+        """Whether a decoder with filtered system calls can decode the samples."""
         link = os.open(os.devnull, os.O_RDWR)
         _, status = os.waitpid(self._forked(decode_samples, link, filtered=True), 0)
         os.close(link)
@@ -187,7 +187,7 @@ class Template:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(decoder, signal.SIGKILL)
         if status is None:
-            with suppress(ProcessLookupError):  # it has not made a session of its own yet
+            with suppress(ProcessLookupError):  # it has not created its own session yet
                 os.kill(decoder, signal.SIGKILL)
             _, status = os.waitpid(decoder, 0)
         _end_orphans()
@@ -207,7 +207,7 @@ def _wait(process: int, seconds: float) -> int | None:
 
 
 def _end_orphans() -> None:
-    """Kill processes that a decoder left behind, where its system calls were not filtered."""
+    """Kill processes that a decoder left behind, which is possible only without the filter."""
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     with suppress(ChildProcessError):
         while True:
@@ -227,7 +227,7 @@ def _end_orphans() -> None:
 def load_all() -> None:
     """Load every module that decoding may need later."""
     for module in (*LATE_MODULES, "copy"):
-        with suppress(ImportError):  # Pillow may be built without it, and then never needs it
+        with suppress(ImportError):  # a Pillow that was built without it never needs it
             importlib.import_module(module)
     for encoding in ("ascii", "latin-1", "cp1252", "utf-8", "utf-16", "utf-16-le", "utf-16-be"):
         codecs.lookup(encoding)
@@ -249,7 +249,7 @@ def _encode_samples() -> list[bytes]:
 
 
 def decode_samples() -> None:
-    """Decode a picture of each kind, whole, truncated and damaged, which loads modules that are imported late."""
+    """Decode a whole, a truncated and a damaged picture of each kind, to load modules that are imported late."""
     for payload in _samples:
         decode(payload, reduce=True, gray=True)
         decode(payload[: -len(payload) // 4])
@@ -260,7 +260,7 @@ def main() -> None:
     descriptor, worker, max_bytes, max_pixels, memory = map(int, sys.argv[1:])
     end_with_parent(worker)
     adopt_orphans()
-    for number in (signal.SIGINT, signal.SIGTERM):  # handled by the worker: it may finish its batch
+    for number in (signal.SIGINT, signal.SIGTERM):  # handled by the worker, which may finish its batch
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):  # no /proc, or a container in which it is read-only
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
@@ -269,7 +269,7 @@ def main() -> None:
     os.close(descriptor)
     load_all()
     gc.collect()
-    gc.freeze()  # a collection in a fork must not touch, and so copy, the template's pages
+    gc.freeze()  # a collection in a fork must not touch the template's pages, which would copy them
     with suppress(ConnectionError):
         Template(shared, Limits(max_bytes=max_bytes, max_pixels=max_pixels), memory).run()
 

@@ -1,12 +1,12 @@
-"""Memory shared by a worker and its decoder: encoded images one way, pixels and reasons the other way.
+"""Memory shared by a worker and its decoder: encoded images in one direction, pixels and reasons in the other.
 
     counters | spans of the payloads | results | details | payloads | pixels
 
-All parts have fixed sizes and offsets. The memory is an unnamed file; its pages are allocated when they are written, so
-a batch of small images touches little of it.
+All parts have fixed sizes and offsets. The memory is an unnamed file whose pages are allocated when they are written,
+so a batch of small images uses little memory.
 
-A decoder that was taken over by an image can write anything anywhere at any time. So the worker keeps its own copy of
-the request, reads each value once, and validates the copy that it then uses.
+A decoder that an image has taken over can write anything anywhere at any time. Therefore the worker keeps its own copy
+of the request, reads each value once, and validates the copy before it uses it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sparkdl.images.rejection import MAX_DETAIL, Reason, Rejected
 MAX_IMAGES = 1024
 """Maximum number of images in a request."""
 PIXEL_BYTES = 64 * 2**20
-"""Bytes for the pixels of one request, at least those of one picture."""
+"""Bytes for the pixels of one request, enough for at least one picture."""
 _MIN_PAYLOAD_BYTES = 16 * 2**20
 _MAX_PICTURE_BYTES = 3 * MAX_PIXELS
 _DETAIL_BYTES = 4 * MAX_DETAIL  # in UTF-8
@@ -42,10 +42,10 @@ _REASONS = (
     Reason.TRUNCATED,
     Reason.CORRUPT,
 )
-"""The reasons that a decoder may give; the client and the model give the others."""
+"""The reasons that a decoder may return; the client and the model return the others."""
 _IMAGE = -1  # in a result, in place of the number of a reason
-_NOTHING = -2  # in a result that is not written yet
-_NULL = -1  # the length of a payload that is null
+_NOTHING = -2  # in a result that has not been written yet
+_NULL = -1  # the length of a null payload
 
 _COUNT, _BEGUN, _DONE, _GRAY = range(4)
 _SPAN = struct.Struct("=qq")  # offset and length of a payload
@@ -65,7 +65,7 @@ def make_file(max_bytes: int) -> IO[bytes]:
         flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
         file = os.fdopen(os.memfd_create("sparkdl-decoder", flags), "r+b")
         file.truncate(size)
-        # Reading the pages behind the end of a truncated file kills the reader.
+        # Reading pages beyond the end of a truncated file kills the reader.
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     else:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as its decoder
@@ -74,19 +74,19 @@ def make_file(max_bytes: int) -> IO[bytes]:
 
 
 def _payload_room(max_bytes: int) -> int:
-    # One byte more than allowed, so that the decoder sees that a payload is too long.
+    # One byte more than allowed, so that the decoder can detect a payload that is too long.
     return max(max_bytes + 1, _MIN_PAYLOAD_BYTES)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A decoder's own account of a request: images with a result, images that it has begun."""
+    """Progress of a request as the decoder reports it: images with a result, and images that it has begun."""
 
     done: int = 0
     begun: int = 0
 
     def may_become(self, later: Progress, count: int) -> bool:
-        """Whether an honest decoder of `count` images can say `later` after this."""
+        """Whether an honest decoder of `count` images can report `later` after this."""
         return self.done <= later.done and self.begun <= later.begun and later.done <= later.begun <= count
 
 
@@ -97,15 +97,15 @@ class Answer:
     Attributes
     ----------
     shapes
-        int64 [N, 3]: height, width, channels of each of the first N images; 0, 0, 0 of one that was rejected.
+        int64 [N, 3]: height, width, channels of each of the first N images; 0, 0, 0 for a rejected image.
     pixels
-        Pixels of all N images, concatenated.
+        The pixels of all N images, concatenated.
     rejected
-        Why images were rejected, by index.
+        The rejections, by the index of the image.
     in_image
-        Whether the decoder says that it has begun another image.
+        Whether the decoder reports that it has begun another image.
     is_sound
-        Whether everything that the decoder wrote is valid; else N ends at the first invalid result.
+        Whether everything that the decoder wrote is valid; otherwise N ends before the first invalid result.
     """
 
     shapes: npt.NDArray[np.int64]
@@ -116,10 +116,10 @@ class Answer:
 
 
 class SharedMemory:
-    """View of the shared memory, for either side.
+    """View of the shared memory, for both sides.
 
-    The worker fills in a request; the decoder records each image that it begins and completes. What it completed before
-    it died can be read.
+    The worker fills in a request. The decoder records each image that it begins and completes, so the worker can read
+    the results that it completed before it died.
     """
 
     def __init__(self, descriptor: int, max_bytes: int) -> None:
@@ -138,20 +138,20 @@ class SharedMemory:
 
     @property
     def count(self) -> int:
-        """Number of images in the request."""
+        """The number of images in the request."""
         return len(self._sizes)
 
     def size_of(self, progress: Progress) -> int:
-        """Return the bytes of the image that a decoder with this `progress` is in, 0 if it is in none."""
+        """Return the bytes of the image that a decoder with this `progress` is decoding; 0 if there is none."""
         return self._sizes[progress.done] if progress.done < min(progress.begun, self.count) else 0
 
     def progress(self) -> Progress:
-        """Return the decoder's account at this moment."""
-        done = self._counters[_DONE]  # first: the other counter is never behind it
+        """Return the current progress."""
+        done = self._counters[_DONE]  # read first, because the other counter is never behind it
         return Progress(done, self._counters[_BEGUN])
 
     def fill(self, payloads: Sequence[memoryview | None], *, gray: bool = False) -> int:
-        """Write a request for as many of `payloads` as there is room for, at least one; return their number."""
+        """Write a request for as many of `payloads` as fit, at least one; return their number."""
         used, self._sizes = 0, []
         for index, payload in enumerate(payloads[:MAX_IMAGES]):
             length = _NULL if payload is None else min(len(payload), self._max_bytes + 1)
@@ -170,7 +170,7 @@ class SharedMemory:
         return count
 
     def read(self) -> Answer:
-        """Return the results that are complete; none if the counters are invalid."""
+        """Return the completed results; none if the counters are invalid."""
         progress = self.progress()
         is_valid = Progress().may_become(progress, self.count)
         done = progress.done if is_valid else 0
@@ -209,20 +209,20 @@ class SharedMemory:
 
     @property
     def gray(self) -> bool:
-        """Whether gray pixels are requested."""
+        """Whether the request is for gray pixels."""
         return bool(self._counters[_GRAY])
 
     def begin(self, index: int) -> None:
-        """Record that image `index` is begun."""
+        """Record that image `index` has begun."""
         self._counters[_BEGUN] = index + 1
 
     def payload(self, index: int) -> bytes | None:
-        """Return image `index`; of one that is too long its beginning, which is too long as well."""
+        """Return image `index`; if it is too long, return a beginning that is still too long."""
         offset, length = _SPAN.unpack_from(self._memory, _SPANS_AT + index * _SPAN.size)
         return None if length == _NULL else bytes(self._payloads[offset : offset + length])
 
     def write(self, index: int, result: Pixels | Rejected) -> bool:
-        """Write the result of image `index`; return whether there is room for another picture."""
+        """Write the result of image `index`; return whether another picture fits."""
         place = _RESULTS_AT + index * _RESULT.size
         if isinstance(result, Rejected):
             detail = result.detail.encode("utf-8", "replace")

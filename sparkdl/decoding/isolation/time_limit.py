@@ -1,11 +1,11 @@
-"""Adaptive time limit of one image, from what the images before it took: a state and its transitions, no clock.
+"""Adaptive time limit of one image, based on the times of earlier images: a state and its transitions, without a clock.
 
-An image that is decoded in less than a tenth of the timeout is honest work. Every slower image adds to the strikes of
-its worker the share of its limit that it used (one if it used all of it), and each strike quarters the limit: with
-30 s, the next images that time out take 30, 7.5, 1.9 and 0.47 s, then the minimum, which grows with an image's
-bytes. A strike is forgiven in two timeouts. So a worker spends at most 1.33 timeouts on images that are too slow before
-the limit is at its minimum, in the long run at most half of its time above that, and some minutes after the last of
-them the limit is the timeout again.
+An image that is decoded in less than a tenth of the timeout counts as normal. Every slower image adds strikes to its
+worker: the share of its limit that it used, which is one if it used all of it. Each strike divides the limit by four:
+with 30 s, images that time out take 30, 7.5, 1.9 and 0.47 s, then the minimum, which grows with an image's bytes. A
+strike expires in two timeouts. Therefore a worker spends at most 1.33 timeouts on slow images before the limit reaches
+its minimum, and in the long run at most half of its time above that. Some minutes after the last slow image the limit
+is the timeout again.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ import math
 from dataclasses import dataclass, replace
 
 _FACTOR = 4.0
-"""Divisor of the limit for each strike."""
+"""Divisor of the limit per strike."""
 _HONEST_SHARE = 1 / 10
-"""Share of the timeout: below it an image counts as honest work. A picture of 50 megapixels takes up to 2 s in any
-format, and up to 3 s in HEIC."""
+"""Share of the timeout below which an image counts as normal. A picture of 50 megapixels takes up to 2 s in any format,
+and up to 3 s in HEIC."""
 _MIN_SHARE = 1 / 300
 """Share of the timeout: the minimum limit of an image of no bytes, 0.1 s with 30 s."""
 MIN_LIMIT = 0.1
-"""Seconds below which no limit shrinks: a busy machine is no slow image. An image of a megapixel takes 0.03 s at most,
-in any format but HEIC (0.06 s)."""
+"""Seconds below which no limit shrinks, because a busy machine also slows images down. An image of a megapixel takes at
+most 0.03 s in any format but HEIC (0.06 s)."""
 BYTES_A_SECOND = 6 << 20
-"""Encoded bytes for which the minimum limit grows by a second, and by no more than one. Photos take 7 MB a second in
-WebP, the slowest format, and those of 24 megapixels less than a second in any."""
+"""Encoded bytes per second by which the minimum limit grows, up to one second. Photos in WebP, the slowest format, are
+decoded at 7 MB/s, and photos of 24 megapixels take less than a second in any format."""
 _FORGIVEN_IN = 2.0
-"""Timeouts after which a strike is forgiven."""
+"""Timeouts after which a strike expires."""
 
 
 @dataclass(frozen=True)
 class AdaptiveTimeout:
-    """Time limit of a worker's next image.
+    """The time limit of a worker's next image.
 
     Attributes
     ----------
     timeout
-        Seconds that an image may take where nothing was wrong before.
+        Seconds that an image may take if no slow image came before it.
     shrinks
-        Whether slow images shorten the limit at all.
+        Whether slow images shorten the limit.
     strikes
-        At the time `at`; see the module.
+        The strikes at the time `at`; see the module.
     at
-        Seconds of any clock that never goes back.
+        Seconds of a monotonic clock.
     """
 
     timeout: float
@@ -57,11 +57,11 @@ class AdaptiveTimeout:
         return self.timeout * _HONEST_SHARE
 
     def min_limit(self, size: int = 0) -> float:
-        """Return the seconds that an image of `size` encoded bytes may take in any case."""
+        """Return the seconds that an image of `size` encoded bytes may always take."""
         return min(max(self.timeout * _MIN_SHARE, MIN_LIMIT) + min(size / BYTES_A_SECOND, 1.0), self.timeout)
 
     def limit(self, now: float, size: int = 0) -> float:
-        """Return the seconds that an image of `size` encoded bytes which begins now may take."""
+        """Return the seconds that an image of `size` encoded bytes may take if it begins now."""
         return max(self.timeout * math.pow(_FACTOR, -self._strikes(now)), self.min_limit(size))
 
     def after(self, held: float, limit: float, now: float) -> AdaptiveTimeout:

@@ -1,4 +1,4 @@
-"""Watchdog: waits for a decoder's answer, as long as the decoder makes progress within its time limit."""
+"""Watchdog: waits for a decoder's answer while the decoder makes progress within its time limit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sparkdl.decoding.isolation.shared_memory import Progress, SharedMemory
 from sparkdl.decoding.isolation.time_limit import AdaptiveTimeout
 from sparkdl.images.rejection import Limits
 
-_POLLS = 20  # of the decoder's progress, in one time limit
+_POLLS = 20  # polls of the decoder's progress per time limit
 _MAX_POLL_SECONDS = 0.5
-_INVALID_PROGRESS = FAILED + b"what it says of its progress makes no sense"
+_INVALID_PROGRESS = FAILED + b"it reported invalid progress"
 
 
 class Watchdog:
-    """Waits for decoders of one worker, and shortens the time limit after slow images.
+    """Waits for the decoders of one worker, and shortens the time limit after slow images.
 
     Parameters
     ----------
     limits
-        `timeout`: seconds that one image may take; `shrinks`: whether slow images shorten it.
+        `timeout`: seconds that one image may take; `shrinks`: whether slow images shorten this time.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -30,16 +30,16 @@ class Watchdog:
         self._adaptive = AdaptiveTimeout(limits.timeout, limits.shrinks)
 
     def wait(self, link: socket.socket, shared: SharedMemory) -> bytes:
-        """Return the decoder's message, empty if the decoder ended.
+        """Return the decoder's message; empty if the decoder ended.
 
         Raises
         ------
         TimeoutError
-            If the decoder is in one image for longer than its time limit.
+            If the decoder takes longer for one image than its time limit.
         ConnectionError
             If the socket breaks.
         """
-        # Polls without progress count, not a clock: a machine that was suspended is no decoder that hangs.
+        # Count polls without progress instead of using a clock: a suspended machine must not look like a hung decoder.
         progress, held = Progress(), 0.0
         limit = self._limit(shared, progress)
         poll = select.poll()

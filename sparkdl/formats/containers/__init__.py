@@ -1,1 +1,1 @@
-"""The structure of each format that is read, without decoding a pixel."""
+"""The structure of each supported format, without decoding pixels."""

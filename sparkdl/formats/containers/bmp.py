@@ -9,7 +9,7 @@ from sparkdl.formats.containers.picture import Picture
 from sparkdl.formats.containers.structure import CheckSize, reject_corrupt, reject_truncated, reject_unsupported
 
 NONE, RLE8, RLE4, BITFIELDS = range(4)
-"""Compressions that are read."""
+"""The supported compressions."""
 
 _OTHERS = {4: "JPEG", 5: "PNG", 6: "masks with alpha of Windows CE", 11: "CMYK", 12: "CMYK RLE8", 13: "CMYK RLE4"}
 _OS2, _OS2_OTHERS = 64, {3: "Huffman coding of OS/2", 4: "RLE24 of OS/2"}
@@ -27,23 +27,23 @@ _MASKS: dict[int, set[tuple[int, ...]]] = {
         (0, 0, 0, 0),
     },
 }
-"""Masks of red, green, blue and, of 32 bits, alpha, by the bits of a pixel."""
+"""Masks of red, green, blue and, for 32 bits, alpha, by the bits per pixel."""
 _BITS = {NONE: (1, 2, 4, 8, 16, 24, 32), RLE8: (8,), RLE4: (4,), BITFIELDS: (16, 24, 32)}
 
 
 class Header(NamedTuple):
-    """What a BMP says of itself.
+    """Header of a BMP.
 
     Attributes
     ----------
     width, height, is_top_down
         Size in pixels, and whether the first row is the top one.
     bits, compression
-        Bits a pixel; `NONE`, `RLE8`, `RLE4` or `BITFIELDS`.
+        Bits per pixel; `NONE`, `RLE8`, `RLE4` or `BITFIELDS`.
     colours, colour_bytes, palette_start
-        Entries of the colour table, bytes of each, and where the table begins.
+        Entries of the colour table, bytes per entry, and the offset of the table.
     start
-        Where the pixels begin.
+        The offset of the pixels.
     """
 
     width: int
@@ -63,12 +63,12 @@ class Header(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """Bytes from row to row."""
+        """Bytes from the start of one row to the next."""
         return (self.width * self.bits + 31) // 32 * 4
 
 
 def read_header(payload: bytes) -> Header:
-    """Return the header of a BMP whose headers are there; raises `Refused` for a compression that is not read."""
+    """Return the header of a BMP with complete headers; raise `Refused` for an unsupported compression."""
     offset, size = struct.unpack_from("<II", payload, 10)
     end = 14 + size
     if size == 12:
@@ -98,7 +98,7 @@ def _check_masks(payload: bytes, header_size: int, bits: int) -> None:
         masks = (*masks[:3], 0)
     if masks not in _MASKS[bits]:
         shown = " ".join(f"{mask:X}" for mask in masks)
-        reject_unsupported(f"BMP: masks {shown} of {bits} bits a pixel; save it as PNG")
+        reject_unsupported(f"BMP: masks {shown} of {bits} bits per pixel; save it as PNG")
 
 
 def scan_bmp(payload: bytes, check_size: CheckSize) -> Picture:
@@ -108,7 +108,7 @@ def scan_bmp(payload: bytes, check_size: CheckSize) -> Picture:
         reject_truncated(f"BMP: {size} bytes, ends inside the header of {length}")
     header = read_header(payload)
     check_size(header.width, header.height)
-    if header.compression == BITFIELDS and size >= 70:  # what is shorter is truncated
+    if header.compression == BITFIELDS and size >= 70:  # a shorter file is truncated
         _check_masks(payload, length, header.bits)
     if header.compression in (RLE8, RLE4):
         if header.is_top_down:

@@ -1,4 +1,4 @@
-"""Boxes of the ISO base media file format (ISO/IEC 14496-12): length, type, content; boxes lie in boxes."""
+"""Boxes of the ISO base media file format (ISO/IEC 14496-12): length, type, content; boxes are nested."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sparkdl.formats.containers.structure import reject_corrupt, reject_unsupported
 
 _MAX_BOXES = 65_536
-"""In one box; a payload of maximum length can have millions of empty ones."""
+"""Maximum boxes in one box; a payload of maximum length can have millions of empty boxes."""
 
 
 class Box(NamedTuple):
@@ -19,7 +19,7 @@ class Box(NamedTuple):
     kind
         Its type, four bytes.
     start, end
-        Where its content begins and ends; `end` may lie past the end of the file.
+        Where its content begins and ends; `end` may be past the end of the file.
     """
 
     kind: bytes
@@ -28,7 +28,7 @@ class Box(NamedTuple):
 
 
 def boxes(payload: bytes, start: int, stop: int) -> Iterator[Box]:
-    """Yield the boxes from `start` on; end at `stop`, at bytes that begin no box, or after a box that has no length."""
+    """Yield the boxes from `start` on; end at `stop`, at bytes that are not a box, or after a box without a length."""
     for _ in range(_MAX_BOXES):
         header = payload[start : min(start + 16, stop)]
         if len(header) < 8 or not header[4:8].isascii():
@@ -47,20 +47,20 @@ def boxes(payload: bytes, start: int, stop: int) -> Iterator[Box]:
 
 
 def inner(name: str, payload: bytes, box: Box, skip: int = 0) -> dict[bytes, Box]:
-    """Return the boxes in a box by their type, of one type the first; `skip` bytes of other content come before.
+    """Return the first box of each type in a box; skip `skip` bytes of other content before them.
 
-    Raises `Refused` (corrupt) for a box that is longer than the one it lies in.
+    Raises `Refused` (corrupt) for a box that is longer than the box that contains it.
     """
     found: dict[bytes, Box] = {}
     for child in boxes(payload, box.start + skip, box.end):
         if child.end > box.end:
-            reject_corrupt(f"{name}: box {child.kind.decode('latin-1')} is longer than the box that it lies in")
+            reject_corrupt(f"{name}: box {child.kind.decode('latin-1')} is longer than the box that contains it")
         found.setdefault(child.kind, child)
     return found
 
 
 class Reader:
-    """Reads big-endian numbers of a box one after the other; raises `IndexError` past the end of the box."""
+    """Reads successive big-endian numbers of a box; raises `IndexError` past the end of the box."""
 
     def __init__(self, payload: bytes, box: Box) -> None:
         self._payload = payload
@@ -79,6 +79,6 @@ class Reader:
         return int.from_bytes(self.bytes(count), "big")
 
     def version(self) -> tuple[int, int]:
-        """Return the version and the flags with which the content of a full box begins."""
+        """Return the version and the flags at the beginning of a full box."""
         both = self.number(4)
         return both >> 24, both & 0xFFFFFF

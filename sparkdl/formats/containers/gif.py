@@ -1,6 +1,6 @@
 """GIF89a: blocks, each a chain of sub-blocks of at most 255 bytes, up to the trailer.
 
-Only what stands before the end of the first image is read. Comments and applications' blocks are left out.
+Only the part up to the end of the first image is read. Comments and application blocks are left out.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _END = b"\0;"
 
 
 def scan_gif(payload: bytes, check_size: CheckSize) -> Picture:
-    """Check the structure; return the first image alone, or the file itself if it begins with that."""
-    if cause := passed_through_text(payload):  # it may still have the structure of a GIF, which has no checksum
+    """Check the structure; return the first image only, or the whole file if the image comes first."""
+    if cause := passed_through_text(payload):  # the structure may still be valid, because GIF has no checksum
         reject_corrupt(f"GIF: {cause}")
     try:
         return _first_image(payload, check_size)
     except (IndexError, struct.error):
-        # All reads go forward, so a read that fails went past the end.
+        # All reads go forward, so a failed read was past the end.
         reject_early_end("GIF", payload, "a block", has_end=payload.endswith(_END))
 
 
 def _first_image(payload: bytes, check_size: CheckSize) -> Picture:
     width, height, flags = struct.unpack_from("<HHB", payload, 6)
-    if width and height:  # some programs leave them 0
+    if width and height:  # some programs write 0
         check_size(width, height)
     screen_end = position = 13 + _palette_size(flags)
     control, is_plain = b"", True
@@ -43,7 +43,7 @@ def _first_image(payload: bytes, check_size: CheckSize) -> Picture:
                 control = payload[begin + 3 : begin + 7]
             else:
                 is_plain = False
-                control = b"" if kind == _PLAIN_TEXT else control  # it is for this text
+                control = b"" if kind == _PLAIN_TEXT else control  # it belongs to this text
         elif block == 0:
             # Stray terminators between blocks are common and harmless.
             is_plain, position = False, position + 1
@@ -53,7 +53,7 @@ def _first_image(payload: bytes, check_size: CheckSize) -> Picture:
             reject_corrupt(f"GIF: unknown block {block:02X} at byte {position}")
     left, top, *size, image_flags = struct.unpack_from("<HHHHB", payload, position + 1)
     check_size(*size)
-    # A frame that reaches over the edge enlarges the canvas.
+    # A frame that extends beyond the edge enlarges the canvas.
     canvas = max(width, left + size[0]), max(height, top + size[1])
     check_size(*canvas)
     if not (flags | image_flags) & _HAS_PALETTE:
@@ -77,14 +77,14 @@ def _palette_size(flags: int) -> int:
 
 
 def _end_of_data(payload: bytes, position: int) -> int:
-    """Return where a chain of sub-blocks ends, behind its terminator."""
+    """Return where a chain of sub-blocks ends, after its terminator."""
     while length := payload[position]:
         position += length + 1
     return position + 1
 
 
 def _pixel_data(payload: bytes, start: int) -> tuple[bytes, bool]:
-    """Return the sub-blocks of pixel data without their terminator, and whether the file ends there without one."""
+    """Return the sub-blocks of pixel data without the terminator, and whether the file ends without one."""
     position, size = start, len(payload)
     while position < size and (length := payload[position]):
         if position + length >= size:

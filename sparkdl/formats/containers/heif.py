@@ -1,7 +1,7 @@
 """HEIF (ISO/IEC 23008-12), the container of AVIF and HEIC: the items, their codecs, sizes and extents.
 
-The picture that is read is the primary item: coded itself, or a grid of coded items. An animated AVIF also has tracks;
-the decoder then reads the first frame of a track.
+The primary item is read: a coded picture, or a grid of coded items. An animated AVIF also has tracks; then the decoder
+reads the first frame of a track.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COMPATIBLE = rb".{4}(?:.{4}){0,14}?"
 _BRANDS = b".{4}ftyp(?:%b|" + _GENERIC_BRANDS + _COMPATIBLE + b"%b)"
 AVIF_SIGNATURE = re.compile(_BRANDS % (rb"avi[fs]", rb"avi[fs]"), re.DOTALL)
 HEIC_SIGNATURE = re.compile(_BRANDS % (_HEIC_BRANDS, _HEIC_BRANDS), re.DOTALL)
-"""By the major brand; by the compatible ones if that says no more than HEIF."""
+"""Formats by the major brand, or by the compatible brands if the major one only states HEIF."""
 
 _CODECS = {"AVIF": frozenset({b"av01"}), "HEIC": frozenset({b"hvc1", b"hev1"})}
 _METADATA = frozenset({b"Exif", b"mime"})
@@ -31,39 +31,39 @@ _TRACK = (b"mdia", b"minf", b"stbl", b"stsd")
 _MAX_ITEMS = 65_536
 _MAX_TRACKS = 100
 _PADDING = 63
-"""Pixels by which encoders of HEVC enlarge a picture, and then have it cropped."""
+"""Pixels that HEVC encoders add to a picture and mark for cropping."""
 
 
 @dataclass
 class _Items:
-    """What `meta` says of the items of a file, by their numbers."""
+    """The items of a file as described by `meta`, by item number."""
 
     primary: int | None = None
     kinds: dict[int, bytes] = field(default_factory=dict)
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Of each property that is a size, by its place."""
+    """The size in each property that states one, by the index of the property."""
     crops: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """The sizes to which pictures are cropped, by the place of the property."""
+    """The sizes to which pictures are cropped, by the index of the property."""
     properties: dict[int, list[int]] = field(default_factory=dict)
     parts: dict[int, list[int]] = field(default_factory=dict)
-    """The items that a derived item is made of."""
+    """The items that a derived item consists of."""
 
 
 def scan_avif(payload: bytes, check_size: CheckSize) -> Picture:
-    """Check the structure of an AVIF; return it with its EXIF and XMP hidden."""
+    """Check the structure of an AVIF; return the file with hidden EXIF and XMP."""
     _scan("AVIF", payload, check_size)
     return Picture(_without_metadata(payload))
 
 
 def scan_heic(payload: bytes, check_size: CheckSize) -> Picture:
-    """Check the structure of a HEIC; return it with its EXIF and XMP hidden."""
+    """Check the structure of a HEIC; return the file with hidden EXIF and XMP."""
     _scan("HEIC", payload, check_size)
     return Picture(_without_metadata(payload))
 
 
 def _without_metadata(payload: bytes) -> bytes:
-    """Return a file with its EXIF and XMP hidden: decoders refuse pictures for damage in them."""
+    """Return the file with hidden EXIF and XMP, because decoders refuse pictures with damaged metadata."""
     meta = next((box for box in boxes(payload, 0, len(payload)) if box.kind == b"meta"), None)
     entries = inner("HEIF", payload, meta, skip=4).get(b"iinf") if meta else None
     places = [at for _, kind, at in _item_kinds(payload, entries) if kind in _METADATA] if entries else []
@@ -76,7 +76,7 @@ def _without_metadata(payload: bytes) -> bytes:
 
 
 def end_of_data(meta: bytes) -> int | None:
-    """Return where in a file the data of its items ends, from the box `meta` alone; None if it does not say."""
+    """Return where the data of a file's items ends, from the box `meta` only; None if it does not state that."""
     try:
         locations = next((box for box in boxes(meta, 12, len(meta)) if box.kind == b"iloc"), None)
         extents = _extents(meta, locations, 0) if locations else {}
@@ -133,11 +133,11 @@ def _check_items(name: str, payload: bytes, items: _Items, check_size: CheckSize
     if name == "AVIF" and crop and crop[0] != own[0]:
         reject_unsupported("AVIF: a picture that is to be cropped (clap), which is not read: convert it to PNG or JPEG")
     for width, height in items.sizes.values():
-        # The decoder may make room for each of the pictures in a file: parts, alpha, thumbnails. Some are padded.
+        # The decoder may allocate each picture in a file: parts, alpha, thumbnails. Some are padded.
         check_size(width - min(_PADDING, width - 1), height - min(_PADDING, height - 1))
     size = len(payload)
     if any(start > size or length > size - start for extents in items.extents.values() for start, length in extents):
-        reject_truncated(f"{name}: {size} bytes, the data of an item lies past the end")
+        reject_truncated(f"{name}: {size} bytes, the data of an item is past the end")
     if kind == b"grid":
         _check_grid(name, payload, items.extents.get(primary, []), check_size)
 
@@ -182,7 +182,7 @@ def _items(name: str, payload: bytes, meta: Box) -> _Items:
 
 
 def _item_kinds(payload: bytes, box: Box) -> Iterator[tuple[int, bytes, int]]:
-    """The number and the kind of each item, and where the kind stands."""
+    """Yield the number and the kind of each item, and the offset of the kind."""
     reader = Reader(payload, box)
     skip = 6 if reader.version()[0] == 0 else 8
     for entry in boxes(payload, box.start + skip, box.end):
@@ -196,14 +196,14 @@ def _item_kinds(payload: bytes, box: Box) -> Iterator[tuple[int, bytes, int]]:
 
 
 def _extents(payload: bytes, box: Box, data: int) -> dict[int, list[tuple[int, int]]]:
-    """The places in the file of each item's data; those inside another item are left out."""
+    """Return the extents of each item's data in the file; extents inside another item are left out."""
     reader = Reader(payload, box)
     version, _ = reader.version()
     first, second = reader.number(1), reader.number(1)
     offset_bytes, length_bytes, base_bytes = first >> 4, first & 15, second >> 4
     index_bytes = second & 15 if version else 0
     found: dict[int, list[tuple[int, int]]] = {}
-    total = 0  # where positions and lengths have no bytes, an item of six has thousands of places
+    total = 0  # if offsets and lengths have no bytes, an item of six bytes can have thousands of extents
     for _ in range(min(reader.number(4 if version == 2 else 2), _MAX_ITEMS)):
         number = reader.number(4 if version == 2 else 2)
         method = reader.number(2) & 15 if version else 0

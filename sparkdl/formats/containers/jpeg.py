@@ -1,6 +1,6 @@
 """JPEG (ITU-T T.81): segments of marker and length, entropy-coded data after each SOS, EOI.
 
-Application segments and comments are left out, but for two that say what the colours are: JFIF and Adobe.
+Application segments and comments are left out, except the two that define the colours: JFIF and Adobe.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sparkdl.formats.containers.variants import JPEG_LS_FRAME, check_jpeg
 
 END = b"\xff\xd9"
 
-# In entropy-coded data FF is followed by 00 or by a restart marker, so the next other marker ends it.
+# In entropy-coded data, FF is followed by 00 or is part of a restart marker; the next other marker ends the data.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 _START, _SCAN_HEADER = b"\xff\xd8\xff", b"\xff\xda\0"
 _END_MARKER, _SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
 _JFIF, _EXIF, _ADOBE = 0xE0, 0xE1, 0xEE
-# A scan of some bytes makes the decoder go over the whole picture again; encoders write 10 or so.
+# A scan of a few bytes makes the decoder process the whole picture again; encoders write about 10.
 _MAX_SCANS = 100
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _METADATA = frozenset(range(0xE0, 0xF0)) | {_COMMENT}
@@ -41,8 +41,8 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
     size, position, frame, is_cut = len(payload), 2, b"", False
     scans: list[bytes] = []
     metadata: list[bytes] = []
-    kept, copied = [], 0  # parts of the file, and where what is not in them yet begins
-    may_be_thumbnail = False  # metadata began a picture, and did not end it
+    kept, copied = [], 0  # parts of the file, and the offset of the first byte that was not copied yet
+    may_be_thumbnail = False  # metadata began a picture and did not end it
     view = memoryview(payload)
     while True:
         match = _MARKER.search(payload, position)
@@ -93,7 +93,7 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
             data = payload[start + 2 : position]
             if not _is_needed(marker, data):
                 begun, ended = payload.rfind(_START, start, position + 1), payload.rfind(END, start, position)
-                if begun != ended:  # it has one of them at least
+                if begun != ended:  # it has at least one of them
                     may_be_thumbnail = begun > ended
                 kept.append(view[copied:begin])
                 copied = position
@@ -109,14 +109,14 @@ def scan_jpeg(payload: bytes, check_size: CheckSize) -> Picture:
 
 
 def _is_needed(marker: int, data: bytes) -> bool:
-    """Whether a decoder takes the colour space from this segment: of these lengths, as libjpeg does."""
+    """Whether a decoder reads the colour space from this segment; the lengths are those of libjpeg."""
     return (marker == _JFIF and len(data) >= 14 and data.startswith(b"JFIF\0")) or (
         marker == _ADOBE and len(data) >= 12 and data.startswith(b"Adobe")
     )
 
 
 def _without_filling(payload: bytes) -> bytes:
-    """Leave out zeros that fill up a file, and the first half of an end marker."""
+    """Remove trailing zeros that pad a file, and the first half of an end marker."""
     data = payload.rstrip(b"\0")
     if not data.endswith(b"\xff"):
         return data

@@ -1,4 +1,4 @@
-"""Scans of a JPEG: whether they have every coefficient of every component."""
+"""Completeness of a JPEG's scans: whether they contain every coefficient of every component."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _UNKNOWN = 255
 
 
 def are_complete(frame: bytes, scans: Iterable[bytes]) -> bool:
-    """Return whether scans bring each coefficient of each component down to its last bit.
+    """Return whether the scans contain each coefficient of each component to the last bit.
 
     Parameters
     ----------
     frame
         The frame header: marker, length, precision, height, width, and three bytes for each component.
     scans
-        The content of each SOS segment: components, first and last coefficient, bits that were and are still missing.
+        The content of each SOS segment: components, first and last coefficient, missing bits before and after it.
     """
     if len(frame) < 10:
         return False

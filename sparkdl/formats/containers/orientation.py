@@ -1,4 +1,4 @@
-"""Orientation of a picture, from its EXIF or XMP. Metadata that cannot be read states none."""
+"""Orientation of a picture from its EXIF or XMP. Unreadable metadata is ignored."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from sparkdl.formats.containers.picture import UPRIGHT
 
 EXIF_PREFIX = b"Exif\0\0"
-"""What stands before EXIF in a JPEG segment, and sometimes in other formats."""
+"""The prefix of EXIF in a JPEG segment, and sometimes in other formats."""
 
-_MAX_TEXT = 2**20  # bytes of metadata after decompression; one that is longer is not read
+_MAX_TEXT = 2**20  # maximum bytes of metadata after decompression; longer metadata is ignored
 _TAG = 0x0112
 _TYPES = {1: "B", 3: "H", 4: "I"}
 _XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
 
 
 def orientation_of(exifs: Iterable[bytes], xmps: Iterable[bytes] = ()) -> int:
-    """Return the orientation, 1 to 8, that the first readable EXIF states; if none does, the first XMP; else 1."""
+    """Return the orientation, 1 to 8, from the first readable EXIF; else from the first XMP; else 1."""
     for exif in exifs:
         if (stated := _exif_orientation(exif.removeprefix(EXIF_PREFIX))) is not None:
             return stated if 1 <= stated <= 8 else UPRIGHT
@@ -30,7 +30,7 @@ def orientation_of(exifs: Iterable[bytes], xmps: Iterable[bytes] = ()) -> int:
 
 
 def decompressed(data: bytes) -> bytes:
-    """Return what zlib `data` holds, b"" if it is damaged or longer than metadata of one picture is."""
+    """Return the decompressed zlib `data`; b"" if it is damaged, or too long for the metadata of a picture."""
     inflater = zlib.decompressobj()
     try:
         text = inflater.decompress(data, _MAX_TEXT)
@@ -40,7 +40,7 @@ def decompressed(data: bytes) -> bytes:
 
 
 def hexadecimal_profile(text: bytes) -> bytes:
-    """Return the bytes of a "Raw profile type", ImageMagick's text form: a name, a length and lines of hex."""
+    """Return the bytes of a "Raw profile type", ImageMagick's text form with a name, a length and hexadecimal lines."""
     try:
         return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
     except ValueError:

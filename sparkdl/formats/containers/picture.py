@@ -1,4 +1,4 @@
-"""Picture: the part of a file that its first picture's pixels are made of."""
+"""Picture: the part of a file that the pixels of its first picture depend on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ UPRIGHT = 1
 
 
 class Frame(NamedTuple):
-    """A picture that covers only a part of its canvas. The rest of the canvas is transparent.
+    """Position of a picture that covers only a part of its canvas. The rest of the canvas is transparent.
 
     Attributes
     ----------
     width, height
         Size of the canvas.
     left, top
-        Where the picture lies on it.
+        Position of the picture on the canvas.
     """
 
     width: int
@@ -25,21 +25,21 @@ class Frame(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What a decoder gets to see of a file.
+    """The part of a file that a decoder receives.
 
     Attributes
     ----------
     payload
-        A file of the same format: the first picture alone, without metadata, with an end. It is the file itself where
+        A file of the same format: the first picture only, without metadata, with an end. It is the original file if
         there is nothing to leave out.
     orientation
         EXIF orientation, 1 to 8.
     frame
         The canvas, if the picture does not cover all of it.
     is_cut
-        Whether the file ends before its pixel data does, so that pixels may be missing.
+        Whether the file ends before its pixel data, so that pixels may be missing.
     colours
-        Size of the colour table of a GIF: indices beyond it have no colour.
+        Size of the colour table of a GIF; indices beyond it have no colour.
     """
 
     payload: bytes

@@ -1,7 +1,7 @@
 """PNG (ISO/IEC 15948): chunks of length, type, data and CRC-32, from IHDR to IEND.
 
-Pixels depend on IHDR, PLTE, tRNS and IDAT. No other chunk costs a picture, whatever its content. Nor does what follows
-the pixel data, when that ends with its own checksum.
+Pixels depend on IHDR, PLTE, tRNS and IDAT. Damage in any other chunk does not reject a picture, and neither does
+damage after pixel data that ends with its own checksum.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from sparkdl.formats.containers.structure import (
 from sparkdl.formats.containers.variants import check_png, reject_cgbi
 from sparkdl.images.rejection import Refused
 
-# Each takes the decoder some time, and a payload of maximum length can have millions of empty ones.
+# Each chunk takes the decoder some time, and a payload of maximum length can have millions of empty chunks.
 _MAX_CHUNKS = 65_536
 _END = encoded(b"IEND", b"")
 
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _PALETTE = 3
 _TRANSPARENCY_SAMPLES = {0: 1, 2: 3}
-"""Samples of 16 bits in tRNS, by colour type; a palette has a byte for each colour instead, or fewer."""
+"""Samples of 16 bits in tRNS, by colour type; for a palette, tRNS has at most one byte per colour instead."""
 _SIGNIFICANT_BITS_BYTES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Length of sBIT, by colour type."""
 _XMP = b"XML:com.adobe.xmp\0"
@@ -38,7 +38,7 @@ _EXIF = b"Raw profile type exif\0"
 
 
 def scan_png(payload: bytes, check_size: CheckSize) -> Picture:
-    """Check the structure; return the chunks that pixels depend on, or the file itself if it has no others."""
+    """Check the structure; return the chunks that pixels depend on, or the original file if it has no others."""
     parts = _Parts(payload, check_size)
     try:
         for number, chunk in enumerate(chunks(payload), 1):
@@ -60,16 +60,16 @@ def _name(kind: bytes) -> str:
 
 
 class _Parts:
-    """The chunks of one PNG that matter.
+    """The chunks of one PNG that pixels depend on.
 
     Attributes
     ----------
     data
-        The first run of IDAT; of the last one, what there is.
+        The first run of IDAT; the last chunk may be incomplete.
     is_plain
-        Whether there is nothing that can be left out.
+        Whether there is nothing to leave out.
     breaks_off
-        Whether the last chunk is no chunk, or not all of one.
+        Whether the last chunk is incomplete, or is not a chunk.
     """
 
     header: Chunk | None = None
@@ -119,7 +119,7 @@ class _Parts:
             reject_truncated(f"PNG: {len(self.payload)} bytes, ends before IEND")
 
     def has_sound_data(self) -> bool:
-        """Whether the pixel data is there up to its checksum."""
+        """Whether the pixel data is complete, including its checksum."""
         if self.header is None or not self.data:
             return False
         stream = (self.payload[chunk.start : chunk.stop] for chunk in self.data)
@@ -138,9 +138,9 @@ class _Parts:
         return Picture(b"".join([SIGNATURE, *kept, self.transparency, data, _END]), orientation)
 
     def _add_damaged(self, chunk: Chunk) -> None:
-        """Leave out a chunk whose checksum is wrong, unless pixels depend on it, or did before its type was damaged."""
+        """Skip a chunk with a wrong checksum, unless pixels depend on it, or may have before its type was damaged."""
         right = int.from_bytes(self.view[chunk.stop : chunk.end], "big")
-        self.breaks_off = chunk.kind == b"IEND"  # on which no pixel depends
+        self.breaks_off = chunk.kind == b"IEND"  # no pixel depends on it
         is_critical = chunk.kind[:1].isupper() or chunk.kind == b"tRNS"
         data = self.view[chunk.start : chunk.stop]
         if is_critical or any(zlib.crc32(data, zlib.crc32(kind)) == right for kind in (b"PLTE", b"tRNS", b"IDAT")):
@@ -168,14 +168,14 @@ class _Parts:
             self.is_plain = self.is_plain and self.bits is None
             self.bits = self.bits or chunk
         elif kind[:1].isupper() and kind not in _CRITICAL:
-            reject_unsupported(f"PNG: chunk {_name(kind)}, which pixels depend on, is of no known kind")
+            reject_unsupported(f"PNG: chunk {_name(kind)}, which pixels depend on, is of an unknown kind")
         else:
             self.is_plain = False
             if kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
                 self.metadata.append(chunk)
 
     def _transparency(self, data: bytes) -> bytes:
-        """Return a tRNS chunk with the bits that count; b"" where there can be none of this length, as libpng does."""
+        """Return a tRNS chunk with the significant bits; b"" if its length is invalid, as in libpng."""
         if self.colour == _PALETTE:
             colours = (self.palette.stop - self.palette.start) // 3 if self.palette else 0
             return encoded(b"tRNS", data) if 0 < len(data) <= colours else b""
@@ -199,7 +199,7 @@ class _Parts:
             elif chunk.kind == b"zTXt" and data.startswith(_EXIF):
                 profiles.append(hexadecimal_profile(decompressed(data[len(_EXIF) + 1 :])))
             elif chunk.kind == b"iTXt" and data.startswith(_XMP):
-                # Then: whether it is compressed, the method; language and translated keyword, each up to a zero.
+                # Next: compression flag and method, then language and translated keyword, each terminated by a zero.
                 text = data[len(_XMP) + 2 :].split(b"\0", 2)[-1]
                 xmps.append(decompressed(text) if data[len(_XMP) :].startswith(b"\1") else text)
         return orientation_of([*exifs, *profiles], xmps)

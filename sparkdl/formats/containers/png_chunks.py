@@ -30,7 +30,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(payload: bytes) -> Iterator[Chunk]:
-    """Yield the chunks after the signature, up to and with IEND or the first that ends past the end of the file."""
+    """Yield the chunks after the signature, up to and including IEND or the first chunk past the end of the file."""
     position, size = len(SIGNATURE), len(payload)
     while position + 8 <= size:
         length, kind = struct.unpack_from(">I4s", payload, position)
@@ -42,5 +42,5 @@ def chunks(payload: bytes) -> Iterator[Chunk]:
 
 
 def encoded(kind: bytes, data: bytes) -> bytes:
-    """Return a chunk of this type and data."""
+    """Return the bytes of a chunk with this type and data."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable
 
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Samples a pixel, by colour type."""
+"""Samples per pixel, by colour type."""
 _ONE_PASS = ((0, 0, 1, 1),)
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The passes of an interlaced image: first column and row, steps between columns and rows."""
@@ -34,12 +34,12 @@ def has_bytes(stream: Iterable[bytes], size: int) -> bool:
             data = inflater.unconsumed_tail
         if size <= 0:
             return True
-    # Only what is missing is asked for: what follows it may be a bomb.
+    # Decompress only the missing bytes, because more of them may be a decompression bomb.
     return size <= 0 or size <= len(inflater.flush())
 
 
 def is_sound(stream: Iterable[bytes], size: int) -> bool:
-    """Return whether a zlib stream, in parts, ends with its right checksum after `size` bytes or a little more."""
+    """Return whether a zlib stream, in parts, ends with the correct checksum after `size` bytes or slightly more."""
     inflater, room = zlib.decompressobj(), size + _PIECE
     try:
         for data in stream:

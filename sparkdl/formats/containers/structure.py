@@ -1,4 +1,4 @@
-"""What the scans of all formats share: the size check, and rejections of incomplete files."""
+"""Common parts of the scans of all formats: the size check, and rejections of incomplete files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NoReturn
 from sparkdl.images.rejection import Reason, Refused
 
 CheckSize = Callable[[int, int], None]
-"""Called with (width, height) as soon as they are known; raises `Refused` when they exceed a limit."""
+"""Called with (width, height) as soon as they are known; raises `Refused` if they exceed a limit."""
 
 
 def reject_truncated(detail: str) -> NoReturn:
@@ -24,7 +24,7 @@ def reject_corrupt(detail: str) -> NoReturn:
 
 
 def reject_early_end(name: str, payload: bytes, what: str, *, has_end: bool) -> NoReturn:
-    """The structure points past the end: truncated, unless the format's end mark shows that nothing is missing."""
+    """Reject a structure that points past the end: as truncated, or as corrupt if the end marker is present."""
     if has_end:
         reject_corrupt(f"{name}: {what} is longer than the file, which has its end mark")
     reject_truncated(f"{name}: {len(payload)} bytes, ends inside {what}")

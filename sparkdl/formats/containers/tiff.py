@@ -1,6 +1,6 @@
-"""TIFF 6.0 and BigTIFF: where the strips or tiles of the first full picture lie.
+"""TIFF 6.0 and BigTIFF: location of the strips or tiles of the first full picture.
 
-Only that picture is scanned, because only that is decoded.
+Only that picture is scanned, because only that picture is decoded.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from sparkdl.formats.containers.tiff_directory import (
 )
 
 MAX_PIECES = 1 << 18
-"""Strips or tiles of one picture: each takes the decoder some time."""
+"""Maximum strips or tiles of one picture: each takes the decoder some time."""
 _MAX_SAMPLES = 64
 _TILE_STEP = 16  # sides of tiles are multiples of it
-_SHARED = 4  # how often the bytes of a file may be used by its strips together
+_SHARED = 4  # maximum total size of the strips, relative to the size of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class Layout:
     Attributes
     ----------
     width, height
-        Of the picture, pixels.
+        Size of the picture in pixels.
     piece_width, piece_height
-        Of a piece, pixels; the last strip of a plane may be lower.
+        Size of a piece in pixels; the last strip of a plane may be lower.
     planes
         1, or the number of samples if each is stored in separate pieces.
     is_tiled
-        Tiles are complete at the right and lower edges too.
+        Whether the pieces are tiles, which are complete at the right and lower edges too.
     offsets, counts
-        Where each piece begins, and its bytes: plane by plane, row by row.
+        Offset and length in bytes of each piece: plane by plane, row by row.
     """
 
     width: int
@@ -64,20 +64,20 @@ class Layout:
 
     @property
     def across(self) -> int:
-        """Pieces beside each other."""
+        """The number of pieces in a row."""
         return -(-self.width // self.piece_width)
 
     @property
     def down(self) -> int:
-        """Pieces below each other."""
+        """The number of pieces in a column."""
         return -(-self.height // self.piece_height)
 
 
 def scan_tiff(payload: bytes, check_size: CheckSize) -> Picture:
-    """Check the structure of the first full picture; return the file itself."""
+    """Check the structure of the first full picture; return the original file."""
     directory = first_picture(payload)
     check_size(directory.first(WIDTH), directory.first(HEIGHT))
-    # The decoder makes room for one tile, whatever the size of the image.
+    # The decoder allocates one tile, whatever the size of the image.
     check_size(directory.first(TILE_WIDTH, 1), directory.first(TILE_HEIGHT, 1))
     if directory.following > len(payload):
         reject_truncated(f"TIFF: {len(payload)} bytes, the next image is said to start at {directory.following}")
@@ -86,16 +86,15 @@ def scan_tiff(payload: bytes, check_size: CheckSize) -> Picture:
 
 
 def read_layout(payload: bytes, directory: Directory) -> Layout:
-    """Return where the pieces of a picture lie; its size must have been checked.
+    """Return the location of the pieces of a picture; its size must have been checked.
 
-    Raises `Refused`: as truncated where a piece lies past the end of the file, as unsupported where one is not stored
-    at all ("sparse" files, and what a writer left behind that was interrupted), as corrupt where numbers contradict
-    each other.
+    Raises `Refused`: as truncated if a piece is past the end of the file, as unsupported if a piece is not stored
+    ("sparse" files, and files whose writer was interrupted), as corrupt if numbers are inconsistent.
     """
     width, height = directory.first(WIDTH), directory.first(HEIGHT)
     planes = directory.first(SAMPLES, 1) if directory.first(PLANAR, 1) == 2 else 1
     if planes > _MAX_SAMPLES:
-        reject_corrupt(f"TIFF: {planes} samples a pixel")
+        reject_corrupt(f"TIFF: {planes} samples per pixel")
     is_tiled = TILE_OFFSETS in directory.numbers
     if is_tiled:
         piece_width, piece_height = directory.first(TILE_WIDTH), directory.first(TILE_HEIGHT)
@@ -124,7 +123,7 @@ def _extents(payload: bytes, directory: Directory, expected: int, *, is_tiled: b
     if counts_tag not in directory.numbers and len(offsets) == expected == 1:
         if int(offsets[0]) > len(payload):
             reject_truncated(f"TIFF: {len(payload)} bytes, the strip begins past the end")
-        counts = np.array([len(payload) - int(offsets[0])], np.uint64)  # old writers leave the size of one strip out
+        counts = np.array([len(payload) - int(offsets[0])], np.uint64)  # old writers omit the size of a single strip
     if len(offsets) != len(counts) or len(offsets) < expected:
         reject_corrupt(f"TIFF: expected {expected} strips or tiles, received: {len(offsets)}, of {len(counts)} sizes")
     return offsets[:expected], counts[:expected]
@@ -132,9 +131,9 @@ def _extents(payload: bytes, directory: Directory, expected: int, *, is_tiled: b
 
 def _check_extents(payload: bytes, layout: Layout) -> None:
     size, offsets, counts = len(payload), layout.offsets, layout.counts
-    # Compared without adding, so that no sum wraps around.
+    # Compare without adding, so that no sum overflows.
     if bool(np.any(offsets > size)) or bool(np.any(counts > size - offsets)):
-        reject_truncated(f"TIFF: {size} bytes, a strip or tile lies past the end")
+        reject_truncated(f"TIFF: {size} bytes, a strip or tile is past the end")
     missing = int(np.count_nonzero((offsets == 0) | (counts == 0)))
     if missing:
         reject_unsupported(

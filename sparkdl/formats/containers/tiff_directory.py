@@ -1,4 +1,4 @@
-"""Directories of TIFF 6.0 and BigTIFF: their tags, and which of them describes the first full picture."""
+"""Directories of TIFF 6.0 and BigTIFF: their tags, and the one of the first full picture."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _NUMBERS = frozenset(
 _BYTES = frozenset({JPEG_TABLES, YCBCR_COEFFICIENTS, REFERENCE_BLACK_WHITE, GDAL_NO_DATA})
 _PER_PIECE = frozenset({STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS})
 _TYPES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
-"""Bytes a value, by type code; 0 is no type."""
+"""Bytes per value, by type code; code 0 is not a type."""
 _INTEGERS = frozenset({1, 3, 4, 13, 16, 18})
 _FIRST_PRIVATE_TAG = 32768
 _MAX_TAGS = 65535
-"""Of all directories together that are looked at."""
+"""Maximum tags of all visited directories together."""
 _MAX_PAGES, _MAX_SUB_DIRECTORIES = 256, 16
 _MAX_VALUES = 3 << 16
-"""Of a tag that does not have one value a strip: a colour map of 16 bits."""
+"""Maximum values of a tag that does not have one value per strip: a colour map of 16 bits."""
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 
 
@@ -49,11 +49,11 @@ class Directory:
     order
         "<" or ">", the byte order of the file.
     numbers
-        Values of tags of integers.
+        Values of integer tags.
     raw
-        Bytes of the values of the other tags that are used, in the byte order of the file.
+        Bytes of the values of the other used tags, in the byte order of the file.
     following
-        Offset of the next directory, 0 for none.
+        Offset of the next directory; 0 if there is none.
     """
 
     order: str
@@ -62,19 +62,19 @@ class Directory:
     following: int = 0
 
     def first(self, tag: int, default: int = 0) -> int:
-        """Return the first value of a tag, `default` where it is absent or empty."""
+        """Return the first value of a tag; `default` if the tag is absent or empty."""
         values = self.numbers.get(tag)
         return default if values is None or not len(values) else int(values[0])
 
     def rationals(self, tag: int) -> list[float]:
-        """Return the values of a tag of unsigned fractions, none where it is absent; x / 0 is NaN."""
+        """Return the values of a tag of unsigned fractions, empty if the tag is absent; x / 0 is NaN."""
         pairs = np.frombuffer(self.raw.get(tag, b""), f"{self.order}u4")
         pairs = pairs[: len(pairs) // 2 * 2].reshape(-1, 2).astype(np.float64)
         return [float(a / b) if b else float("nan") for a, b in pairs]
 
     @property
     def is_full(self) -> bool:
-        """Whether it is a picture, not the reduced version or the mask of another one."""
+        """Whether it is a picture, and not the reduced version or the mask of another picture."""
         is_part = self.first(NEW_SUBFILE_TYPE) & (_REDUCED | _MASK)
         return not is_part and self.first(SUBFILE_TYPE) != _OLD_REDUCED
 
@@ -82,10 +82,10 @@ class Directory:
 def first_picture(payload: bytes) -> Directory:
     """Return the directory of the first full picture.
 
-    That is the first page that is neither a reduced picture nor a mask. The sub-directories of such a page come before
-    the page that follows it: raw files keep the picture there. Where no page is full, the first page.
+    That is the first page that is neither a reduced picture nor a mask. The sub-directories of a page come before the
+    next page, because raw files store the picture there. If no page is a full picture, the first page is returned.
 
-    Raises `Refused` where a directory on the way lies past the end of the file or contradicts itself.
+    Raises `Refused` if a directory on the way is past the end of the file or inconsistent.
     """
     first: Directory | None = None
     for directory in _directories(payload):
@@ -142,7 +142,7 @@ class _Reader:
     def _read_tag(self, entry: int, directory: Directory) -> None:
         tag, kind, count = struct.unpack_from(f"{self._order}HH{self.pointer}", self._payload, entry)
         width = _TYPES[kind] if kind < len(_TYPES) else 0
-        # What private tags point at is not needed for the picture, and often carelessly written.
+        # The values of private tags are not needed for the picture, and their offsets are often wrong.
         is_private = tag >= _FIRST_PRIVATE_TAG
         if not width or (is_private and tag not in _BYTES):
             return
@@ -152,8 +152,8 @@ class _Reader:
         if place + count * width > len(self._payload):
             if is_private:
                 return
-            reject_truncated(f"TIFF: {len(self._payload)} bytes, the values of tag {tag} lie past the end")
-        # Of a tag given twice the first counts.
+            reject_truncated(f"TIFF: {len(self._payload)} bytes, the values of tag {tag} are past the end")
+        # If a tag occurs twice, the first one counts.
         if tag in _NUMBERS and kind in _INTEGERS and tag not in directory.numbers:
             count = count if tag in _PER_PIECE else min(count, _MAX_VALUES)
             values = np.frombuffer(self._payload, f"{self._order}u{width}", count, place)

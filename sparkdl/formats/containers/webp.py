@@ -1,6 +1,6 @@
-"""WebP: RIFF chunks. Of an animation the first frame is read; metadata and what follows the picture are left out.
+"""WebP: RIFF chunks. The first frame of an animation is read; metadata and data after the picture are left out.
 
-The size in the RIFF header is not relied on: the chunks have their own.
+The size in the RIFF header is not used, because the chunks have their own sizes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class _Chunk(NamedTuple):
     begin: int
     start: int
     stop: int
-    """As its length says, maybe past the end of the file."""
+    """The end according to its length, which may be past the end of the file."""
 
 
 def scan_webp(payload: bytes, check_size: CheckSize) -> Picture:
-    """Check the structure; return the first picture alone, or the file itself if it is nothing but one."""
+    """Check the structure; return the first picture only, or the original file if it contains nothing else."""
     size = len(payload)
     if size < 30:
         whole = 8 + int.from_bytes(payload[4:8], "little")
@@ -95,7 +95,7 @@ def _extended(payload: bytes, header: _Chunk, check_size: CheckSize) -> Picture:
 
 
 def _chunks(payload: bytes, position: int, stop: int) -> Iterator[_Chunk]:
-    """Yield the chunks between two places, up to and with the first that ends past the end."""
+    """Yield the chunks between two offsets, up to and including the first that ends past the end."""
     while position + 8 <= stop:
         kind, length = struct.unpack_from("<4sI", payload, position)
         yield _Chunk(kind, position, position + 8, position + 8 + length)
@@ -125,13 +125,13 @@ def _picture_size(payload: bytes, chunk: _Chunk) -> tuple[int, int]:
 
 
 def _position(payload: bytes, frame: _Chunk) -> tuple[int, int, int, int]:
-    """Left, top, width and height of a frame of an animation."""
+    """Return left, top, width and height of a frame of an animation."""
     left, top, width, height = (_number(payload, at) for at in range(frame.start, frame.start + 12, 3))
     return 2 * left, 2 * top, width + 1, height + 1
 
 
 def _file(payload: bytes, picture: _Chunk, alpha: _Chunk | None = None) -> bytes:
-    """Return a WebP of one picture."""
+    """Return a WebP file of one picture."""
     parts = []
     if alpha is not None and picture.kind == b"VP8 ":
         sides = (side - 1 for side in _picture_size(payload, picture))

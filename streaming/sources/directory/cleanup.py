@@ -27,10 +27,10 @@ def check_archive(watched: Path, archive: Path) -> None:
     watched, archive = watched.resolve(), archive.resolve()
     hidden = watched / ".archive"
     if watched.is_relative_to(archive):
-        raise RequestError(f"--archive-dir: {archive} contains the watched directory; name one beside it, or {hidden}")
+        raise RequestError(f"--archive-dir: {archive} contains the watched directory; name one next to it, or {hidden}")
     if archive.is_relative_to(watched) and not any(part.startswith(".") for part in archive.relative_to(watched).parts):
         raise RequestError(
-            f"--archive-dir: {archive} lies in the watched directory, so that archived files would be read again; "
+            f"--archive-dir: {archive} is in the watched directory, so that archived files would be read again; "
             f"name one outside, or one whose name begins with a dot, such as {hidden}"
         )
     existing = next(path for path in (archive, *archive.parents) if path.exists())

@@ -127,7 +127,7 @@ def test_a_file_in_the_watched_directory_is_refused(here: Path, monkeypatch: pyt
     monkeypatch.chdir(standing)
     (here / "link").symlink_to("in")
     for source in (here / "in", here / "link", "." if below == "." else ".."):
-        with refused("sparkdl.toml lies in the watched directory", "start elsewhere"):
+        with refused("sparkdl.toml is in the watched directory", "start elsewhere"):
             StreamSettings.read(**{**NEEDED, "source": str(source)})
 
 
@@ -146,7 +146,7 @@ def test_a_file_in_a_model_is_refused(
         (here / "models" / "m" / part).mkdir(parents=True)
     monkeypatch.chdir(here / "models" / "m" / below)
     Path(TOML).write_text('review_below = 0.0\nmodel = "."\n')
-    with refused("sparkdl.toml lies in the model", "start elsewhere"):
+    with refused("sparkdl.toml is in the model", "start elsewhere"):
         StreamSettings.read(**NEEDED, model=str(here / "models") if named else "elsewhere")
 
 

@@ -25,7 +25,7 @@ class Path:
     poses
         float64 [poses, points, 2], centred on 0 and about 1 across.
     sharp, smooth
-        float64 [samples, points]: multiplied by the points they give the curve, with corners kept or rounded.
+        float64 [samples, points]: matrices that, multiplied by the points, give the curve with sharp or round corners.
     strokes
         The samples of each stroke, pen down to pen up.
     """

@@ -28,14 +28,14 @@ Floats = NDArray[np.floating[Any]]
 
 
 def draw(digit: int, rng: Generator) -> NDArray[np.uint8]:
-    """One random sample of a digit.
+    """Draw one random sample of a digit.
 
     Parameters
     ----------
     digit : int
         0 to 9.
     rng : numpy.random.Generator
-        The source of all variation: a generator in the same state draws the same sample.
+        The source of all variation: generators in the same state draw the same sample.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def draw(digit: int, rng: Generator) -> NDArray[np.uint8]:
     Raises
     ------
     RequestError
-        The digit is not one of 0 to 9.
+        If the digit is not one of 0 to 9.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def draw(digit: int, rng: Generator) -> NDArray[np.uint8]:
 
 
 def draw_png(digit: int, seed: int) -> bytes:
-    """Return the PNG file of ``draw(digit, default_rng([seed, digit]))``: the same bytes for the same arguments.
+    """Return ``draw(digit, default_rng([seed, digit]))`` as a PNG file: the same bytes for the same arguments.
 
     The seed is 0 or more. Raises `RequestError` for a digit outside 0 to 9.
     """
@@ -86,7 +86,7 @@ def _write(forms: tuple[Path, ...], rng: Generator) -> list[Floats]:
     rounding = rng.random()
     curve = (rounding * form.smooth + (1.0 - rounding) * form.sharp) @ points
 
-    # A gentle bend of the whole sheet: neighbouring strokes move together, as in one person's handwriting.
+    # Bend the whole sheet slightly: neighbouring strokes move together, as in one person's handwriting.
     x, y = curve[:, 0], curve[:, 1]
     terms = np.stack([x * x, x * y, y * y], axis=1)
     curve = curve + terms @ rng.normal(0.0, 0.16, (3, 2))

@@ -1,4 +1,4 @@
-"""Pen paths of the ten Bengali digits ০ to ৯, our own, as poses that can be blended.
+"""Pen paths of the ten Bengali digits ০ to ৯, drawn for this project, as poses that can be blended.
 
 A `Form` is one way of writing a digit; its poses are extremes of that way (tall, flat, wide open, closed). The poses of
 a form have the same number of points in the same order, so that any mixture of them is a plausible handwriting too.
@@ -54,7 +54,7 @@ FORMS: tuple[tuple[Form, ...], ...] = (
         ),
         Form(0.10, ("8,14 36,2 70,10 80,36 66,64 36,90 10,92 10,76 36,68 66,76 96,88",)),
     ),
-    (  # 2: an arch, a corner at the left, a stroke away to the right
+    (  # 2: an arch, a corner at the left, a stroke to the right
         Form(
             0.85,
             (
@@ -93,7 +93,7 @@ FORMS: tuple[tuple[Form, ...], ...] = (
             ),
         ),
     ),
-    (  # 4: two rings, one on the other
+    (  # 4: two rings, one above the other
         Form(
             0.4,
             (
@@ -150,7 +150,7 @@ FORMS: tuple[tuple[Form, ...], ...] = (
             ),
         ),
     ),
-    (  # 6: a bowl, back to its middle, and up
+    (  # 6: a bowl, then back to its middle and up
         Form(
             0.7,
             (
@@ -172,7 +172,7 @@ FORMS: tuple[tuple[Form, ...], ...] = (
         ),
         Form(0.1, ("0,26 12,8 26,40 44,84 78,84 92,66 78,58 60,64! 60,40 66,10",)),
     ),
-    (  # 7: a ring at the left top of a stem
+    (  # 7: a ring at the top left of a stem
         Form(
             0.9,
             (

@@ -1,6 +1,6 @@
-"""The process that trains InkNet with Keras.
+"""Process that trains InkNet with Keras.
 
-This module and `sparkdl.networks.keras_export` alone import Keras, and only inside functions.
+Only this module and `sparkdl.networks.keras_export` import Keras, and only inside functions.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def train(
     epochs: int,
     seed: int,
 ) -> None:
-    """Train the network; see `training.fitting.inknet.trainer.train_inknet`; writes `WEIGHTS` into `directory`."""
+    """Train the network and write `WEIGHTS` into `directory`; see `training.fitting.inknet.trainer.train_inknet`."""
     import keras
     import tensorflow as tf
 

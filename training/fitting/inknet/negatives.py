@@ -1,4 +1,4 @@
-"""Negatives: pictures of ink that show no character, so that a network learns that not everything is a class."""
+"""Negatives: pictures of ink without a character, which teach a network that not every picture has a class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OVERSAMPLING = 4  # lines are drawn larger and reduced
 
 
 def make_negatives(squares: Squares, count: int, rng: Generator) -> Squares:
-    """Make pictures that show none of the characters.
+    """Make pictures that show no character.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def make_negatives(squares: Squares, count: int, rng: Generator) -> Squares:
 
 
 def _patchwork(squares: Squares, rng: Generator) -> Squares:
-    """Four quarters of random characters, each moved to another corner."""
+    """Make pictures of four quarters of random characters, each moved to another corner."""
     side = squares.shape[1]
     half = side // 2
     corners = [(0, 0), (0, half), (half, 0), (half, half)]
@@ -51,7 +51,7 @@ def _patchwork(squares: Squares, rng: Generator) -> Squares:
 
 
 def _lines(squares: Squares, rng: Generator) -> Squares:
-    """One or two lines that turn more often than those of a character."""
+    """Make pictures of one or two lines that turn more often than those of a character."""
     side = squares.shape[1]
     picture = Image.new("L", (side * _OVERSAMPLING, side * _OVERSAMPLING))
     pen = ImageDraw.Draw(picture)
@@ -65,7 +65,7 @@ def _lines(squares: Squares, rng: Generator) -> Squares:
 
 
 def _texture(squares: Squares, rng: Generator) -> Squares:
-    """Noise of any contrast, from grain to a few large blots."""
+    """Make pictures of noise of any contrast, from grain to a few large blots."""
     side = squares.shape[1]
     noise = ndimage.gaussian_filter(rng.normal(size=(side, side)), rng.uniform(0, side / 6))
     span = float(np.ptp(noise)) or 1.0

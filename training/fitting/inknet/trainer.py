@@ -43,8 +43,8 @@ def train_inknet(
     Parameters
     ----------
     squares
-        uint8 [images, 1 + augmentations, 32, 32]: bright ink on black; of each image the original and its augmented
-        versions. Each epoch uses one of them, chosen at random.
+        uint8 [images, 1 + augmentations, 32, 32]: bright ink on black, the original and the augmented versions of each
+        image. Each epoch uses one of them, chosen at random.
     labels
         int64 [images]: class indices, 0 to K - 1.
     holdout
@@ -81,7 +81,7 @@ def train_inknet(
 
 
 def discard_training(weights: Path) -> None:
-    """Remove the files of `train_inknet`, once its result is saved elsewhere."""
+    """Remove the files of `train_inknet` after its result was saved elsewhere."""
     shutil.rmtree(weights.parent)
 
 

@@ -23,7 +23,7 @@ from training.fitting.progress import Progress
 from training.fitting.recipes import Recipe
 
 _BATCH = 512  # images per partition
-_HOLDOUT_FRACTION = 0.1  # images that the network is validated on, not trained on
+_HOLDOUT_FRACTION = 0.1  # of the images, for validation instead of training
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def test_a_name_with_the_characters_of_a_glob_is_taken_as_it_is(spark: SparkSess
         (
             ["a/1.png", "2.png", "3.png"],
             lambda root: root,
-            r".*: 2 files lie beside the label folders, so their label is not known \(the first: 2\.png\); move them",
+            r".*: 2 files are next to the label folders, so their label is not known \(the first: 2\.png\); move them",
         ),
         (
             ["a/1.png", "b/2019/2.png"],

@@ -159,7 +159,7 @@ def test_a_network_that_refers_to_a_file_is_refused(model: Path) -> None:
     hostile = network()
     initializer(hostile)
     file.write_bytes(hostile.SerializeToString())
-    assert f"{file.relative_to(model)}: its tensor 'w' lies in another file, '/etc/passwd'" in refusal(model)
+    assert f"{file.relative_to(model)}: its tensor 'w' is in another file, '/etc/passwd'" in refusal(model)
 
 
 # What leads elsewhere

@@ -71,7 +71,7 @@ PLACES = [
 def test_a_tensor_in_another_file_is_refused_with_its_path(put: Callable[[ModelProto], None]) -> None:
     model = network()
     put(model)
-    with pytest.raises(SparkdlError, match=rf"n\.onnx: its tensor '\w*' lies in another file, '{SECRET}'"):
+    with pytest.raises(SparkdlError, match=rf"n\.onnx: its tensor '\w*' is in another file, '{SECRET}'"):
         check_network(model.SerializeToString(), "n.onnx")
 
 
@@ -79,7 +79,7 @@ def test_a_tensor_in_another_file_is_refused_with_its_path(put: Callable[[ModelP
 def test_so_it_is_wherever_the_file_would_be(path: str) -> None:
     model = network()
     model.graph.initializer.append(elsewhere(path=path))
-    with pytest.raises(SparkdlError, match="lies in another file"):
+    with pytest.raises(SparkdlError, match="is in another file"):
         check_network(model.SerializeToString(), "n.onnx")
 
 
@@ -223,7 +223,7 @@ def in_onnx_runtimes_own_format(content: bytes) -> bytes:
 def test_what_is_no_onnx_is_refused(spoil: Callable[[bytes], bytes]) -> None:
     content = network(constant(value_float=1.0)).SerializeToString()
     check_network(content, "n.onnx")
-    with pytest.raises(SparkdlError, match=r"n\.onnx is no ONNX file"):
+    with pytest.raises(SparkdlError, match=r"n\.onnx is not an ONNX file"):
         check_network(spoil(content), "n.onnx")
 
 
@@ -247,5 +247,5 @@ def test_a_stage_with_such_a_network_is_not_loaded(spark: SparkSession, tmp_path
     stated = json.loads(metadata.read_text())
     stated["network"]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
     metadata.write_text(json.dumps(stated))
-    with pytest.raises(SparkdlError, match=rf"{os.fspath(file)}: .* lies in another file, '{SECRET}'"):
+    with pytest.raises(SparkdlError, match=rf"{os.fspath(file)}: .* is in another file, '{SECRET}'"):
         PipelineModel.load(str(tmp_path / "pipeline"))

@@ -74,7 +74,7 @@ def test_an_address_of_another_kind_is_refused(tmp_path: Path) -> None:
             {"archive_dir": "done", "after_read": "delete"},
             "--archive-dir is for --after-read archive, received --after-read delete",
         ),
-        ({"archive_dir": "in/done", "after_read": "archive"}, "--archive-dir: .* lies in the watched directory"),
+        ({"archive_dir": "in/done", "after_read": "archive"}, "--archive-dir: .* is in the watched directory"),
     ],
 )
 def test_what_cannot_be_done_after_reading_is_refused(

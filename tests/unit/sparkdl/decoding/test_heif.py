@@ -55,7 +55,7 @@ def made(name: str, picture: Array, subsampling: str = "4:4:4", orientation: int
 
 
 def deep(name: str, picture: Array, bits: int) -> bytes:
-    """A picture of more than 8 bits a sample, whose high bytes are those of `picture`."""
+    """A picture of more than 8 bits per sample, whose high bytes are those of `picture`."""
     need(HAS_HEIC, "the extra heif is not installed")
     import pillow_heif
 

@@ -147,11 +147,11 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "PNG in UTF-16": (PNG.decode("latin-1").encode("utf-16-le"), "PNG image in UTF-16", "not a string"),
     "12 bit JPEG": (
         JPEG.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
-        "JPEG: lossy, 12 bits a sample",
+        "JPEG: lossy, 12 bits per sample",
         "convert",
     ),
     "hierarchical JPEG": (JPEG.replace(b"\xff\xc0\0\x11", b"\xff\xc5\0\x11"), "JPEG: hierarchical", "convert"),
-    "BMP masks": (bmp(1, 1, bytes(4), (0xF, 0xF0, 0xF00, 0)), "BMP: masks F F0 F00 0 of 32 bits a pixel", "save"),
+    "BMP masks": (bmp(1, 1, bytes(4), (0xF, 0xF0, 0xF00, 0)), "BMP: masks F F0 F00 0 of 32 bits per pixel", "save"),
     "BMP of JPEG": (SAMPLES["BMP"][:30] + b"\4" + SAMPLES["BMP"][31:], "BMP: pixels compressed as JPEG", "save"),
     "BMP of 5 bits": (SAMPLES["BMP"][:28] + b"\5" + SAMPLES["BMP"][29:], "BMP: plain pixels of 5 bits", "save"),
 }

@@ -163,7 +163,7 @@ def test_another_format_is_refused(content: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("torch_names")
 def test_a_checkpoint_of_another_magic_number_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SparkdlError, match="it begins as another format does"):
+    with pytest.raises(SparkdlError, match="it begins like another format"):
         read(checkpoint({}, {}, magic=MAGIC + 1), tmp_path)
 
 

@@ -77,7 +77,7 @@ def test_a_table_of_nonsense_is_a_problem_and_the_other_sets_are_read(tmp_path: 
 def test_tables_that_lead_to_no_image_are_refused_with_the_first_problem(tmp_path: Path) -> None:
     (tmp_path / "training-a.csv").write_text("filename,digit\n1.png,0\n2.png,1\n")
     with refused(
-        "no labelled image", "1 problem,", "training-a.csv: no images in training-a beside it, 2 images missing"
+        "no labelled image", "1 problem,", "training-a.csv: no images in training-a next to it, 2 images missing"
     ):
         open_dataset(str(tmp_path))
 
@@ -146,7 +146,7 @@ def test_a_missing_folder_is_one_problem_with_the_count_of_its_images(tmp_path: 
     (root / "training-a.csv").write_text(TABLE)
     (root / "training-b.csv").write_text("filename,digit\n" + "".join(f"{i}.png,1\n" for i in range(359)))
     assert open_dataset(str(root)).problems == (
-        "training-b.csv: no images in training-b beside it, 359 images missing",
+        "training-b.csv: no images in training-b next to it, 359 images missing",
     )
 
 
