@@ -1,12 +1,12 @@
 """Cost of decoding in a separate process: `NUMTADB_HOME=... python benchmarks/decoder_process.py [--pairs N]`.
 
-A worker decodes a batch of 256 images and computes the features that the recipe `digits` takes, once with its decoder
-process and once with the same decoder in its own process. The two follow each other in random order, in as many
-workers at the same time as there are cores, because a stream keeps them all busy. Prints the ratio of the times, with
-and without decoder process, over all pairs: its median and the 95% interval of that (bootstrap).
+A worker decodes a batch of 256 images and computes the features of the recipe `digits`, once with its decoder process
+and once with the same decoder in its own process. The two runs of a pair are in random order, in one worker per core at
+the same time, because a stream keeps all cores busy. Prints the ratio of the times with and without decoder process
+over all pairs: its median and the 95% interval of the median (bootstrap).
 
-Images: the 28 px PNGs of `numta500` and the 180 px colour PNGs of `numtadb` below `NUMTADB_HOME`, without it drawn
-ones of these sizes.
+Images: the 28 px PNGs of `numta500` and the 180 px colour PNGs of `numtadb` below `NUMTADB_HOME`; without it, drawn
+images of these sizes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ FORKS = 50
 
 
 class Content(NamedTuple):
-    """Stands for Spark's broadcast of the network."""
+    """A value with the interface of Spark's broadcast of the network."""
 
     value: bytes
 
@@ -100,7 +100,7 @@ CONTENDERS: tuple[Decoding, Decoding] = (isolated, in_process)
 
 
 def worker(barrier: Barrier, told: Queue[Any], batch: Sequence[bytes], net: Any, pairs: int) -> None:
-    """Times pair after pair; tells (pair, contender, seconds of decoding, seconds in all)."""
+    """Time one pair after the other; report (pair, contender, seconds of decoding, total seconds)."""
     payloads, origins = pa.array(batch, pa.binary()), pa.array([f"file:/{n}" for n in range(len(batch))])
     order = random.Random(0)  # the same in all workers
     for pair in range(-2, pairs):
@@ -116,7 +116,7 @@ def worker(barrier: Barrier, told: Queue[Any], batch: Sequence[bytes], net: Any,
 
 
 def measure(batch: Sequence[bytes], net: Any, pairs: int, slots: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """[pairs, 2, 2]: seconds, summed over the workers, by contender (with and without process) and (decoding, all)."""
+    """Return [pairs, 2, 2]: seconds over all workers, by contender (with and without process) and (decoding, total)."""
     context = get_context("spawn")
     barrier, told = context.Barrier(slots), context.Queue()
     workers = [context.Process(target=worker, args=(barrier, told, batch, net, pairs)) for _ in range(slots)]

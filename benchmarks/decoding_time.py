@@ -1,4 +1,4 @@
-"""Seconds that honest pictures take to decode, against the least time that slow images before them can leave them.
+"""Decoding time of normal pictures, compared with the shortest time limit that earlier slow images can cause.
 
 `python benchmarks/decoding_time.py`
 """
@@ -32,7 +32,7 @@ _ROUNDS = 3
 
 
 def pictures(megapixels: int) -> dict[str, NDArray[np.uint8]]:
-    """uint8 [H, W, 3] of 4 to 3: smooth, which packs into few bytes, and with the noise of a camera."""
+    """Return pictures, uint8 [H, W, 3], of 4 to 3: a smooth one, which compresses well, and one with camera noise."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     width = round(megapixels * 1e6 / height)
     y, x = np.mgrid[0:height, 0:width]

@@ -17,10 +17,10 @@ PERIOD = 0.2  # seconds between samples
 
 
 def tree_pss(root: psutil.Process) -> int:
-    """Bytes of memory of `root` and its descendants."""
+    """Return the memory of `root` and its descendants in bytes."""
     total = 0
     for process in (root, *root.children(recursive=True)):
-        with suppress(psutil.Error):  # ended since it was listed
+        with suppress(psutil.Error):  # it has ended since it was listed
             total += process.memory_full_info().pss
     return total
 

@@ -1,8 +1,8 @@
-"""How often 95% intervals hold the true value, and what they cost: `python benchmarks/intervals.py`.
+"""Coverage of the 95% intervals, and their computing time: `python benchmarks/intervals.py`.
 
-Classifiers of known quality: as many images of each class, every mistake equally likely to be any other class, so the
-true precision, recall and F1 are all the accuracy. Prints for each setting the share of intervals that hold it, then
-the seconds that the intervals of one large evaluation take.
+Simulates classifiers of known quality, with equally many images per class and every mistake equally likely to be any
+other class, so that the true precision, recall and F1 equal the accuracy. Prints for each setting the share of
+intervals that contain the true value, then the seconds for the intervals of one large evaluation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def draw(random: np.random.Generator, n: int, classes: int, accuracy: float) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--evaluations", type=int, default=300, help="evaluations a setting")
+    parser.add_argument("--evaluations", type=int, default=300, help="evaluations per setting")
     arguments = parser.parse_args()
     print("images", "classes", "accuracy", *AVERAGES, sep="\t")
     for n, classes, accuracy in SETTINGS:

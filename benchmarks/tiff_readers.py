@@ -1,7 +1,8 @@
-"""Compare readers of TIFF: the one of `sparkdl`, Pillow, and tifffile with imagecodecs.
+"""Comparison of TIFF readers: `sparkdl`, Pillow, and tifffile with imagecodecs.
 
-`python benchmarks/tiff_readers.py` prints, for each, how many of the combinations of a matrix become the right picture,
-the wrong one without an error, or are refused; and time and, on Linux, peak memory for a picture of 4,000 x 3,000.
+`python benchmarks/tiff_readers.py` prints for each reader how many combinations of a matrix give the right picture, a
+wrong one without an error, or are refused. It also prints the time and, on Linux, the peak memory for a picture of
+4,000 x 3,000.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from sparkdl.images.rejection import Limits, Rejected
 
 Array = NDArray[Any]
 Read = Callable[[bytes], Array | None]
-"""Returns [height, width] or [height, width, channels] in RGB; None where it refuses."""
+"""Returns [height, width] or [height, width, channels] in RGB; None if it refuses."""
 
 KINDS = [
     *(("u", bits) for bits in (1, 2, 4, 8, 10, 12, 14, 16, 32, 64)),
@@ -73,7 +74,7 @@ READERS: dict[str, Read] = {"sparkdl": by_sparkdl, "pillow": by_pillow, "tifffil
 
 
 def matrix() -> Iterator[tuple[bytes, Array, Array]]:
-    """Files, their samples as they were written, and the picture of 8 bits that they hold."""
+    """Yield files, their samples as written, and the corresponding picture of 8 bits."""
     rng = np.random.default_rng(7)
     base = rng.integers(0, 256, (21, 37, 3), np.uint8)
     base[0, :2] = [[0] * 3, [255] * 3]
@@ -104,7 +105,7 @@ def matrix() -> Iterator[tuple[bytes, Array, Array]]:
 
 
 def _is_right(read: Array, samples: Array, picture: Array) -> bool:
-    """Whether a reader gave the samples, or the picture, or what a sample of 1 bit is to it."""
+    """Whether a reader returned the samples, the picture, or an equivalent of 1-bit samples."""
     if read.size != samples.size:
         return False
     read = read.reshape(samples.shape)

@@ -1,7 +1,7 @@
-"""What a watched directory of many files costs: `python benchmarks/watched_directory.py [--files N]`.
+"""Cost of a watched directory with many files: `python benchmarks/watched_directory.py [--files N]`.
 
-All files are empty, lie in folders of 1,000, and were seen before. Prints the time of a trigger that finds nothing new,
-beside that of a listing that looks at each file; and the memory and the bytes of the checkpoint that the names take.
+All files are empty, are in folders of 1,000, and were read before. Prints the time of a trigger without new files and,
+for comparison, of a listing with the status of each file; and the bytes of memory and checkpoint for the names.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
         limit = reader.getDefaultReadLimit()
         reader.latestOffset({"logs": 1}, limit)
         triggers, looks = list[float](), list[float]()
-        for _ in range(ROUNDS):  # in turn, so that both meet the same disturbances
+        for _ in range(ROUNDS):  # in turn, so that both are equally disturbed
             triggers.append(seconds(lambda: reader.latestOffset({"logs": 1}, limit)))
             looks.append(seconds(lambda: list(list_files(watched))))
     print(f"{count} files, all seen, the fastest of {ROUNDS} rounds")

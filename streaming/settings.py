@@ -92,6 +92,13 @@ class StreamSettings(BaseModel):
 
     `source` and `sink` are addresses, or your own objects (`streaming.sources.base.Source`,
     `streaming.sinks.base.Sink`).
+
+    Examples
+    --------
+    >>> from streaming.settings import StreamSettings
+    >>> settings = StreamSettings.read(source="incoming", sink="parquet:out", checkpoint="progress", trigger="500ms")
+    >>> settings.trigger
+    0.5
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

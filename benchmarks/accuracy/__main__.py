@@ -1,4 +1,4 @@
-"""Starts `measurements` as `python benchmarks/accuracy`."""
+"""Entry point of `measurements`: `python benchmarks/accuracy`."""
 
 from measurements import main
 

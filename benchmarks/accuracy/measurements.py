@@ -1,4 +1,4 @@
-"""Measures the accuracy of the recipes: `python benchmarks/accuracy --home NUMTADB_HOME [PROTOCOL ...]`.
+"""Accuracy of the recipes: `python benchmarks/accuracy --home NUMTADB_HOME [PROTOCOL ...]`.
 
 Saves the figures in benchmarks/results/accuracy.json and renders the tables of docs/explanation/results.md from them.
 """

@@ -26,7 +26,7 @@ _LETTERS = "".join(sorted(set(string.ascii_letters) - set("oOqQ")))  # without t
 
 
 def _letter(rng: Generator) -> Pixels:
-    """A Latin letter in a Matplotlib font, with the data augmentation of handwriting."""
+    """Draw a Latin letter in a Matplotlib font, with the data augmentation of handwriting."""
     face = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{rng.choice(_FACES)}.ttf"
     picture = Image.new("L", (_SIDE, _SIDE))
     font = ImageFont.truetype(str(face), _SIDE * 2 // 3)
@@ -35,7 +35,7 @@ def _letter(rng: Generator) -> Pixels:
 
 
 def _scribble(rng: Generator) -> Pixels:
-    """A line back and forth without lifting the pen."""
+    """Draw one line back and forth."""
     turns = rng.uniform(0.15, 0.85, (int(rng.integers(5, 11)), 2)) * _SIDE
     line = CubicSpline(np.arange(len(turns)), turns)(np.linspace(0, len(turns) - 1, 40 * len(turns)))
     picture = Image.new("L", (_SIDE, _SIDE), 235)
@@ -44,7 +44,7 @@ def _scribble(rng: Generator) -> Pixels:
 
 
 def _blank_page(rng: Generator) -> Pixels:
-    """Blank paper of any tone, with grain and shade."""
+    """Draw blank paper of any tone, with grain and shade."""
     x, y = np.meshgrid(np.linspace(-1, 1, _SIDE), np.linspace(-1, 1, _SIDE))
     shade = rng.normal(0, 8, 2)
     grain = rng.normal(0, rng.uniform(0, 5), (_SIDE, _SIDE))
@@ -53,7 +53,7 @@ def _blank_page(rng: Generator) -> Pixels:
 
 
 def _photo(rng: Generator) -> Pixels:
-    """A crop of one of scikit-learn's two sample photographs, in colour."""
+    """Return a crop of one of scikit-learn's two sample photographs, in colour."""
     images = load_sample_images().images
     image: Pixels = images[int(rng.integers(len(images)))]
     side = int(rng.integers(64, min(image.shape[:2])))

@@ -1,4 +1,4 @@
-"""Renders the saved figures as the tables of docs/explanation/results.md."""
+"""Tables of docs/explanation/results.md from the saved figures."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Bench:
     home
         The directory with `numta500`, `numta28.npz`, `isi500` and `numtadb`.
     scratch
-        Where models are saved.
+        The directory for saved models.
     log
         Receives a line for each result.
     """
@@ -123,7 +123,7 @@ def split_figures(splits: list[Trained]) -> Figures:
 
 
 def few(bench: Bench, name: str) -> Figures:
-    """The notebook's protocol: 390 training images and 110 test images, ten splits."""
+    """Run the notebook's protocol: 390 training images and 110 test images, ten splits."""
     dataset = bench.data("numta500")
     return split_figures([bench.train(dataset, name, seed=seed, test_fraction=0.22) for seed in range(10)])
 
@@ -170,7 +170,7 @@ def _out_of_distribution(bench: Bench, version: ModelVersion, dataset: Dataset) 
 
 
 def curve(bench: Bench) -> Figures:
-    """Accuracy by training images per class, tested on the same tenth of `numta28.npz`."""
+    """Measure accuracy by training images per class, tested on the same tenth of `numta28.npz`."""
     everything, test = bench.data("numta28.npz").split(0.1, 0)
     plan = {
         "digits": {5: 5, 10: 5, 39: 3, 100: 1, 500: 1},
@@ -214,7 +214,7 @@ def _sample_per_class(dataset: Dataset, size: int, seed: int) -> Dataset:
 
 
 def synthetic(bench: Bench) -> Figures:
-    """Train on synthetic digits alone, test on real ones."""
+    """Train on synthetic digits only, test on real ones."""
     found: Figures = {}
     for name, size in (("digits", 50), ("digits-large", 1000)):
         version = _fitted(bench, open_dataset(f"samples:{size}"), name, 0)

@@ -1,4 +1,4 @@
-"""Attacks made by hand: declared sizes, pixels and metadata that swell, loops, palettes, and files of two kinds."""
+"""Hand-made attacks: declared sizes, decompression bombs, loops, palettes, and files of two kinds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNSUPPORTED = frozenset({"unsupported_format"})
 LATE = frozenset({"decoder_timeout"})
 MIB = 2**20
 MEGABYTES = 30
-"""Of metadata: just below `Limits.max_bytes`."""
+"""Bytes of metadata, just below `Limits.max_bytes`."""
 SIZES = ((0, 0), (0, 5), (1, 1), (20_000, 20_000), (65_535, 65_535), (0x7FFFFFFF, 1), (0xFFFFFFFF, 0xFFFFFFFF))
 FILLED = 7000
 """The side of a picture just below `Limits.max_pixels`."""
@@ -31,7 +31,7 @@ Made = Iterator[tuple[str, bytes, frozenset[str]]]
 
 
 def _of_size(width: int, height: int) -> frozenset[str]:
-    # Of 1 x 1 there is too little or too much pixel data in the file, which formats answer differently.
+    # With a size of 1 x 1 the file has too little or too much pixel data, which the formats handle differently.
     pixels = width * height
     return ANY if 0 < pixels <= DEFAULT_LIMITS.max_pixels else FOUND if pixels == 0 else TOO_MANY_PIXELS | FOUND
 
@@ -110,7 +110,7 @@ def pixel_bombs() -> Made:
 
 
 def scan_bombs() -> Made:
-    """A progressive JPEG may refine its coefficients again and again; each scan of some bytes goes over all of them."""
+    """Yield progressive JPEGs that refine their coefficients repeatedly; each short scan processes all of them."""
     image = encode(Image.new("L", (FILLED, FILLED), 128), "JPEG", progressive=True)
     last = image.rindex(b"\xff\xda")
     scan = image[last:-2]
@@ -119,7 +119,7 @@ def scan_bombs() -> Made:
 
 
 def zeros(length: int) -> bytes:
-    """`length` zeros, compressed a thousandfold."""
+    """Return `length` zeros, compressed to a thousandth."""
     deflater, piece = zlib.compressobj(9), bytes(MIB)
     packed = [deflater.compress(piece[: min(MIB, length - at)]) for at in range(0, length, MIB)]
     return b"".join([*packed, deflater.flush()])
@@ -186,7 +186,7 @@ def metadata() -> Made:
 
 
 def ifd_loop() -> bytes:
-    """EXIF whose directories of all kinds are itself."""
+    """Return EXIF in which each directory refers to itself."""
     pointers = (0x8769, 0x8825, 0xA005, 0x014A)
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, 8) for tag in pointers)
     return b"II*\0" + struct.pack("<IH", 8, len(pointers)) + entries + struct.pack("<I", 8)
@@ -256,7 +256,7 @@ def small() -> Made:
 
 
 def large_batch() -> Made:
-    """One Arrow batch whose pixels would be 38 GB."""
+    """Yield one Arrow batch whose pixels would take 38 GB."""
     white = encode(Image.new("RGB", (FILLED, FILLED), "white"), "PNG")
     for _ in range(256):
         yield "white", white, P
@@ -267,7 +267,7 @@ SLOW = (pixel_bombs, scan_bombs, text_bombs, metadata, endless_structures)
 
 
 def attacks(kinds: Sequence[Callable[[], Made]]) -> Iterator[Hostile]:
-    """Each attack of these kinds, with what it has to end as."""
+    """Yield each attack of these kinds, with its allowed results."""
     for made in kinds:
         for name, payload, expected in made():
             yield Hostile(made.__name__.replace("_", " "), name, payload, expected)

@@ -1,13 +1,13 @@
-"""Starts two streams on one checkpoint at the same moment, again and again, and counts what came out.
+"""Fault test: repeatedly starts two streams on one checkpoint at the same moment, and counts the results.
 
 python benchmarks/faults/double_start.py [--starts N] [--kills N] [--images N] [--sink parquet|delta] [--seed N]
 
-In each of the `starts` two `sparkdl stream` begin within a tenth of a second: one has to be refused, by one line that
-names the other and exit code 2, the other to end as if it had been alone. In each of the `kills` one of the two is
-killed by SIGKILL at a random moment besides, its driver alone or all its processes, which one and when is chance; if
-nobody is left, another stream is started as soon as the lock is free, as a supervisor would. Images arrive before each,
-3 in 100 broken. Exit code 0 if every image is in the sink exactly once, each second one was refused as it should, and
-the lock was free within a second of each kill.
+In each of the `starts`, two `sparkdl stream` begin within a tenth of a second. One must be refused with exit code 2 and
+one line that names the other; the other must end as if it were alone. In each of the `kills`, one of the two is also
+killed by SIGKILL, either its driver only or all its processes; the stream and the moment are random. If no stream is
+left, another one is started as soon as the lock is free, as a supervisor would do. Images arrive before each start,
+3 in 100 of them broken. Exit code 0 if every image is in the sink exactly once, each second stream was refused as
+expected, and the lock was free within a second of each kill.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "10", "--stable-after",
 _REFUSED = re.compile(
     r"sparkdl: checkpoint \S+ is in use by another stream \(process \d+ on \S+, since \S+\): stop .*\n"
 )
-_LONGEST = 1.0  # seconds after SIGKILL in which the lock is to be free
-_EARLY, _BEGINNING = 0.3, 2.0  # share of the kills in these seconds, in which it is not yet clear who is refused
+_LONGEST = 1.0  # seconds after SIGKILL within which the lock must be free
+_EARLY, _BEGINNING = 0.3, 2.0  # share of the kills in the first seconds, before it is decided which stream is refused
 _PATIENCE = 240.0  # seconds for a stream to end
 
 
 @dataclass
 class Facts:
-    """What was seen on the way, and what was not as it should be."""
+    """Observations during the run, and deviations from what is expected."""
 
     refused_after: list[float] = field(default_factory=list)
     free_after: list[float] = field(default_factory=list)
@@ -77,9 +77,9 @@ class Pair:
     Parameters
     ----------
     trial
-        Where they read and write.
+        The directories that they read and write.
     facts
-        To be added to.
+        Receives the observations.
     """
 
     def __init__(self, trial: Trial, facts: Facts) -> None:
@@ -89,7 +89,7 @@ class Pair:
             of.log.unlink(missing_ok=True)
 
     def run(self, chance: random.Random, kill_after: float | None) -> float:
-        """Starts both, kills one if asked for, and waits until none runs; gives the seconds that it took."""
+        """Start both, kill one if requested, and wait until none runs; return the duration in seconds."""
         began = time.monotonic()
         with ExitStack() as streams:
             running = []
@@ -114,7 +114,7 @@ class Pair:
                     break
                 time.sleep(0.01)
             codes = [process.poll() for process in running]
-            # The orphans of a driver that was killed alone are left to themselves while the next one starts.
+            # The orphans of a driver that was killed alone keep running while the next one starts.
             if 0 not in codes:
                 self.facts.seen["started again after a kill"] += 1
                 third = copy.copy(self.trials[0])
@@ -160,7 +160,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--images", type=int, default=40, help="before each start")
+    parser.add_argument("--images", type=int, default=40, help="images before each start")
     parser.add_argument("--sink", choices=tuple(SinkKind), default=SinkKind.PARQUET)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()

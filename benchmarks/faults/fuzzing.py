@@ -1,4 +1,4 @@
-"""Seeded ways to damage valid images."""
+"""Seeded damage to valid images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PREDICTED = "prediction"
 NOT_ADMITTED = frozenset(map(str, (Reason.EMPTY, Reason.TOO_MANY_BYTES, Reason.TOO_MANY_PIXELS)))
 DAMAGED = frozenset(map(str, (Reason.UNSUPPORTED_FORMAT, Reason.TRUNCATED, Reason.CORRUPT))) | {"too_many_pixels"}
 ANY = DAMAGED | {PREDICTED}
-"""What a damaged image may end as, where its format does not let all damage be found."""
+"""The allowed results of a damaged image whose format does not reveal all damage."""
 
 
 class Hostile(NamedTuple):
-    """A payload, what kind of attack it is, and what it may end as: a reason or `PREDICTED`."""
+    """A payload, its kind of attack, and its allowed results: reasons or `PREDICTED`."""
 
     kind: str
     name: str
@@ -55,7 +55,7 @@ def splice(rng: random.Random, image: bytes, other: bytes) -> bytes:
 
 
 def number(rng: random.Random, image: bytes, _: bytes) -> bytes:
-    """A field of 2 or 4 bytes becomes an extreme."""
+    """Replace a field of 2 or 4 bytes by an extreme value."""
     width = rng.choice((2, 4))
     order: Endian = rng.choice(("little", "big"))
     place = rng.randrange(max(min(len(image), 400) - width, 1))
@@ -89,7 +89,7 @@ def drop_part(rng: random.Random, image: bytes, _: bytes) -> bytes:
 
 
 def flip_behind_checksum(rng: random.Random, image: bytes, other: bytes) -> bytes:
-    """As `flip`, but inside one PNG chunk, whose checksum is made right again: it reaches the decompressor."""
+    """Flip bits inside one PNG chunk and correct its checksum, so that the damage reaches the decompressor."""
     if not image.startswith(b"\x89PNG"):
         return flip(rng, image, other)
     parts = parts_of(image)
@@ -116,7 +116,7 @@ DAMAGES: tuple[Damage, ...] = (
 
 
 def parts_of(image: bytes) -> list[bytes]:
-    """The chunks, segments or blocks of an image, the signature first; what has none in equal pieces."""
+    """Return the chunks, segments or blocks of an image, signature first; equal pieces if the format has none."""
     if image.startswith(b"\x89PNG"):
         return [image[:8], *_walk(image, 8, lambda at: 12 + int.from_bytes(image[at : at + 4], "big"))]
     if image.startswith(b"RIFF"):
@@ -146,7 +146,7 @@ def _walk(image: bytes, start: int, length: Callable[[int], int]) -> Iterator[by
 
 
 def expected_of(damage: Damage, name: str) -> frozenset[str]:
-    """What a damaged image may end as. A cut is no damage, but in TIFF, where it may go through the directory."""
+    """Return the allowed results of a damaged image; a cut is damage only in TIFF, where it may hit a directory."""
     if damage is cut:
         whole = frozenset({"truncated", "unsupported_format", "empty", PREDICTED})
         return ANY | whole if name.startswith("TIFF") else whole
@@ -154,7 +154,7 @@ def expected_of(damage: Damage, name: str) -> frozenset[str]:
 
 
 def mutations(seed: int, count: int) -> Iterator[Hostile]:
-    """`count` damaged images, each format and each damage in turn."""
+    """Yield `count` damaged images, each format and each kind of damage in turn."""
     rng, images = random.Random(seed), valid()
     names = sorted(images)
     for number_of in range(count):

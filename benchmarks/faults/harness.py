@@ -1,13 +1,13 @@
-"""What the scripts of faults share: images, the stream in a process of its own, and the sums of what came out.
+"""Harness of the fault tests: images, the stream in a separate process, and the counts of its results.
 
 models = trained_models(work)                       # a registry, trained once and kept in `work`
-trial = Trial(work / "points-parquet", models)      # its directories, made again
+trial = Trial(work / "points-parquet", models)      # its directories, created again
 images = drawn_images(1000)                         # 3 in 100 of them broken
-expected = drop(images, trial.watched)              # as the producer does; gives the ids to come
+expected = drop(images, trial.watched)              # as the producer does; returns the expected ids
 with trial.stream("--trigger", "0s") as process:    # `sparkdl stream`, killed with all its processes at the end
     ...
 trial.run("--available-now")
-return verdict("points", trial, expected, {"kills": 20})    # prints the sums; 0 if each id is there once, else 1
+return verdict("points", trial, expected, {"kills": 20})    # prints the counts; 0 if each id occurs once, else 1
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SHOWN = 10  # ids of each kind of fault
 
 
 class SinkKind(StrEnum):
-    """The sinks that promise exactly once."""
+    """The exactly-once sinks."""
 
     PARQUET = "parquet"
     DELTA = "delta"
@@ -53,7 +53,7 @@ class SinkKind(StrEnum):
 
 @dataclass(frozen=True)
 class Expected:
-    """The ids that have to come out: of predictions, and of dead letters."""
+    """The expected ids of predictions and of dead letters."""
 
     predictions: frozenset[str]
     dead_letters: frozenset[str]
@@ -64,7 +64,7 @@ class Expected:
 
 
 def trained_models(work: Path = WORK) -> Path:
-    """A registry in `work` with a model that is trained on drawn samples, once for a version of this package."""
+    """Return a registry in `work` with a model trained on drawn samples, once per version of this package."""
     models = work / "models"
     if not _is_sound(models):
         shutil.rmtree(models, ignore_errors=True)
@@ -85,7 +85,7 @@ def trained_models(work: Path = WORK) -> Path:
 
 
 def _is_sound(models: Path) -> bool:
-    """Whether a registry has a promoted model that this version loads."""
+    """Whether a registry has a promoted model that this version can load."""
     try:
         current = Registry(models).current()
         if current is not None:
@@ -96,7 +96,7 @@ def _is_sound(models: Path) -> bool:
 
 
 def drawn_images(count: int, broken: float = 0.03, seed: int = 1) -> list[LabelledImage]:
-    """Drawn digits under names of their own, a share of them broken, which have the label `broken`."""
+    """Return drawn digits with unique names; a share of them is broken and has the label `broken`."""
     bad = round(count * broken)
     good = open_dataset(f"samples:{-(-(count - bad) // 10)}", seed).images[: count - bad]
     return [LabelledImage(f"{n:05d}.png", image.label, payload=image.read()) for n, image in enumerate(good)] + [
@@ -112,29 +112,29 @@ def _broken(number: int) -> bytes:
 
 
 def expected_of(images: Sequence[LabelledImage]) -> Expected:
-    """The ids of images that are dropped into label folders."""
+    """Return the ids of images that are written to label folders."""
     broken = {f"{image.label}/{image.name}" for image in images if image.label == BROKEN_LABEL}
     return Expected(frozenset(f"{image.label}/{image.name}" for image in images) - broken, frozenset(broken))
 
 
 def drop(images: Sequence[LabelledImage], directory: Path, rate: float | None = None, seed: int = 3) -> Expected:
-    """Puts images into label folders as the producer does, in a mixed order, `rate` a second; gives their ids."""
+    """Write images to label folders as the producer does, shuffled, at `rate` per second; return their ids."""
     mixed = sequence(Dataset("", tuple(images)), shuffle=True, seed=seed)
     replay_to_directory(mixed, directory, rate=rate, label_folders=True)
     return expected_of(images)
 
 
 class Trial:
-    """Where one stream reads and writes, and its command.
+    """The directories of one stream, and its command.
 
     Parameters
     ----------
     root
-        A directory of its own; what an earlier trial left there is removed.
+        Its own directory; files of an earlier trial are removed.
     models
         The registry.
     kind
-        Of the sink.
+        The kind of the sink.
     source
         The address of the source; by default the directory `watched` below `root`.
     """
@@ -148,16 +148,16 @@ class Trial:
         self.watched.mkdir(parents=True)
 
     def command(self, *arguments: str, master: str = "local[2,4]") -> list[str]:
-        """The command line of the stream."""
+        """Return the command line of the stream."""
         places = ["--source", self.source, "--sink", f"{self.kind}:{self.sink}", "--checkpoint", str(self.checkpoint)]
         settings = ["--model", str(self.models), "--conf", f"spark.master={master}"]
         return _sparkdl("stream", *places, *settings, *arguments)
 
     @contextmanager
     def stream(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The running stream, the leader of a process group of its own, which is killed at the end of the block.
+        """Run the stream in its own process group, which is killed at the end of the block.
 
-        What it says is added to `log`. Returns when none of its processes is left.
+        Its output is appended to `log`. The block ends when none of its processes is left.
         """
         with self.log.open("ab") as said:
             process = subprocess.Popen(
@@ -180,16 +180,16 @@ class Trial:
             wait_until(lambda: not any(lives(member) for member in family), 60)
 
     def run(self, *arguments: str, seconds: float = 600, **environment: str) -> int:
-        """Runs the stream until it ends by itself, by a fault point too; gives its exit code (-9: killed)."""
+        """Run the stream until it ends by itself or at a fault point; return its exit code (-9: killed)."""
         with self.stream(*arguments, **environment) as process:
             return process.wait(seconds)
 
     def batches(self) -> int:
-        """Micro-batches that all streams of this trial have told of."""
+        """Return the number of micro-batches that all streams of this trial have logged."""
         return self.log.read_bytes().count(b'"event": "batch"') if self.log.is_file() else 0
 
     def ids(self, part: str) -> list[str]:
-        """The ids of `predictions` or `dead_letters` as another program reads them, each as often as it occurs."""
+        """Return the ids of `predictions` or `dead_letters` as another program reads them, with repetitions."""
         directory = self.sink / part
         if self.kind is SinkKind.DELTA:
             from deltalake import DeltaTable
@@ -203,13 +203,13 @@ class Trial:
         return pa.concat_tables(tables)["id"].to_pylist() if tables else []
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines of the log."""
+        """Return the last lines of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 @dataclass(frozen=True)
 class Faults:
-    """What is wrong with the ids in a sink: four lists, all empty if the promise is kept."""
+    """Errors in the ids of a sink: four lists, all empty if there are none."""
 
     missing: list[str]
     doubled: list[str]
@@ -222,7 +222,7 @@ class Faults:
 
 
 def faults(trial: Trial, expected: Expected, *, complete: bool = True) -> Faults:
-    """Compares the sink with what has to come out; with `complete` false ids may be missing still."""
+    """Compare the sink with the expected ids; unless `complete`, ids may still be missing."""
     predictions, dead = (Counter(trial.ids(part)) for part in PARTS)
     all_ids, found = expected.predictions | expected.dead_letters, predictions + dead
     return Faults(
@@ -234,7 +234,7 @@ def faults(trial: Trial, expected: Expected, *, complete: bool = True) -> Faults
 
 
 def verdict(title: str, trial: Trial, expected: Expected, facts: Mapping[str, object]) -> int:
-    """Prints the sums of a finished trial; gives the exit code: 0 if each id is there exactly once, else 1."""
+    """Print the counts of a finished trial; return the exit code: 0 if each id occurs exactly once, else 1."""
     found = faults(trial, expected)
     counts = {part: len(trial.ids(part)) for part in PARTS}
     sums = {"images": expected.images, **counts, "sum": sum(counts.values()), **facts}
@@ -249,7 +249,7 @@ def verdict(title: str, trial: Trial, expected: Expected, facts: Mapping[str, ob
 
 
 def processes_of(driver: int) -> list[psutil.Process]:
-    """The living processes of a stream: its driver, the JVM, and the Python processes that Spark starts from there."""
+    """Return the running processes of a stream: its driver, the JVM, and the Python processes that the JVM starts."""
     found = []
     with suppress(psutil.Error):
         leader = psutil.Process(driver)
@@ -261,24 +261,24 @@ def processes_of(driver: int) -> list[psutil.Process]:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it runs; one that has ended and is not yet waited for does not."""
+    """Whether a process is running and not a zombie."""
     with suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Returns as soon as `condition` holds.
+    """Wait until `condition` is true.
 
     Raises
     ------
     TimeoutError
-        If it does not in `seconds`.
+        If it is still false after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds} s in vain")
+            raise TimeoutError(f"the condition is still false after {seconds} s")
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""Attacks on AVIF and HEIC made by hand: declared sizes, endless boxes, items that are made of themselves."""
+"""Hand-made attacks on AVIF and HEIC: declared sizes, endless boxes, items that contain themselves."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def heif_structures() -> Iterator[tuple[str, bytes, frozenset[str]]]:
 
 
 def _description(kind: bytes, references: bytes) -> bytes:
-    """A `meta` of one item, 64 x 48 pixels."""
+    """Return a `meta` box of one item, 64 x 48 pixels."""
     item = box(b"infe", b"\2\0\0\0" + struct.pack(">HH", 1, 0) + kind + b"\0")
     sizes = box(b"ipco", box(b"ispe", bytes(4) + struct.pack(">II", 64, 48)))
     properties = box(b"ipma", bytes(4) + struct.pack(">IHBB", 1, 1, 1, 1))

@@ -1,4 +1,4 @@
-"""AVIF and HEIC pictures to damage, and the boxes they are made of."""
+"""AVIF and HEIC pictures to damage, and the boxes that they consist of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def avif(image: Image.Image, *more: Image.Image) -> bytes:
 
 
 def heic(image: Image.Image, tile_size: int = 0) -> bytes | None:
-    """None where the extra `heif` is not installed."""
+    """Return a HEIC file; None if the extra `heif` is not installed."""
     if find_spec("pillow_heif") is None:
         return None
     import pillow_heif

@@ -1,13 +1,13 @@
 """Hostile images through Spark: `python benchmarks/faults/hostile.py [--seed N] [--mutations N]`; takes minutes.
 
-About 250 attacks made by hand (`bombs`) and as many damaged images as asked for (`fuzzing`) go through a DataFrame of
-encoded rows and `streaming.results.results` with a model that is trained on drawn digits. Promised, and checked:
+About 250 hand-made attacks (`bombs`) and the requested number of damaged images (`fuzzing`) pass through a DataFrame of
+input records and `streaming.results.results` with a model trained on drawn digits. The test checks that:
 
-- as many rows come out as went in, each a prediction or a dead letter with one of the reasons that its attack allows;
-- no Python worker died: on `local[N]` Spark gives a task no second try, so that would be an exception;
-- a worker and its decoder together stay below `bound`, by samples of their resident memory.
+- there is one result per input record: a prediction, or a dead letter with one of the reasons allowed for its attack;
+- no Python worker died: on `local[N]` Spark does not retry a task, so this would be an exception;
+- the sampled resident memory of a worker and its decoder together stays below `bound`.
 
-Prints what each kind of attack ended as, and the sums. Exits with 1 if a promise is broken.
+Prints the results of each kind of attack, and the totals. Exits with 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ PERIOD = 0.02  # seconds between samples
 
 
 def bound(limits: Limits, records: int) -> int:
-    """The most bytes of a worker and its decoder, for Arrow batches of `records`; see docs/explanation/decoding.md."""
+    """Return the maximum bytes of a worker and its decoder for batches of `records`; see docs/explanation/decoding.md."""
     programs = 400 * MIB
-    # What both have mapped counts twice, and a batch of payloads is in the worker as it came and as Arrow has it.
+    # Memory that both have mapped counts twice, and the worker has a batch of payloads both as received and in Arrow.
     shared = 2 * (PIXEL_BYTES + limits.max_bytes)
     payloads = 2 * (32 * MIB + limits.max_bytes)
     return programs + memory_for(limits) + shared + payloads + 3 * MAX_PIXELS * records
 
 
 class Watch:
-    """Samples the memory of each worker with its decoder, and remembers who decoded for whom."""
+    """Samples the memory of each worker with its decoder, and records which decoders belong to which worker."""
 
     def __init__(self) -> None:
         self.peak = 0
@@ -82,7 +82,7 @@ class Watch:
     def _run(self) -> None:
         while not self._ended.wait(PERIOD):
             for process in psutil.Process().children(recursive=True):
-                with suppress(psutil.Error):  # ended since it was listed
+                with suppress(psutil.Error):  # it has ended since it was listed
                     if "sparkdl.decoding.isolation.server" in process.cmdline() and (template := process.parent()):
                         if "sparkdl.decoding.isolation.server" not in template.cmdline():
                             continue  # it is the template itself
@@ -93,7 +93,7 @@ class Watch:
 
 
 def encoded(spark: SparkSession, sent: Iterable[Hostile], directory: Path) -> tuple[DataFrame, list[Hostile]]:
-    """The attacks as rows of `INPUT_RECORD`, by way of a Parquet file, and without their payloads."""
+    """Return the attacks as rows of `INPUT_RECORD` from a Parquet file, and the attacks without their payloads."""
     at, size = datetime(2026, 1, 1, tzinfo=UTC), 0
     told: list[Hostile] = []
     rows: list[tuple[object, ...]] = []
@@ -131,7 +131,7 @@ def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
 def run(
     spark: SparkSession, model: ModelVersion, sent: Iterable[Hostile], limits: Limits
 ) -> tuple[list[str], list[str]]:
-    """Sends the attacks through; what to tell of it, and which promises were broken."""
+    """Run the attacks; return the lines of the report, and the failed checks."""
     records = int(spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") or 10_000)
     begun = time.monotonic()
     with TemporaryDirectory() as scratch, Watch() as watch:
@@ -178,7 +178,7 @@ def main() -> None:
         "--large-batch", action="store_true", help="256 white pictures of 7000 x 7000 instead of all else"
     )
     arguments = parser.parse_args()
-    # Rows of 30 MB are copied by each step of the plan in each task; the default of 2 GB is not always enough for that.
+    # Each step of the plan copies rows of 30 MB in each task; the default of 2 GB is not always enough.
     spark = spark_session("hostile", {"spark.driver.memory": "4g"})
     sent = attacks([large_batch])
     if not arguments.large_batch:

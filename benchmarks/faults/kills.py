@@ -1,13 +1,13 @@
-"""Kills streams, or their Python workers, at random moments, and counts what came out.
+"""Fault test: kills streams, or their Python workers, at random moments, and counts the results.
 
 python benchmarks/faults/kills.py [--what driver|workers] [--source directory|kafka] [--sink parquet|delta]
                                   [--kills N] [--images N] [--seed N]
 
-`driver`: each life of `sparkdl stream` is ended by SIGKILL to all its processes, one in four while it starts, the
-others up to three seconds after its first micro-batch of that life; then it is started again on the same checkpoint.
-`workers`: one stream lives, and up to a second after each of its micro-batches one of its Python processes is killed:
-a worker, a decoder, the process that plans the micro-batches, or a daemon that starts such. Images arrive all the
-while, 3 in 100 broken.
+`driver`: each run of `sparkdl stream` ends by SIGKILL to all its processes, one in four during the start, the others up
+to three seconds after the first micro-batch of the run; then it is restarted on the same checkpoint. `workers`: one
+stream keeps running, and up to a second after each of its micro-batches one of its Python processes is killed: a
+worker, a decoder, the process that plans the micro-batches, or a daemon that starts them. Images arrive continuously,
+3 in 100 of them broken.
 At the end the stream runs until nothing is left. Exit code 0 if every image is in the sink exactly once.
 """
 
@@ -41,7 +41,7 @@ from harness import (
 from training.data.loading import LabelledImage
 
 _AFTER_FIRST_BATCH = 3.0  # seconds
-_STARTING = 0.25  # share of the kills that fall into the start
+_STARTING = 0.25  # share of the kills during the start
 _PATIENCE = 60.0  # seconds for a micro-batch after a kill
 _FLAGS = ("--trigger", "0s", "--max-images-per-trigger", "20", "--stable-after", "0s")
 
@@ -75,7 +75,7 @@ def main() -> int:
 
 @contextmanager
 def _opened(source: str, title: str, models, kind: SinkKind) -> Iterator[tuple[Trial, Feed]]:  # type: ignore[no-untyped-def]
-    """A trial, and what gives it images."""
+    """Open a trial and the feed of its images."""
     if source == "directory":
         trial = Trial(WORK / title, models, kind)
         yield trial, lambda images: drop(images, trial.watched)
@@ -90,7 +90,7 @@ def _opened(source: str, title: str, models, kind: SinkKind) -> Iterator[tuple[T
         address, config = KafkaAddress(servers, f"images-{time.time_ns()}"), ClientConfig()
         with AdminSession(address, config) as session:
             session.ensure_topic(address.topic, {})
-        places = count()  # one partition: messages are numbered in the order in which they are sent
+        places = count()  # one partition: messages are numbered in the order of sending
 
         def feed(images: Sequence[LabelledImage]) -> Expected:
             delivery = replay_to_topic(((image, number) for number, image in enumerate(images)), address, config)
@@ -199,7 +199,7 @@ def _kill_workers(
 
 
 def _alive_of(known: set[psutil.Process]) -> Iterator[psutil.Process]:
-    """Those that run, and their children: workers whose daemon was killed go on, and Spark goes on using them."""
+    """Yield running processes and their children: Spark continues to use workers whose daemon was killed."""
     for process in filter(lives, known):
         yield process
         with suppress(psutil.Error):
@@ -207,7 +207,7 @@ def _alive_of(known: set[psutil.Process]) -> Iterator[psutil.Process]:
 
 
 def _kind(process: psutil.Process, driver: int) -> str:
-    """What a Python process of the stream is; empty for others and for the driver."""
+    """Return the kind of a Python process of the stream; empty for other processes and for the driver."""
     with suppress(psutil.Error):
         words = " ".join(process.cmdline())
         if process.pid == driver or "java" in process.name():

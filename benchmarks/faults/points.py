@@ -1,10 +1,12 @@
-"""Kills a stream at the worst moments of its sink: `python benchmarks/faults/points.py --kills 20 --images 400`.
+"""Fault test: kills a stream at the critical moments of its sink.
+
+`python benchmarks/faults/points.py --kills 20 --images 400`
 
 Each run of `sparkdl stream` is killed by SIGKILL at one of the points of `streaming.fault_injection`, in turn, the
-first or the second time that it gets there, and started again on the same checkpoint with the next point; a kill may so
-fall into the completion of a batch that was cut off before. A last run goes to the end. Prints the sums for each sink;
-the exit code is 1 unless every image is there exactly once, as a prediction or, if it is broken, as a dead letter, and
-none was there twice after any of the kills.
+first or the second time that it reaches the point. Then it is restarted on the same checkpoint with the next point, so
+a kill can also interrupt the completion of an interrupted batch. A last run processes all input. Prints the counts for
+each sink. The exit code is 0 if every image is in the sink exactly once, as a prediction or, if it is broken, as a dead
+letter, and no image was there twice after any kill; otherwise it is 1.
 """
 
 from __future__ import annotations
@@ -28,21 +30,21 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=400, help="for each sink; 3 in 100 are broken")
     parser.add_argument("--sink", choices=[*SinkKind], action="append", help="default: each of them")
     parser.add_argument("--first", choices=[*FaultPoint], default=FaultPoint.STAGED, help="the point to begin with")
-    parser.add_argument("--models", type=Path, help="a registry; default: one that is trained for this")
-    parser.add_argument("--work", type=Path, default=WORK, help="where all of it lies; removed if all is well")
+    parser.add_argument("--models", type=Path, help="a registry; by default one is trained")
+    parser.add_argument("--work", type=Path, default=WORK, help="the working directory; removed on success")
     arguments = parser.parse_args()
     models = arguments.models or trained_models(arguments.work)
     return max([kill_at_points(SinkKind(sink), models, arguments) for sink in arguments.sink or SinkKind])
 
 
 def kill_at_points(sink: SinkKind, models: Path, arguments: argparse.Namespace) -> int:
-    """The exit code for one sink."""
+    """Run the kills for one sink; return the exit code."""
     kills, images = arguments.kills, arguments.images
     points = list(FaultPoint)
     begin = points.index(arguments.first)
     trial = Trial(arguments.work / f"points-{sink}", models, sink)
     expected = drop(drawn_images(images), trial.watched)
-    # A run ends in its second micro-batch at the latest, so that there is one left for each kill.
+    # A run ends in its second micro-batch at the latest, so that one is left for each kill.
     batch = ("--available-now", "--max-images-per-trigger", str(max(1, images // (2 * kills + 1))))
     done: Counter[str] = Counter()
     found = False

@@ -1,11 +1,11 @@
-"""Promotes models while a stream runs, some of them broken, and counts what came out.
+"""Fault test: promotes models, some of them broken, while a stream runs, and counts the results.
 
 python benchmarks/faults/promotions.py [--promotions N] [--broken N] [--images N]
 
-Copies of one trained model are promoted one after the other, whenever the stream has taken or refused the one before;
-the broken ones (a file that was changed, a description with other classes) are promoted as a careless hand would, by
-writing CURRENT. Images arrive all the while. Exit code 0 if every image is in the sink exactly once, every good version
-was taken, in order, every broken one was refused, and no micro-batch has rows of two versions.
+Copies of one trained model are promoted one after the other, each after the stream has accepted or refused the last
+one. Broken ones (a changed file, a description with other classes) are promoted by writing CURRENT directly. Images
+arrive continuously. Exit code 0 if every image is in the sink exactly once, every good version was used, in order,
+every broken one was refused, and no micro-batch has rows of two versions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sparkdl.models.registry import CURRENT, MODEL_JSON, Registry
 from sparkdl.system.files import write_atomically
 
 DECIDED = ("model changed", "model refused")
-"""What a stream tells of a promotion."""
+"""The log events of a promotion."""
 
 
 def main() -> int:
@@ -102,12 +102,12 @@ def _told(trial: Trial, *events: str) -> int:
 
 
 def _more_told(trial: Trial, before: int) -> bool:
-    """Whether more promotions are decided than `before`."""
+    """Whether more than `before` promotions have been decided."""
     return _told(trial, *DECIDED) > before
 
 
 def _went_on(trial: Trial, before: int, producer: threading.Thread) -> bool:
-    """Whether a micro-batch came after `before` of them, or there are no more images."""
+    """Whether there are more than `before` micro-batches, or no more images."""
     return trial.batches() > before or not producer.is_alive()
 
 

@@ -1,11 +1,11 @@
-"""Kills the scorers or the driver of a stream in real-time mode, and counts what came out.
+"""Fault test: kills the scorers or the driver of a stream in real-time mode, and counts the results.
 
 python benchmarks/faults/realtime.py [--what scorers|driver] [--kills N] [--rate N] [--seed N]
 
-Messages are sent all the while, 3 in 100 broken. `scorers`: one stream lives, and now and then one of its scorers, or
-one time in five the process that starts them, is ended by SIGKILL. `driver`: all processes of the stream are, one to
-four seconds after its first result of that life, and it is started again on the same checkpoint. Exit code 0 if every
-message has a result; what has two is counted.
+Messages are sent continuously, 3 in 100 of them broken. `scorers`: one stream keeps running, and from time to time one
+of its scorers, or one time in five the process that starts them, is killed by SIGKILL. `driver`: all processes of the
+stream are killed one to four seconds after the first result of each run, and it is restarted on the same checkpoint.
+Exit code 0 if every message has a result; messages with two results are counted.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Traffic:
             thread.join()
 
     def end(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._quiet.set()
         self._threads[0].join()
 
@@ -97,7 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--what", choices=("scorers", "driver"), default="scorers")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=20.0, help="messages a second")
+    parser.add_argument("--rate", type=float, default=20.0, help="messages per second")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     chance = random.Random(chosen.seed)

@@ -1,14 +1,14 @@
-"""Good images among such as crash their decoder and such as keep it busy; counts what comes out, and when.
+"""Fault test: mixes good images with images that crash or delay their decoder; counts and times the results.
 
 python benchmarks/faults/slow_images.py [--good N] [--crashing N] [--slow N] [--decode-timeout SECONDS]
 python benchmarks/faults/slow_images.py --good 10000 --crashing 10000 --slow 1000 --decode-timeout 30 --ratio 10
 
-No image that is known crashes the codecs in use, so a fault is planted into them (`planted/sitecustomize.py`): a real
-read of address 0, and 40 s of real work an image. The good images go through a stream alone, then in a mixed order with
-the others through a new one; the time of each is from its start, when the JVM runs, to the last good image in the sink.
-Then a stream that gets slow images alone is told by SIGTERM to end. Checked, besides the sums:
+No known image crashes the codecs in use, so a fault is planted into them (`planted/sitecustomize.py`): a real read of
+address 0, and 40 s of real work per image. The good images pass through a stream alone, then shuffled with the others
+through a new stream. Each is timed from its start, with a running JVM, to the last good image in the sink. Then SIGTERM
+stops a stream that only gets slow images. In addition to the counts, the test checks that:
 
-- with the others the good ones take at most what is stated: see `bound`; with `--ratio`, so many times as alone;
+- the other images delay the good ones by at most `bound`, or with `--ratio` by at most this factor;
 - SIGTERM ends the stream within the bound of its micro-batch.
 """
 
@@ -49,17 +49,17 @@ SLOTS = 2
 PLANTED = f"{ROOT / 'benchmarks' / 'faults' / 'planted'}:{ROOT}"
 _CRASH_SECONDS = 0.1
 _MOST_SLOW_BYTES = 20_000  # encoded; they are drawn digits
-_BESIDE = 15.0  # seconds that starting workers and a loaded machine may take more
+_BESIDE = 15.0  # additional seconds for starting workers and for a loaded machine
 
 
 def bound(timeout: float, slow: int, crashing: int) -> float:
-    """Longest time in seconds that these images hold up the good ones, as docs/explanation/decoding.md states it."""
+    """Return the maximum seconds by which these images delay the good ones, as in docs/explanation/decoding.md."""
     least = AdaptiveTimeout(timeout).min_limit(_MOST_SLOW_BYTES)
     return 1.5 * timeout + (slow * least * 1.2 + crashing * _CRASH_SECONDS) / SLOTS + _BESIDE
 
 
 def planted(images: Sequence[LabelledImage], fault: bytes, prefix: str) -> list[LabelledImage]:
-    """The images with a fault, under other names."""
+    """Return the images with a fault, under other names."""
     return [
         replace(image, name=f"{prefix}-{image.name}", label=BROKEN_LABEL, payload=image.read() + fault)
         for image in images
@@ -67,7 +67,7 @@ def planted(images: Sequence[LabelledImage], fault: bytes, prefix: str) -> list[
 
 
 def events(trial: Trial) -> Iterator[tuple[float, dict[str, Any]]]:
-    """What the stream told of, with the time in seconds."""
+    """Yield the log events of the stream, with the time in seconds."""
     for line in trial.log.read_text().splitlines():
         if line.startswith("{"):
             told = json.loads(line)
@@ -75,7 +75,7 @@ def events(trial: Trial) -> Iterator[tuple[float, dict[str, Any]]]:
 
 
 def seconds_until(trial: Trial, good: int) -> float:
-    """From the start of the stream until so many predictions were in the sink."""
+    """Return the seconds from the start of the stream until `good` predictions were in the sink."""
     began, predictions = 0.0, 0
     for at, told in events(trial):
         if told["event"] == "stream started":
@@ -88,7 +88,7 @@ def seconds_until(trial: Trial, good: int) -> float:
 
 
 def answered(models: Path, title: str, images: Sequence[LabelledImage], timeout: float) -> tuple[Trial, Expected]:
-    """A stream of these images, once it has ended."""
+    """Run a stream of these images to its end."""
     trial = Trial(WORK / f"slow-images-{title}", models)
     expected = drop(images, trial.watched)
     flags = ("--available-now", "--stable-after", "0s", "--decode-timeout", f"{timeout:g}s")
@@ -97,7 +97,7 @@ def answered(models: Path, title: str, images: Sequence[LabelledImage], timeout:
 
 
 def stopped(models: Path, images: Sequence[LabelledImage], timeout: float) -> tuple[float, int]:
-    """How long a stream of these images takes to end that is told to in its first micro-batch, and its exit code."""
+    """Return the seconds until a stream ends after SIGTERM in its first micro-batch, and its exit code."""
     trial = Trial(WORK / "slow-images-stopped", models)
     drop(images, trial.watched)
     flags = ("--stable-after", "0s", "--decode-timeout", f"{timeout:g}s", "--max-images-per-trigger", str(len(images)))
@@ -122,9 +122,9 @@ def main() -> int:
     parser.add_argument("--good", type=int, default=300)
     parser.add_argument("--crashing", type=int, default=100)
     parser.add_argument("--slow", type=int, default=20)
-    parser.add_argument("--stopped", type=int, default=40, help="slow images of the stream that is told to end")
+    parser.add_argument("--stopped", type=int, default=40, help="slow images of the stream that is stopped")
     parser.add_argument("--decode-timeout", type=float, default=2.0)
-    parser.add_argument("--ratio", type=float, help="how many times as long as alone the good ones may take")
+    parser.add_argument("--ratio", type=float, help="maximum time of the good images, relative to that alone")
     chosen = parser.parse_args()
     models, timeout = trained_models(), chosen.decode_timeout
     good = drawn_images(chosen.good, broken=0)

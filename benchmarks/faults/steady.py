@@ -1,11 +1,11 @@
-"""Runs a stream at a steady rate and tells whether it grows: memory, time of a micro-batch, files.
+"""Fault test: runs a stream at a steady rate and reports growth of memory, micro-batch duration and files.
 
 python benchmarks/faults/steady.py [--minutes N] [--rate N] [--warm-up N] [--after-read keep|archive|delete]
 
-Every five seconds the memory of the stream's processes is read (PSS: what they share counts once). The driver's heap
-comes from its own log, as what is left after a full collection, which Spark is told to ask for every minute instead of
-every half hour. After the warm-up a straight line is fitted to the values of each minute, and its slope printed with
-the 95% interval. At the end the sums are counted. Exit code 0 if every image is in the sink exactly once.
+Every five seconds the memory of the stream's processes is sampled (PSS: shared pages count once). The driver's heap is
+read from its own log: the size after a full collection, which Spark is configured to trigger every minute instead of
+every half hour. After the warm-up a straight line is fitted to the values of each minute, and its slope is printed with
+the 95% interval. Exit code 0 if every image is in the sink exactly once.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _MIB = 2**20
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--rate", type=float, default=50, help="images a second")
-    parser.add_argument("--warm-up", type=float, default=5, help="minutes that are not looked at")
+    parser.add_argument("--rate", type=float, default=50, help="images per second")
+    parser.add_argument("--warm-up", type=float, default=5, help="minutes that are not evaluated")
     parser.add_argument("--after-read", default="delete")
     chosen = parser.parse_args()
     trial = Trial(WORK / f"steady-{chosen.after_read}", trained_models())
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def _memory(group: int) -> Mapping[str, float]:
-    """MiB, by what the process is, and the number of processes."""
+    """Return the memory in MiB by kind of process, and the number of processes."""
     found: dict[str, float] = defaultdict(float)
     for process in processes_of(group):
         with suppress(psutil.Error):
@@ -103,7 +103,7 @@ def _memory(group: int) -> Mapping[str, float]:
 
 
 def _slope(values: list[tuple[float, float]], first: float, last: float) -> str:
-    """The mean of what comes after the warm-up and the slope of the line through its minutes."""
+    """Return the mean after the warm-up and the slope of the line through the minutes."""
     minutes: dict[int, list[float]] = defaultdict(list)
     for minute, value in values:
         if first <= minute < last:

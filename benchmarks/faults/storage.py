@@ -1,12 +1,12 @@
-"""Takes the disk away from under a stream in every way, gives it back, and counts what came out.
+"""Fault test: makes the disk of a stream fail in several ways, restores it, and counts the results.
 
 python benchmarks/faults/storage.py [--images N] [CASE...]
 
 Cases: `full-sink` and `full-checkpoint` (no space left on the device), `read-only-sink` and `read-only-checkpoint`,
-`removed-sink` (renamed away and back), `cut-checkpoint` (the last entries of Spark's logs are cut in the middle, as a
-loss of power may leave them). The first four mount a small file system of their own in memory and need root; where it
-cannot be mounted they are left out, which is said. Images arrive all the while. Exit code 0 if every image is in the
-sink exactly once when the cause is gone.
+`removed-sink` (renamed away and back), `cut-checkpoint` (the last entries of Spark's logs are truncated, as after a
+power failure). The first four mount a small file system in memory and need root; if it cannot be mounted, they are left
+out with a message. Images arrive continuously. Exit code 0 if every image is in the sink exactly once after the cause
+is removed.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _rows(trial: Trial) -> int:
 
 
 def _wait_for_failures(trial: Trial, process: subprocess.Popen[bytes], facts: dict[str, object]) -> None:
-    """Returns when the stream has failed twice, or has ended."""
+    """Wait until the stream has failed twice or has ended."""
     wait_until(lambda: trial.log.read_bytes().count(_FAILED) >= 2 or process.poll() is not None, 120)
     lines = [line for line in trial.log.read_text().splitlines() if "stream failed" in line]
     facts["reason"] = lines[-1].split('"reason": "')[-1].split('", "')[0] if lines else trial.tail(1)
@@ -93,7 +93,7 @@ def _full(place: Callable[[Trial], Path]) -> Callable[[Trial, subprocess.Popen[b
 
 def _read_only(place: Callable[[Trial], Path]) -> Callable[[Trial, subprocess.Popen[bytes], dict[str, object]], None]:
     def fault(trial: Trial, process: subprocess.Popen[bytes], facts: dict[str, object]) -> None:
-        # A file system with files open for writing is busy: between two files it can be made read-only.
+        # A file system with files open for writing is busy; it can be made read-only between two files.
         wait_until(lambda: _remount(place(trial), "ro"), 60)
         _wait_for_failures(trial, process, facts)
         _remount(place(trial), "rw")
@@ -144,7 +144,7 @@ _CASES: dict[str, tuple[str | None, Callable[[Trial, subprocess.Popen[bytes], di
 
 @contextmanager
 def _mounted(place: Path) -> Iterator[bool]:
-    """A small file system in memory at `place` for the length of the block; False if there can be none."""
+    """Mount a small file system in memory at `place` for the duration of the block; yield False if that fails."""
     place.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "sparkdl", str(place)]
     try:

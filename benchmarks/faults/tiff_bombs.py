@@ -1,4 +1,4 @@
-"""Attacks on TIFF made by hand: directories that point at themselves, tiles and strips without end, odd samples."""
+"""Hand-made attacks on TIFF: directories that point at themselves, endless tiles and strips, odd samples."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Made = Iterator[tuple[str, bytes, frozenset[str]]]
 
 
 def plain_tiff(changes: Mapping[int, tuple[int, int | Sequence[int]] | None], following: int = 0) -> bytes:
-    """64 x 64 gray pixels in one strip; `changes` gives a tag another type and value, or None to leave it out."""
+    """Return 64 x 64 gray pixels in one strip; `changes` sets the type and value of a tag, or None to omit it."""
     plain = {256: (4, 64), 257: (4, 64), 258: (3, 8), 259: (3, 1), 262: (3, 1), 273: (4, 8), 277: (3, 1)}
     tags: dict[int, tuple[int, int | Sequence[int]] | None] = {**plain, 278: (4, 64), 279: (4, 4096), **changes}
     return tiff([(tag, *value) for tag, value in sorted(tags.items()) if value], data=bytes(4096), following=following)
 
 
 DIRECTORY = 8 + 4096
-"""Where the directory of `plain_tiff` lies."""
+"""The offset of the directory of `plain_tiff`."""
 
 
 def tiff_structures() -> Made:

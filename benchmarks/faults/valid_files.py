@@ -34,7 +34,7 @@ ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 
 
 def interlaced_png(picture: Image.Image, samples: int, colour: int) -> bytes:
-    """Pillow writes none."""
+    """Return an interlaced PNG, which Pillow cannot write."""
     pixels, data = np.asarray(picture).reshape(picture.height, picture.width, samples), b""
     for left, top, x, y in ADAM7:
         data += b"".join(b"\0" + row.tobytes() for row in pixels[top::y, left::x] if row.size)
@@ -42,7 +42,7 @@ def interlaced_png(picture: Image.Image, samples: int, colour: int) -> bytes:
 
 
 def valid() -> dict[str, bytes]:
-    """An image of every format and mode that Pillow writes, and some that it does not: a drawn digit of 64 x 48."""
+    """Return a drawn digit of 64 x 48 in every format and mode that Pillow writes, and in some that it does not."""
     with Image.open(io.BytesIO(draw_png(3, seed=1))) as drawn:
         colour = drawn.convert("RGB").resize((64, 48))
     gray, palette, bits = colour.convert("L"), colour.convert("P"), colour.convert("1")
@@ -163,7 +163,7 @@ _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1, 13: 4, 16: 8}
 
 
 def tiff(tags: Tags, data: bytes = b"", order: str = "<", following: int = 0) -> bytes:
-    """A TIFF made by hand: (tag, type, value or values), `data` at byte 8, then the directory."""
+    """Return a TIFF from (tag, type, value or values): `data` at byte 8, then the directory."""
     entries, outside = b"", b""
     start = 8 + len(data)
     after = start + 2 + 12 * len(tags) + 4

@@ -1,6 +1,6 @@
-"""How fast the stream is against what a user would use instead: `python benchmarks/speed`, all measurements or some.
+"""Speed of the stream compared with its alternatives: `python benchmarks/speed`, all measurements or some.
 
-Everything that is compared runs in turn, round after round; what is printed first are ratios. The figures are kept in
+All contenders of a comparison run in turn, round after round, and the main figures are ratios. The figures are saved in
 benchmarks/results/speed.json, and the tables of docs/explanation/performance.md are written from them.
 """
 
@@ -40,21 +40,21 @@ MEASUREMENTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python benchmarks/speed", description=__doc__)
     parser.add_argument("measurements", nargs="*", help=f"of {', '.join(MEASUREMENTS)}; default: all")
-    parser.add_argument("--home", type=Path, default=os.environ.get("NUMTADB_HOME"), help="where the images are")
+    parser.add_argument("--home", type=Path, default=os.environ.get("NUMTADB_HOME"), help="the directory of the images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=16384)
     parser.add_argument("--warm-up", type=int, default=4096, help="images that are not timed")
-    parser.add_argument("--python", type=Path, help="a Python that has Quix Streams and Ray")
+    parser.add_argument("--python", type=Path, help="a Python with Quix Streams and Ray")
     rates = ",".join(map(str, Sending.rates))
     sent = parser.add_argument_group("latency and soak")
-    sent.add_argument("--rates", default=rates, help="images a second, one after the other")
-    sent.add_argument("--seconds", type=float, default=Sending.seconds, help="that images are sent at each rate")
-    sent.add_argument("--warm-up-seconds", type=float, default=Sending.warm_up, help="before that, at the same rate")
+    sent.add_argument("--rates", default=rates, help="images per second, one rate after the other")
+    sent.add_argument("--seconds", type=float, default=Sending.seconds, help="duration of each rate")
+    sent.add_argument("--warm-up-seconds", type=float, default=Sending.warm_up, help="warm-up at each rate")
     sent.add_argument("--minutes", type=float, default=Sending.minutes, help="of soak")
-    sent.add_argument("--rate", type=int, default=Sending.rate, help="images a second of soak")
+    sent.add_argument("--rate", type=int, default=Sending.rate, help="images per second of soak")
     sent.add_argument("--conf", action="append", default=[], metavar="KEY=VALUE", help="a Spark setting")
-    sent.add_argument("--contender", action="append", default=[], help="run this one alone; kept nowhere")
-    parser.add_argument("--quick", action="store_true", help="1 round of few images, kept nowhere")
+    sent.add_argument("--contender", action="append", default=[], help="run only this one; saves nothing")
+    parser.add_argument("--quick", action="store_true", help="1 round of few images; saves nothing")
     chosen = parser.parse_args()
     for name in chosen.measurements:
         if name not in MEASUREMENTS:

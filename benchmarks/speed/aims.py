@@ -22,7 +22,7 @@ def _start_over(path: str) -> Callable[[Figures], float]:
 
 
 def _latency(quantile: str, contender: str, *rates: int) -> Callable[[Figures], float]:
-    """The largest at some rates, in seconds."""
+    """Return a function for the largest latency at some rates, in seconds."""
 
     def largest(figures: Figures) -> float:
         of_one = figures["latency"]["contenders"][contender]["rates"]
@@ -32,7 +32,7 @@ def _latency(quantile: str, contender: str, *rates: int) -> Callable[[Figures], 
 
 
 def _latency_over(quantile: str, contender: str, other: str, *rates: int) -> Callable[[Figures], float]:
-    """The largest ratio at some rates."""
+    """Return a function for the largest ratio at some rates."""
 
     def largest(figures: Figures) -> float:
         return max(

@@ -14,11 +14,11 @@ from sending import quantiles
 from throughput import BROKER, fill, telling, to_stream
 
 _WITHOUT = ("--conf", "spark.authenticate=false")
-_RATE = 10  # images a second
+_RATE = 10  # images per second
 
 
 def authentication(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """A directory to Parquet and a topic to a topic, in turn with and without; the ratios are with over without."""
+    """Measure a directory to Parquet and a topic to a topic, in turn with and without; ratios are with over without."""
     from streaming.kafka.local.broker import Broker
 
     registry, watched = bench.model(), bench.images(images)

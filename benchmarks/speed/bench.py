@@ -1,7 +1,7 @@
-"""What the measurements share: the images, the model and its exports, and how a contender is run and timed.
+"""Common parts of the measurements: images, model and exports, and running and timing of contenders.
 
-A contender runs as a process of its own and prints `SECONDS IMAGES` on the monotonic clock as it comes along. Its rate
-is that from the first line at or after the warm-up to the last one, so starting and loading do not count.
+A contender runs as a separate process and prints `SECONDS IMAGES`, on the monotonic clock, as it makes progress. Its
+rate is measured from the first line at or after the warm-up to the last line, so its start does not count.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ContenderError(RuntimeError):
     Attributes
     ----------
     reason
-        The last line that it printed, or what happened.
+        The last line that it printed, or a description.
     """
 
     def __init__(self, what: str, printed: str) -> None:
@@ -47,16 +47,16 @@ class ContenderError(RuntimeError):
 
 
 class Bench:
-    """The directories of a measurement below `WORK`, and what they hold.
+    """The directories of a measurement below `WORK`, and their content.
 
     Parameters
     ----------
     home
         `NUMTADB_HOME`; None for drawn images.
     python
-        A Python with Quix Streams and Ray, None if there is none.
+        A Python with Quix Streams and Ray; None if there is none.
     sending
-        How images are sent where latency is measured.
+        How images are sent in latency measurements.
     """
 
     def __init__(self, home: Path | None, python: Path | None = None, sending: Sending | None = None) -> None:
@@ -65,7 +65,7 @@ class Bench:
         self._runs = 0
 
     def place(self) -> Path:
-        """A new directory."""
+        """Return a new directory."""
         self._runs += 1
         place = WORK / "runs" / f"{self._runs:04d}"
         shutil.rmtree(place, ignore_errors=True)
@@ -73,13 +73,13 @@ class Bench:
         return place
 
     def sources(self) -> list[bytes]:
-        """Encoded images, one of each: the 180 px colour originals of NumtaDB, or drawn ones of that size."""
+        """Return different encoded images: the 180 px colour originals of NumtaDB, or drawn ones of that size."""
         if self.home is not None:
             return [path.read_bytes() for path in sorted((self.home / "numtadb").glob("training-[a-d]/*.png"))]
         return drawn(180)
 
     def images(self, count: int, name: str = "originals", sources: Sequence[bytes] | None = None) -> Path:
-        """A directory of `count` files, `sources` in turn."""
+        """Return a directory of `count` files, which repeat `sources`."""
         directory = WORK / f"{name}-{count}"
         if not directory.is_dir():
             partial = WORK / f".{directory.name}"
@@ -92,7 +92,7 @@ class Bench:
         return directory
 
     def model(self, recipe: str = "digits", *settings: str) -> Path:
-        """A registry with one model, trained on `numta500` or on drawn digits, with its exports beside it."""
+        """Return a registry with one model, trained on `numta500` or on drawn digits, and with its exports."""
         registry = WORK / "-".join(["models", recipe, *settings]).replace("=", "-")
         data = str(self.home / "numta500") if self.home is not None else "samples:50"
         if not (registry / "CURRENT").is_file():
@@ -103,14 +103,14 @@ class Bench:
         return registry
 
     def export(self, registry: Path) -> Path:
-        """The network and the classifier of a model as plain files, for contenders that know nothing of Spark ML."""
+        """Return the network and the classifier of a model as plain files, for contenders without Spark ML."""
         exported = registry / "export"
         if not (exported / "about.json").is_file():
             run([sys.executable, str(Path(__file__).parent / "export.py"), str(registry), str(exported)])
         return exported
 
     def other(self, name: str) -> list[str]:
-        """The command of a contender that needs packages of its own."""
+        """Return the command of a contender that needs additional packages."""
         if self.python is None:
             raise FileNotFoundError("--python: a Python with Quix Streams and Ray")
         return [str(self.python), str(CONTENDERS / name)]
@@ -144,14 +144,14 @@ def environment() -> dict[str, str]:
 
 
 def run(command: Sequence[str]) -> None:
-    """Runs a command to its end; what it says is shown if it fails."""
+    """Run a command to its end; show its output if it fails."""
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
 
 def timed(command: Sequence[str], place: Path, warm_up: int) -> Measured:
-    """Runs a contender that prints its progress."""
+    """Run a contender that prints its progress."""
     with running(command, place) as (process, watch):
         lines = process.stdout.read().splitlines()  # type: ignore[union-attr] # asked for
         if process.wait():
@@ -165,7 +165,7 @@ def timed(command: Sequence[str], place: Path, warm_up: int) -> Measured:
 
 
 def stream(arguments: Sequence[str], place: Path, warm_up: int) -> Measured:
-    """Runs `sparkdl stream ... --available-now`, whose progress is its log."""
+    """Run `sparkdl stream ... --available-now`; its log shows the progress."""
     with running(sparkdl("stream", *arguments), place) as (process, watch):
         if process.wait():
             raise ContenderError("the stream failed", (place / "log").read_text())
@@ -173,7 +173,7 @@ def stream(arguments: Sequence[str], place: Path, warm_up: int) -> Measured:
 
 
 def batches(log: Path) -> Progress:
-    """The progress of a stream, by the clock of its log."""
+    """Return the progress of a stream, by the clock of its log."""
     progress: Progress = []
     done = 0
     for line in log.read_text().splitlines():
@@ -186,7 +186,7 @@ def batches(log: Path) -> Progress:
 
 @contextmanager
 def running(command: Sequence[str], place: Path) -> Iterator[tuple[subprocess.Popen[str], Watch]]:
-    """A process that is watched; killed with all of its family at the end of the block."""
+    """Run and watch a process; kill it and all its descendants at the end of the block."""
     with started(command, place) as process:
         watch = Watch(process.pid)
         try:
@@ -197,7 +197,7 @@ def running(command: Sequence[str], place: Path) -> Iterator[tuple[subprocess.Po
 
 @contextmanager
 def started(command: Sequence[str], place: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that is killed with all of its family at the end of the block."""
+    """Run a process; kill it and all its descendants at the end of the block."""
     with (place / "log").open("w") as log:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(), start_new_session=True
@@ -224,10 +224,10 @@ def interleaved(
     leave_out: Callable[[str, str], None] | None = None,
     is_needed: Callable[[str], bool] = lambda name: name.startswith("stream"),
 ) -> dict[str, list[Run]]:
-    """Run each contender once a round, in an order that changes from round to round.
+    """Run each contender once per round, in an order that changes from round to round.
 
-    With `leave_out` a contender that fails, for example because its weights cannot be had, is left out with all its
-    runs, and the others go on.
+    With `leave_out`, a contender that fails, for example because its weights are missing, is left out with all its
+    runs, and the others continue.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def interleaved(
     leave_out
         Receives the name of a contender that failed, and the reason.
     is_needed
-        Whether the contender of a name is never left out; by default a stream, to which all ratios are relative.
+        Whether a contender is never left out, by its name; by default a stream, to which all ratios are relative.
     """
     found: dict[str, list[Run]] = {name: [] for name in contenders}
     names = list(contenders)
@@ -257,7 +257,7 @@ def interleaved(
 
 
 def spread(values: Iterable[float]) -> list[float]:
-    """[median, least, most]."""
+    """Return [median, minimum, maximum]."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
@@ -265,7 +265,7 @@ def spread(values: Iterable[float]) -> list[float]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return a description of this machine."""
     about = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = next((line.split(":")[1].strip() for line in about.splitlines() if line.startswith("model name")), "")
     flags = next((line.split(":")[1].split() for line in about.splitlines() if line.startswith("flags")), [])

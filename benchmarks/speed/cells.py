@@ -1,4 +1,4 @@
-"""Tables, cells and the line about the machine, as docs/explanation/performance.md has them."""
+"""Tables, cells and the line about the machine, in the form of docs/explanation/performance.md."""
 
 from __future__ import annotations
 

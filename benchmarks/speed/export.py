@@ -1,9 +1,8 @@
-"""Writes a model as plain files: `python export.py REGISTRY OUT`.
+"""Export of a model as plain files: `python export.py REGISTRY OUT`.
 
-`network.onnx` and `network.keras` (the same network, to features, of uint8 [N, side, side, channels] and of float32
-[N, side, side, 3]), `head.npz`
-(coefficients [D, K], intercepts [K]), `about.json` (classes, side, channels of `network.onnx`, the PipelineModel's
-directory).
+Writes `network.onnx` and `network.keras` (the same network to features, with the input uint8 [N, side, side, channels]
+or float32 [N, side, side, 3]), `head.npz` (coefficients [D, K], intercepts [K]), and `about.json` (classes, side,
+channels of `network.onnx`, the PipelineModel's directory).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support" / 
 
 
 def keras_network(spec: NetworkSpec) -> Any:
-    """The network from Keras layers; EfficientNetLite0 only."""
+    """Build the network from Keras layers; EfficientNetLite0 only."""
     import keras
     import lite0_reference
 

@@ -1,4 +1,4 @@
-"""How the rate holds as there is more: files, messages, pixels, classes, micro-batches."""
+"""Throughput with growing numbers of files, messages, pixels, classes and micro-batches."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def growth(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[
 
 
 def _until(bench: Bench, registry: Path, source: str, count: int, size: int) -> Measured:
-    """The rate over the first `count` images, in micro-batches of `size`, without their first fifth."""
+    """Measure the rate over the first `count` images, in micro-batches of `size`, without the first fifth."""
     place = bench.place()
     command = sparkdl("stream", *to_stream(registry, source, f"parquet:{place / 'sink'}", place))
     command += ["--max-images-per-trigger", str(size)]
@@ -72,7 +72,7 @@ def _all(bench: Bench, registry: Path, watched: Path, count: int) -> float:
 
 
 def _photo(side: int, seed: int) -> bytes:
-    """A JPEG of a digit on paper, as a camera gives it."""
+    """Return a JPEG of a digit on paper, like a camera's."""
     from PIL import Image
 
     target = io.BytesIO()
@@ -84,7 +84,7 @@ def _photo(side: int, seed: int) -> bytes:
 
 
 def _model_of(bench: Bench, classes: int) -> Path:
-    """A model of as many classes, which are digits that were numbered on: it is for its time, not its answers."""
+    """Return a model with `classes` classes, which are digits with new numbers: only its speed matters."""
     from bench import WORK, run
 
     registry, data = WORK / f"models-{classes}", WORK / f"classes-{classes}"
@@ -101,7 +101,7 @@ def _model_of(bench: Bench, classes: int) -> Path:
 
 
 def _long(bench: Bench, registry: Path, count: int) -> dict[str, Any]:
-    """Many small micro-batches: the time of each against its number."""
+    """Measure many small micro-batches: the duration of each by its number."""
     place = bench.place()
     watched = bench.images(32 * count, "small", drawn(28))
     command = to_stream(registry, str(watched), f"parquet:{place / 'sink'}", place)

@@ -1,7 +1,7 @@
-"""Seconds from an image that is sent to a result that can be read, by contender and rate.
+"""Latency in seconds from sending an image until its result can be read, by contender and rate.
 
-A contender is started once a round and gets the rates one after the other. What it computes without any message is
-measured before the last rate, when it is warm.
+A contender is started once per round and runs at one rate after the other. Its idle load is measured before the last
+rate, when it is warm.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DIRECTORY_RATES = (1, 10, 50)
 _START = 120  # seconds until the first results
 _PATIENCE = 30  # seconds for results after the last image of a rate
 _GAP = 1  # seconds before the next rate
-_IDLE, _IDLE_AFTER = 15, 2  # seconds without a message that are measured, and those before
+_IDLE, _IDLE_AFTER = 15, 2  # seconds of the idle measurement, and seconds without a message before it
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Served:
     Attributes
     ----------
     phases
-        By rate; those after a rate that it could not follow are absent.
+        By rate; rates after one that it could not sustain are absent.
     cores
-        Cores that all of its processes used while images were sent and waited for, by rate.
+        Cores that all of its processes used while images were sent and results were pending, by rate.
     sender_cores
-        The same of the measuring process.
+        The same for the measuring process.
     idle
-        Cores that it used without a message, None if it was never without.
+        Cores that it used without messages; None if it was never idle.
     memory
         Proportional set size (PSS), bytes by kind of process, when the sum after a rate was highest.
     """
@@ -57,7 +57,7 @@ class Served:
 
 
 def latency(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """A topic to a topic by each contender, and a directory to Parquet."""
+    """Measure a topic to a topic by each contender, and a directory to Parquet."""
     from streaming.kafka.local.broker import Broker
 
     sending, payloads = bench.sending, bench.sources()
@@ -101,7 +101,7 @@ def latency(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[
 def commands(
     bench: Bench, broker: str, registry: Path, exported: Path
 ) -> dict[str, Callable[[TopicRoute, Path], list[str]]]:
-    """The command of each contender from topic to topic."""
+    """Return the command of each contender from topic to topic."""
 
     def stream(trigger: str) -> Callable[[TopicRoute, Path], list[str]]:
         return lambda route, place: stream_command(
@@ -140,7 +140,7 @@ def stream_command(
 
 @dataclass(frozen=True)
 class Process:
-    """A contender that runs."""
+    """A running contender."""
 
     popen: subprocess.Popen[str]
     log: Path
@@ -157,7 +157,7 @@ class Process:
 
 @contextmanager
 def serving(command: Sequence[str], place: Path) -> Iterator[Process]:
-    """A contender, until the end of the block."""
+    """Run a contender until the end of the block."""
     with started(command, place) as popen:
         yield Process(popen, place / "log")
 
@@ -178,7 +178,7 @@ def first_results(route: Route, process: Process | None) -> int:
 
 
 def serve(bench: Bench, route: Route, process: Process | None, rates: Sequence[int]) -> Served:
-    """Run a contender that was started through all rates; None for none."""
+    """Run a started contender at all rates; None means no contender."""
     sending = bench.sending
     check = process.check if process else lambda: None
     phases: dict[int, Phase] = {}
@@ -204,7 +204,7 @@ def serve(bench: Bench, route: Route, process: Process | None, rates: Sequence[i
 
 
 def idle_cores(process: Process) -> float:
-    """Return how many cores a contender uses while there is no message."""
+    """Return how many cores a contender uses without messages."""
     time.sleep(_IDLE_AFTER)
     before, began = processor_time(process.pid), time.monotonic()
     time.sleep(_IDLE)
@@ -213,7 +213,7 @@ def idle_cores(process: Process) -> float:
 
 
 def summary(runs: Sequence[Served]) -> dict[str, Any]:
-    """Return [median, least, most] over the runs of each figure."""
+    """Return [median, minimum, maximum] of each figure over the runs."""
     rates = {}
     for rate in sorted({rate for run in runs for rate in run.phases}):
         phases = [run.phases[rate] for run in runs if rate in run.phases]
@@ -249,7 +249,7 @@ def _telling(say: Callable[[str], None]) -> Callable[[int, str, Served], None]:
 
 
 def _minutes(contenders: Mapping[str, Any], rounds: int, rates: Sequence[int], seconds: float) -> float:
-    """Return roughly how long all of it takes."""
+    """Return the approximate total duration."""
     start = 15
     of_directory = sum("directory" in name for name in contenders) * len([r for r in DIRECTORY_RATES if r in rates])
     of_topics = sum("directory" not in name for name in contenders) * len(rates)

@@ -8,11 +8,11 @@ from typing import Any
 from cells import Figures, measured_on, spread, table
 
 _ENOUGH = {"p50": 1, "p95": 20, "p99": 100, "max": 1}
-"""How many images a quantile needs; with fewer it would be the slowest image."""
+"""The minimum number of images for each quantile; with fewer it would be the slowest image."""
 
 
 def latency(figures: Figures) -> list[str]:
-    """One table a rate, then what each contender takes without a message."""
+    """Return one table per rate, then the idle load of each contender."""
     contenders: Mapping[str, Any] = figures["contenders"]
     rates = sorted({int(rate) for of_one in contenders.values() for rate in of_one["rates"]})
     lines = []
@@ -45,7 +45,7 @@ def latency(figures: Figures) -> list[str]:
 
 
 def soak(figures: Figures) -> list[str]:
-    """The quantiles, the tail of each window, and memory at the start and the end."""
+    """Return the quantiles, the tail of each window, and memory at the start and the end."""
     contenders: Mapping[str, Any] = figures["contenders"]
     names = ("p50", "p99", "p99.9", "max")
     rows = [

@@ -45,7 +45,7 @@ def machines(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable
 
 @contextmanager
 def standalone(bench: Bench, workers: int) -> Iterator[str]:
-    """The address of a master on this machine that has `workers` workers of one core."""
+    """Run a master with `workers` workers of one core on this machine; yield its address."""
     with ExitStack() as stack:
         place = bench.place()
         address = stack.enter_context(_daemon("master.Master", place, ["--host", "127.0.0.1", "--port", "0"]))
@@ -59,7 +59,7 @@ def standalone(bench: Bench, workers: int) -> Iterator[str]:
 
 @contextmanager
 def _daemon(name: str, place: Path, options: list[str]) -> Iterator[str]:
-    """A process of Spark's; gives the master's address as its log has it."""
+    """Run a daemon of Spark; yield the master's address from its log."""
     spark_class = Path(pyspark.__path__[0]) / "bin" / "spark-class"
     wanted = r"Starting Spark master at (\S+)" if "Master" in name else r"Successfully registered with master (\S+)"
     with running([str(spark_class), f"org.apache.spark.deploy.{name}", "--webui-port", "0", *options], place):

@@ -56,7 +56,7 @@ def rate_of(progress: Progress, warm_up: int) -> float:
 def spent_by_kind(samples: Sequence[Spent]) -> dict[str, float]:
     """Return the processor time from the first sample to the last, seconds by kind of process.
 
-    A process that ended in between counts up to the last sample that has it, as the kind that it was last.
+    A process that ended in between counts up to its last sample, with its last kind.
     """
     spent: dict[str, float] = defaultdict(float)
     latest = {pid: of_one for sample in samples for pid, of_one in sample.items()}
@@ -66,7 +66,7 @@ def spent_by_kind(samples: Sequence[Spent]) -> dict[str, float]:
 
 
 def processor_time(pid: int) -> float:
-    """Return the seconds that a process and its descendants have computed, those that have ended included."""
+    """Return the processor time of a process and its descendants in seconds, including those that have ended."""
     total = 0.0
     for process in family(pid):
         with suppress(psutil.Error):  # ended since it was listed
@@ -97,7 +97,7 @@ class Watch:
 
     def __init__(self, pid: int) -> None:
         self._memory: dict[str, int] = {}  # bytes by kind of process, at the highest sum
-        self._spent: list[tuple[float, Spent]] = []  # time, and what was spent by then
+        self._spent: list[tuple[float, Spent]] = []  # time, and the processor time spent so far
         self._pid = pid
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -136,7 +136,7 @@ _KINDS = {
     "pyspark.sql.streaming.python_streaming_source_runner": "planner of a directory",
     "sparkdl.decoding.isolation.server": "decoders",
 }
-"""A word of a process's command, and the kind of process."""
+"""A word in the command of a process, and the kind of the process."""
 
 _RAY = ("raylet", "gcs_server")
 """Ray's programs; its workers, which the raylet starts, have a title that begins with `ray::`."""

@@ -1,7 +1,7 @@
-"""The ways of an image that are measured: a topic to a topic, and a directory to Parquet.
+"""The measured routes of an image: a topic to a topic, and a directory to Parquet.
 
-The measuring process shares the machine with what it measures, so it waits instead of polling: Kafka answers a fetch as
-soon as there is a message, and the directory of results is listed only when it has changed.
+The measuring process shares the machine with the contender, so it waits instead of polling: Kafka answers a fetch as
+soon as there is a message, and the directory of results is listed only after a change.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sending import Route
 from throughput import make_topic
 
 PARTITIONS = 2
-_FETCH = 500  # milliseconds that a fetch waits for a message, and so does the end of the listener
-_ACKNOWLEDGED = 30  # seconds in which the broker must have an image
-_LOOK = 0.005  # seconds between two looks at whether the directory of results has changed
+_FETCH = 500  # milliseconds that a fetch waits for a message, which also delays the end of the listener
+_ACKNOWLEDGED = 30  # seconds within which the broker must acknowledge an image
+_LOOK = 0.005  # seconds between two checks for changes of the directory of results
 _SETTLED = 50_000_000  # nanoseconds after which another change of a directory has another time
 
 
@@ -33,7 +33,7 @@ class TopicRoute:
     Parameters
     ----------
     loop_back
-        Whether the results are the images themselves, for the time that the broker alone takes.
+        Whether the results are the images themselves, to measure the broker alone.
     """
 
     def __init__(self, broker: str, payloads: Sequence[bytes], *, loop_back: bool = False) -> None:
@@ -42,7 +42,7 @@ class TopicRoute:
         self.source = make_topic(broker, PARTITIONS)
         self.target = self.source if loop_back else make_topic(broker, PARTITIONS)
         self._payloads = payloads
-        self._places: dict[int, Any] = {}  # what the producer will know of an image, by its number
+        self._places: dict[int, Any] = {}  # the producer's future for an image, by its number
         self._arrived: dict[bytes, float] = {}
         self._producer = KafkaProducer(bootstrap_servers=broker, acks="all", linger_ms=0)
         partitions = [TopicPartition(self.target, number) for number in range(PARTITIONS)]
@@ -131,7 +131,7 @@ class DirectoryRoute:
 
 @contextmanager
 def opened(route: TopicRoute | DirectoryRoute) -> Iterator[Route]:
-    """A route that is closed at the end of the block."""
+    """Yield a route and close it at the end of the block."""
     try:
         yield route
     finally:

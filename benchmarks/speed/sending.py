@@ -1,7 +1,7 @@
-"""Sends images evenly at a rate, and finds when the result of each could be read.
+"""Sending of images at a constant rate, and the arrival time of each result.
 
-All times are of one monotonic clock in the measuring process: just before an image is given to the producer, and just
-after its result was received.
+All times are from one monotonic clock in the measuring process: just before an image is passed to the producer, and
+just after its result was received.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import Protocol
 
 import numpy as np
 
-_POLL = 0.02  # seconds between two looks at whether all results have arrived
+_POLL = 0.02  # seconds between two checks whether all results have arrived
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 
 @dataclass(frozen=True)
 class Sending:
-    """How images are sent where latency is measured.
+    """How images are sent in latency measurements.
 
     Attributes
     ----------
     rates
-        Images a second, one after the other.
+        Images per second, one rate after the other.
     seconds, warm_up
-        How long images are sent at each rate, and before that at the same rate without being counted.
+        The duration of each rate, and of the warm-up before it at the same rate.
     minutes, rate
         The same for `soak`.
     conf
-        Settings of Spark for `sparkdl stream`, `KEY=VALUE`.
+        Spark settings for `sparkdl stream`, `KEY=VALUE`.
     contenders
-        The only ones that run; empty for all.
+        The contenders to run; empty for all.
     """
 
     rates: Sequence[int] = (1, 10, 50, 200)
@@ -49,10 +49,10 @@ class Route(Protocol):
     """Where images go in and results come out."""
 
     def send(self, number: int) -> None:
-        """Send the image of this number."""
+        """Send the image with this number."""
 
     def count(self) -> int:
-        """Return how many images have a result by now."""
+        """Return the number of images with a result so far."""
 
     def arrivals(self, numbers: Sequence[int]) -> Mapping[int, float]:
         """Return when the result of each of these images arrived, by its number; those without a result are absent."""
@@ -60,18 +60,18 @@ class Route(Protocol):
 
 @dataclass(frozen=True)
 class Phase:
-    """Images that were sent at one rate.
+    """The images sent at one rate.
 
     Attributes
     ----------
     sent
         When each counted image was sent, in order.
     seconds
-        How long each took. An image without a result counts as long as it was waited for.
+        The latency of each. An image without a result counts with the time that was waited for it.
     missing
-        How many had no result.
+        The number of images without a result.
     late
-        Seconds by which the sender was late at most: that much of a latency can be the measuring process's.
+        Maximum delay of the sender in seconds: up to that much of a latency can be due to the measuring process.
     ended
         The number of the next image.
     """
@@ -97,9 +97,9 @@ def send_at(
     Parameters
     ----------
     first
-        The number of the first image; all before it were sent.
+        The number of the first image; all earlier ones were sent.
     seconds, warm_up
-        How long images are sent that count, and before them those that do not.
+        The duration of the measurement, and of the warm-up before it.
     patience
         Seconds to wait for results after the last image was sent.
     check
@@ -127,7 +127,7 @@ def send_at(
 
 
 def wait_for(route: Route, count: int, patience: float, check: Callable[[], None] = lambda: None) -> bool:
-    """Wait until so many images have a result; False if that takes more than `patience` seconds."""
+    """Wait until `count` images have a result; return False if that takes more than `patience` seconds."""
     deadline = time.monotonic() + patience
     while route.count() < count:
         check()
@@ -138,7 +138,7 @@ def wait_for(route: Route, count: int, patience: float, check: Callable[[], None
 
 
 def quantiles(seconds: Sequence[float]) -> dict[str, float]:
-    """Return `QUANTILES` of latencies, in seconds."""
+    """Return the `QUANTILES` of latencies in seconds."""
     return {name: float(np.quantile(seconds, share)) for name, share in QUANTILES.items()}
 
 
@@ -153,5 +153,5 @@ def windows(phase: Phase, length: float) -> list[float]:
 
 
 def slow(phase: Phase, bound: float) -> list[tuple[float, float]]:
-    """Return (when sent, seconds) of the images that took more than `bound` seconds."""
+    """Return (time of sending, seconds) of the images that took more than `bound` seconds."""
     return [(at, took) for at, took in zip(phase.sent, phase.seconds, strict=True) if took > bound]

@@ -18,13 +18,13 @@ from throughput import BROKER
 _TRIGGERS = {STREAM: "0s", REALTIME: "realtime"}
 _WINDOW = 300  # seconds
 _SLOW = 0.5  # seconds
-_KEPT = 100  # slow images of which the time is kept
+_KEPT = 100  # slow images whose time is saved
 _PATIENCE = 60
-_REST = 2  # seconds after memory was read, which stops processes for a moment
+_REST = 2  # seconds of rest after reading memory, which stops processes for a moment
 
 
 def soak(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """One run of each trigger, one after the other; the rounds do not matter."""
+    """Run each trigger once, one after the other; `rounds` is ignored."""
     from streaming.kafka.local.broker import Broker
 
     sending, registry = bench.sending, bench.model()

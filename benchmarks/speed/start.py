@@ -1,4 +1,4 @@
-"""Seconds from the command to the first row, to its help and to the answer of a wrong request."""
+"""Seconds from the command to the first row, to its help and to the answer to an invalid request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WRONG_REQUESTS = (
     "predictions nowhere",
     "models list --models nowhere",
 )
-"""Answered with exit code 2, in an empty directory."""
+"""Invalid requests, which end with exit code 2 in an empty directory."""
 
 
 def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def start(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
 
 
 def _refusal(bench: Bench, request: str) -> float:
-    """Return the seconds until a wrong request is answered."""
+    """Return the seconds until an invalid request is answered."""
     place = bench.place()
     began = time.monotonic()
     done = subprocess.run(
@@ -104,7 +104,7 @@ def _refusal(bench: Bench, request: str) -> float:
 
 
 def _second_over_fourth(bench: Bench, registry: Path) -> float:
-    """The speed of a stream's second micro-batch over that of its fourth, of 2,048 images each."""
+    """Return the speed of a stream's second micro-batch over that of its fourth, of 2,048 images each."""
     place = bench.place()
     command = to_stream(registry, str(bench.images(4 * 2048)), f"parquet:{place / 'sink'}", place)
     stream([*command, "--max-images-per-trigger", "2048"], place, 2048)
@@ -113,7 +113,7 @@ def _second_over_fourth(bench: Bench, registry: Path) -> float:
 
 
 def _forget() -> bool:
-    """Empties the system's cache of files, where one may."""
+    """Empty the system's file cache, if permitted."""
     with suppress(OSError):
         subprocess.run(["sync"], check=True)
         Path("/proc/sys/vm/drop_caches").write_text("3")
@@ -124,7 +124,7 @@ def _forget() -> bool:
 def _files(
     bench: Bench, watched: Path, registry: Path | None, *, archive: bool = True
 ) -> tuple[float, dict[str, float]]:
-    """Seconds to the first row, and of which steps they are made."""
+    """Return the seconds to the first row, and the seconds of each step."""
     place = bench.place()
     sink, checkpoint = place / "sink", str(place / "checkpoint")
     if registry is not None:
@@ -144,7 +144,7 @@ def _files(
 
 
 def _steps(pid: int, log: Path) -> dict[str, float]:
-    """How long each step took of a stream that has just written its first row, by when its processes were made."""
+    """Return the duration of each step until a stream's first row, from the start times of its processes."""
     stream = psutil.Process(pid)
     java = None
     for process in stream.children(recursive=True):
@@ -180,7 +180,7 @@ def _topic(bench: Bench, broker: str, source: str, registry: Path | None) -> flo
 def _until(
     command: list[str], place: Path, there: Callable[[], bool], then: Callable[[int], None] = lambda pid: None
 ) -> float:
-    """Seconds until `there`; `then` is told the process of the command while it still runs."""
+    """Return the seconds until `there` is true; `then` receives the command's process while it still runs."""
     began = time.monotonic()
     with running(command, place) as (process, _):
         while not there():

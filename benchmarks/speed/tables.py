@@ -1,4 +1,4 @@
-"""Renders the figures that are kept as the tables and the plot of docs/explanation/performance.md."""
+"""Tables and plot of docs/explanation/performance.md from the saved figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from latency_tables import latency, soak
 
 
 def rendered(page: str, figures: Figures) -> str:
-    """`page` with what stands between `<!-- NAME -->` and `<!-- end -->` replaced by the table of that name."""
+    """Return `page` with the text between each `<!-- NAME -->` and `<!-- end -->` replaced by the table NAME."""
 
     known = {**figures, "aims": figures}
 
@@ -26,7 +26,7 @@ def rendered(page: str, figures: Figures) -> str:
 
 
 def plot(figures: Figures) -> bytes:
-    """An SVG of the rates of all contenders."""
+    """Return an SVG of the rates of all contenders."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -80,7 +80,7 @@ def _costs(figures: Figures) -> list[str]:
     incomplete: Sequence[str] = figures.get("costs_incomplete", [])
     for name, of_one in costs.items():
         if not of_one or name in incomplete:
-            continue  # too short to be watched, or not all of its processes were
+            continue  # too short to be watched, or some of its processes were not watched
         spent = [of_one[kind][0] if kind in of_one else None for kind in kinds]
         there = 1000 * figures["machine"]["cores"] / figures["rate"][name][0]
         rest = there - sum(filter(None, spent))
@@ -101,7 +101,7 @@ def _memory_of_kinds(figures: Figures) -> list[str]:
 
 
 def _kinds(of_each: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
-    """The kinds of processes that any contender has."""
+    """Return the kinds of processes of all contenders."""
     return list(dict.fromkeys(kind for of_one in of_each.values() for kind in of_one))
 
 

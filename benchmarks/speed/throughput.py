@@ -1,4 +1,4 @@
-"""Images a second in the steady state, of the stream and of what a user would use instead."""
+"""Images per second in the steady state, of the stream and its alternatives."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bench import WORK, Bench, ContenderError, interleaved, running, spread, str
 from process_usage import Measured
 
 BROKER = WORK / "kafka"
-_LAST_MESSAGE = 5000  # milliseconds without another
+_LAST_MESSAGE = 5000  # milliseconds without another message
 
 
 def to_stream(registry: Path, source: str, sink: str, place: Path) -> list[str]:
-    """The arguments of `sparkdl stream` that take all there is and end."""
+    """Return the arguments with which `sparkdl stream` processes all input and ends."""
     return ["--source", source, "--model", str(registry), "--sink", sink, "--checkpoint", str(place / "checkpoint"),
             "--available-now"]  # fmt: skip
 
 
 def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """A directory of images to Parquet; those that are slow by their nature get an eighth of the images."""
+    """Measure a directory of images to Parquet; inherently slow contenders get an eighth of the images."""
     registry, small = bench.model(), bench.model("digits", "precision=int8")
     exported = bench.export(registry)
     watched, eighth, few = bench.images(images), bench.images(images // 8), bench.images(24)
@@ -68,7 +68,7 @@ def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callabl
 
 
 def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """A topic of images to Parquet, and to another topic."""
+    """Measure a topic of images to Parquet, and to another topic."""
     from streaming.kafka.local.broker import Broker
 
     registry = bench.model()
@@ -118,7 +118,7 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
 
 
 def quix(bench: Bench, exported: Path, broker: str, source: str, target: str, images: int, warm_up: int) -> Measured:
-    """Its progress is that of the topic that it writes to."""
+    """Run Quix Streams; the topic that it writes to shows its progress."""
     from kafka import KafkaConsumer, TopicPartition
 
     partitions = [TopicPartition(target, number) for number in range(2)]
@@ -147,7 +147,7 @@ def make_topic(broker: str, partitions: int) -> str:
 
 
 def fill(broker: str, images: Path, partitions: int = 2) -> str:
-    """A topic with all files of a directory, dealt out to its partitions; the key of each is its name."""
+    """Return a topic with all files of a directory, distributed over its partitions; each key is a file name."""
     from kafka import KafkaProducer
 
     topic = make_topic(broker, partitions)
@@ -167,7 +167,7 @@ def telling(say: Callable[[str], None]) -> Callable[[int, str, Measured], None]:
 
 
 def leaving_out(say: Callable[[str], None], left_out: dict[str, str]) -> Callable[[str, str], None]:
-    """Return a function that says and notes which contender failed, and why."""
+    """Return a function that prints and records which contender failed, and why."""
 
     def leave_out(name: str, reason: str) -> None:
         left_out[name] = reason
@@ -177,7 +177,7 @@ def leaving_out(say: Callable[[str], None], left_out: dict[str, str]) -> Callabl
 
 
 def _table(found: Mapping[str, list[Measured]]) -> dict[str, Any]:
-    """Rates, memory, costs, and what the rate of each stream is of that of each other contender, round by round."""
+    """Return rates, memory, costs, and the ratio of each stream's rate to each other contender's, round by round."""
     return {
         "costs_ms": {
             name: {kind: spread(run.costs.get(kind, 0) for run in runs) for kind in runs[0].costs}
@@ -202,7 +202,7 @@ def _table(found: Mapping[str, list[Measured]]) -> dict[str, Any]:
 
 
 def _answers(path: Path) -> dict[str, str]:
-    """The prediction of each image, by its `id`, or its name where there is a `path`."""
+    """Return the prediction of each image, by its `id`, or by its name if there is a `path`."""
     table = pq.ParquetDataset(path).read()
     if "id" in table.column_names:
         names = table["id"].to_pylist()
@@ -212,7 +212,7 @@ def _answers(path: Path) -> dict[str, str]:
 
 
 def _answers_on(broker: str, topic: str) -> dict[str, str]:
-    """The prediction of each image on a topic, by the key of its message."""
+    """Return the prediction of each image on a topic, by the key of its message."""
     from kafka import KafkaConsumer
 
     consumer = KafkaConsumer(
@@ -224,11 +224,11 @@ def _answers_on(broker: str, topic: str) -> dict[str, str]:
 
 
 def _by_place(topic: str, answers: Mapping[str, str], partitions: int = 2) -> dict[str, str]:
-    """Answers by `topic/partition/offset`, from those by the name of the file, as `fill` has dealt them out."""
+    """Return results by `topic/partition/offset`, from results by file name, in the distribution of `fill`."""
     numbers = {name: int(name.partition(".")[0]) for name in answers}
     return {f"{topic}/{n % partitions}/{n // partitions}": answers[name] for name, n in numbers.items()}
 
 
 def _agreement(ours: Mapping[str, str], theirs: Mapping[str, str]) -> float:
-    """Of the images that the other had, the share that both predict the same class for; an index may say the class."""
+    """Return the share of the other's images with the same prediction; a prediction may be the index of a class."""
     return sum(ours[name] == theirs[name].removesuffix(".0") for name in theirs) / len(theirs)

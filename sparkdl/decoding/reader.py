@@ -90,8 +90,11 @@ def read_images(
     Examples
     --------
     >>> from sparkdl import read_images
-    >>> images = read_images(spark, "flowers", label_from_folder=True)  # doctest: +SKIP
-    >>> images.where("reason is not null").select("origin", "reason", "detail").show()  # doctest: +SKIP
+    >>> images = read_images(spark, temp_path + "/digits", label_from_folder=True)
+    >>> images.groupBy("label").count().orderBy("label").collect()
+    [Row(label='0', count=2), Row(label='1', count=2)]
+    >>> images.where("reason is not null").select("origin", "reason", "detail").collect()
+    []
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:

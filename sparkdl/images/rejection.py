@@ -53,6 +53,12 @@ class Limits:
     megapixels.
 
     Raises `RequestError` for a number below 1, and for a time that is not above 0.
+
+    Examples
+    --------
+    >>> from sparkdl import Limits, decode
+    >>> decode(bytes(2_000_000), Limits(max_bytes=1_000_000)).detail
+    'more than the 1000000 allowed bytes'
     """
 
     max_bytes: int = 32 * 1024 * 1024
@@ -81,7 +87,14 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Why an encoded image was rejected. `detail` is one printable line of at most 200 characters."""
+    """The reason why an encoded image was rejected. `detail` is one printable line of at most 200 characters.
+
+    Examples
+    --------
+    >>> from sparkdl import decode
+    >>> decode(b"").reason
+    <Reason.EMPTY: 'empty'>
+    """
 
     reason: Reason
     detail: str

@@ -86,10 +86,20 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
 
     Examples
     --------
-    >>> from sparkdl import DeepImageFeaturizer
+    >>> from pyspark.ml import Pipeline, PipelineModel
+    >>> from pyspark.ml.classification import LogisticRegression
+    >>> from sparkdl import DeepImageFeaturizer, read_images
+    >>> images = read_images(spark, temp_path + "/digits", label_from_folder=True, drop_invalid=True)
+    >>> rows = images.selectExpr("image", "double(label) as label")
     >>> featurizer = DeepImageFeaturizer(inputCol="image", outputCol="features", modelName="EfficientNetLite0")
-    >>> featurizer.setPooling("average").getPooling()
+    >>> featurizer = featurizer.setInputSize(64).setPooling("average")
+    >>> model = Pipeline(stages=[featurizer, LogisticRegression(maxIter=20)]).fit(rows)
+    >>> model.save(temp_path + "/model")
+    >>> loaded = PipelineModel.load(temp_path + "/model")
+    >>> loaded.stages[0].getPooling()
     'average'
+    >>> loaded.transform(rows).select("label", "prediction").orderBy("label").first()
+    Row(label=0.0, prediction=0.0)
     """
 
     __module__ = "sparkdl"  # the name in saved models, independent of the module's location

@@ -45,9 +45,15 @@ class InkNormalizer(
 
     Examples
     --------
-    >>> from sparkdl import InkNormalizer
-    >>> InkNormalizer(inputCol="image", outputCol="ink").getMargin()
-    0.1
+    >>> from sparkdl import InkNormalizer, read_images
+    >>> normalizer = InkNormalizer(inputCol="image", outputCol="ink", margin=0.2)
+    >>> normalizer.save(temp_path + "/normalizer")
+    >>> loaded = InkNormalizer.load(temp_path + "/normalizer")
+    >>> loaded.getMargin()
+    0.2
+    >>> images = read_images(spark, temp_path + "/digits", drop_invalid=True)
+    >>> loaded.transform(images).select("ink.nChannels").first()
+    Row(nChannels=1)
     """
 
     __module__ = "sparkdl"  # the name in saved models, independent of the module's location

@@ -44,9 +44,14 @@ class TemperatureScaling(
 
     Examples
     --------
+    >>> from pyspark.ml.linalg import Vectors
     >>> from sparkdl import TemperatureScaling
-    >>> TemperatureScaling(temperature=0.5).getTemperature()
-    0.5
+    >>> scaling = TemperatureScaling(temperature=0.5)
+    >>> scaling.save(temp_path + "/scaling")
+    >>> loaded = TemperatureScaling.load(temp_path + "/scaling")
+    >>> rows = spark.createDataFrame([(Vectors.dense([0.75, 0.25]),)], ["probability"])
+    >>> loaded.transform(rows).first()
+    Row(probability=DenseVector([0.9, 0.1]))
     """
 
     __module__ = "sparkdl"  # the name in saved models, independent of the module's location

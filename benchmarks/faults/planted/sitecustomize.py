@@ -1,7 +1,7 @@
 """A codec with two faults, planted into the decoders of a stream whose `PYTHONPATH` begins with this directory.
 
 An image whose bytes end with `CRASH` makes its decoder read address 0; one that ends with `SLOW` keeps it busy for
-`SECONDS`. Python imports this module as it starts.
+`SECONDS`. Python imports this module at its start.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the contenders of `latency` do with images: decode, crop the ink, predict; a bad image gets a reason."""
+"""Inference of the contenders of `latency`: decode, crop the ink, predict; a bad image gets a reason."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from hand_written import steps
 
 DEAD_LETTERS = ".dead-letters"
-"""What the name of the topic of bad images ends with."""
+"""The suffix of the name of the topic of bad images."""
 
 
 @cache
 def answering(model: str, threads: int) -> Callable[[list[bytes]], list[dict[str, Any]]]:
-    """A function of encoded images to an answer each: prediction, confidence and probabilities, or a `reason`.
+    """Return a function from encoded images to results: prediction, confidence and probabilities, or a `reason`.
 
-    Cached, so that a Python worker that Spark uses again loads the network once.
+    Cached, so that a Python worker that Spark reuses loads the network once.
     """
     from PIL import Image
 
@@ -53,7 +53,7 @@ def run_processes(work: Callable[[int, argparse.Namespace], None], *options: str
     Parameters
     ----------
     options
-        Names of required arguments beside the common ones.
+        Names of required arguments in addition to the common ones.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)

@@ -1,9 +1,9 @@
-"""The loop that a good engineer writes by hand: Pillow, ONNX Runtime, numpy, pyarrow.
+"""A loop as a good engineer writes it by hand: Pillow, ONNX Runtime, numpy, pyarrow.
 
 python hand_written.py MODEL IMAGES OUT --processes 2 --threads 1 --warm-up N
 
-Prints two lines, `SECONDS IMAGES` on the monotonic clock: once each process has had its share of the warm-up, and at
-the end.
+Prints two lines, `SECONDS IMAGES` on the monotonic clock: after each process has finished its share of the warm-up, and
+at the end.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-BATCH = 32  # images that are read and written at a time
-CHUNK = 8  # images a call of the network: tried 8, 16, 32 and 64
-FILE = 1024  # predictions a file
+BATCH = 32  # images read and written at a time
+CHUNK = 8  # images per call of the network; the best of 8, 16, 32 and 64
+FILE = 1024  # predictions per file
 
 
 def preparing(side: int, channels: int) -> Callable[[bytes], Any]:
-    """A function of an encoded image to what the network takes: uint8 [side, side, channels]."""
+    """Return a function from an encoded image to the input of the network: uint8 [side, side, channels]."""
     import io
 
     import numpy as np
@@ -43,7 +43,7 @@ def preparing(side: int, channels: int) -> Callable[[bytes], Any]:
 
 
 def classifying(model: Path) -> Callable[[Any], Any]:
-    """A function of features [N, D] to probabilities [N, K]."""
+    """Return a function from features [N, D] to probabilities [N, K]."""
     import numpy as np
 
     head = np.load(model / "head.npz")
@@ -58,9 +58,9 @@ def classifying(model: Path) -> Callable[[Any], Any]:
 
 
 def steps(model: Path, threads: int) -> tuple[Callable[[bytes], Any], Callable[[Any], Any]]:
-    """Two functions: of an encoded image to what the network takes, and of N of these to probabilities [N, K]."""
+    """Return two functions: from an encoded image to the network's input, and from N of these to [N, K]."""
     if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when numpy is imported, whose products else take every core
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when numpy is imported; else it uses every core
     import numpy as np
     import onnxruntime
 
@@ -80,13 +80,13 @@ def steps(model: Path, threads: int) -> tuple[Callable[[bytes], Any], Callable[[
 
 
 def predictor(model: Path, threads: int) -> Callable[[list[bytes]], Any]:
-    """A function of a list of encoded images to their probabilities, [N, K]."""
+    """Return a function from a list of encoded images to their probabilities, [N, K]."""
     prepare, infer = steps(model, threads)
     return lambda payloads: infer([prepare(payload) for payload in payloads])
 
 
 class Writer:
-    """Rows to Parquet files of `FILE` rows."""
+    """Writes rows to Parquet files of `FILE` rows."""
 
     def __init__(self, out: Path, name: str, classes: list[str]) -> None:
         self.out, self.name, self.classes = out, name, classes
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=0, help="of ONNX Runtime; 0: its default")
+    parser.add_argument("--threads", type=int, default=0, help="threads of ONNX Runtime; 0: its default")
     parser.add_argument("--warm-up", type=int, default=0)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True)

@@ -1,8 +1,8 @@
-"""The twin of `hand_written.py` on a Kafka topic, with kafka-python (and its `crc32c`): topic to Parquet.
+"""The loop of `hand_written.py` on a Kafka topic, with kafka-python (and its `crc32c`): topic to Parquet.
 
 python hand_written_kafka.py MODEL HOST:PORT/TOPIC OUT --processes 2 --threads 1 --warm-up N
 
-Process n reads partition n to its end and commits its offset with each file. Prints as `hand_written.py` does.
+Process n reads partition n to its end and commits its offset with each file. Prints the lines of `hand_written.py`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The loop that a good engineer writes by hand for low latency: topic to topic, with kafka-python (and its `crc32c`).
+"""A low-latency loop as a good engineer writes it by hand: topic to topic, with kafka-python (and its `crc32c`).
 
 python hand_written_relay.py MODEL HOST:PORT FROM TO --processes 2 --threads 1
 
-Process n reads partition n. Each image is answered as soon as it was fetched, at most `CHUNK` at a time, and each
-answer leaves at once (`linger_ms=0`). Once a second it waits for its answers to be written and commits its offset: at
-least once. Runs until it is killed.
+Process n reads partition n. It classifies images as soon as they are fetched, at most `CHUNK` at a time, and sends each
+result at once (`linger_ms=0`). Once a second it waits until its results are written and commits its offset: at least
+once. Runs until it is killed.
 """
 
 from __future__ import annotations

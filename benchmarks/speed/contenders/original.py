@@ -1,8 +1,8 @@
-"""The original's recipe: InceptionV3 at 299 px up to its last block, TensorFlow, one row at a time.
+"""The recipe of the original library: InceptionV3 at 299 px up to its last block, TensorFlow, one row at a time.
 
 python original.py WEIGHTS IMAGES OUT --warm-up N
 
-Its classifier on 131,072 features is left out: what is timed is less than it did.
+Its classifier on 131,072 features is left out, so the measured work is less than the original's.
 """
 
 from __future__ import annotations

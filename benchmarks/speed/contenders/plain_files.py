@@ -1,4 +1,4 @@
-"""An empty Spark stream with its default settings: the files of a directory, as they are, to Parquet.
+"""An empty Spark stream with default settings: the files of a directory, unchanged, to Parquet.
 
 python plain_files.py DIRECTORY OUT CHECKPOINT
 """

@@ -1,9 +1,9 @@
-"""A Spark stream with its default settings and sink.
+"""A Spark stream with default settings and Spark's own sink.
 
 python plain_stream.py HOST:PORT FROM TO CHECKPOINT [--model DIR]
 
-With a model, its images are predicted in `mapInArrow` by the function that the other contenders call; without one, each
-is predicted as nothing in particular. Runs until it is killed.
+With a model, `mapInArrow` predicts the images with the function of the other contenders; without a model, each image
+gets an empty prediction. Runs until it is killed.
 """
 
 from __future__ import annotations

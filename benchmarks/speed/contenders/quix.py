@@ -1,4 +1,4 @@
-"""Quix Streams as its documentation has it: a topic of images to a topic of predictions, one message after the other.
+"""Quix Streams as in its documentation: a topic of images to a topic of predictions, one message after the other.
 
 python quix.py MODEL HOST:PORT FROM TO --images N --processes 2 --threads 1 --group NAME
 

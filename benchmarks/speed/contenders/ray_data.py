@@ -1,8 +1,8 @@
-"""Ray Data as its documentation has it: a directory of images through two stateful workers to Parquet.
+"""Ray Data as in its documentation: a directory of images through two stateful workers to Parquet.
 
 python ray_data.py MODEL IMAGES OUT
 
-Prints `SECONDS IMAGES` once the workers have the network, and at the end.
+Prints `SECONDS IMAGES` when the workers have loaded the network, and at the end.
 """
 
 from __future__ import annotations

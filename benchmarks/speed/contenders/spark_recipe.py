@@ -45,7 +45,7 @@ def main() -> None:
         .config("spark.driver.memory", "2g")
         .config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "2")
-        # Spark's own default lists the files of each micro-batch by a job of its own.
+        # By default Spark runs a separate job to list the files of each micro-batch.
         .config("spark.sql.sources.parallelPartitionDiscovery.threshold", "100000")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "256")
         .getOrCreate()

@@ -1,4 +1,4 @@
-"""The loop as a Keras user writes it: Pillow, `predict_on_batch`, numpy, pyarrow; TensorFlow's default threads.
+"""A loop as a Keras user writes it: Pillow, `predict_on_batch`, numpy, pyarrow; TensorFlow's default threads.
 
 python tensorflow_loop.py MODEL IMAGES OUT --warm-up N
 """
