@@ -50,7 +50,7 @@ PERIOD = 0.02  # seconds between samples
 
 
 def bound(limits: Limits, records: int) -> int:
-    """Return the maximum bytes of a worker and its decoder for batches of `records`; see docs/explanation/decoding.md."""
+    """Return the maximum bytes of a worker and its decoder per batch of `records`; see docs/explanation/decoding.md."""
     programs = 400 * MIB
     # Memory that both have mapped counts twice, and the worker has a batch of payloads both as received and in Arrow.
     shared = 2 * (PIXEL_BYTES + limits.max_bytes)
