@@ -84,7 +84,7 @@ BROKEN: dict[str, Broken] = {
     "long.bin": Broken(Reason.TOO_MANY_BYTES, _noise.randbytes(MAX_BYTES + 1)),
     "zeros.jpg": Broken(Reason.TOO_MANY_BYTES, bytes(3 * MAX_BYTES)),
 }
-"""20 images that no decoder takes, of every kind, each with the reason that it is to be turned away for."""
+"""20 images of every kind that no decoder accepts, each with its reason for rejection."""
 
 
 def encoded_rows(spark: SparkSession, images: Iterable[tuple[str, bytes | None, str | None]]) -> DataFrame:
@@ -107,7 +107,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Returns as soon as `condition` holds; fails if it does not in `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        assert time.monotonic() < deadline, f"the condition is still false after {seconds} s"
         time.sleep(0.02)
 
 
@@ -129,7 +129,7 @@ def id_of(image: LabelledImage) -> str:
 
 @dataclass
 class Place(Observer):
-    """Where a stream of a test reads and writes, and what it told of itself."""
+    """The directories that a stream of a test reads and writes, and its log."""
 
     root: Path
     registry: Registry
@@ -168,7 +168,7 @@ class Place(Observer):
 
     @property
     def images(self) -> int:
-        """Images that were told of."""
+        """Return the number of logged images."""
         return sum(batch.images for batch in self.batches)
 
     def job(self, spark: SparkSession, observers: tuple[Observer, ...] = (), **given: Any) -> StreamJob:

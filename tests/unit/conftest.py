@@ -14,7 +14,7 @@ import pytest
 SERVICES = {"spark", "kafka", "secured_broker"}
 """Fixtures that start a JVM; what depends on them does too."""
 
-# Answers `java -version`, so that whoever looks for a Java takes it, and notes each start.
+# Answers `java -version`, so that a search for Java finds it, and records each start.
 JAVA = """#!/bin/sh
 echo "$*" >> '{calls}'
 echo 'openjdk version "21.0.2"' >&2

@@ -56,7 +56,7 @@ def usual_endpoint(endpoint: TokenServer, secure_endpoint: TokenServer) -> None:
 
 @pytest.fixture(scope="module")
 def broker(endpoint: TokenServer, keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker that lets in whoever has a token that the issuer has signed."""
+    """A broker that accepts every client with a token signed by the issuer."""
     jwks = endpoint.url.replace("/token", "/jwks")
     listeners = {
         f"listener.name.{listener}.oauthbearer.{name}": value

@@ -73,7 +73,7 @@ def test_a_stream_tells_nobody_its_secrets(
         "spark.eventLog.compress": "false",
         "spark.ui.enabled": "true",
         "spark.ui.port": str(free_port()),
-        # What Spark is told for a store: on the command line of whoever says it there, and nowhere else.
+        # Spark's option for a store may only appear on the command line of the user who sets it there.
         **{name: f"{OF_A_STORE}-{number}" for number, name in enumerate(STORE_KEYS)},
     }
     command = [

@@ -1,4 +1,4 @@
-"""Promises of a stream that is sent slow images: it says so, answers the good ones, and ends when it is told to."""
+"""Promises of a stream of slow images: it reports them, classifies the good ones, and ends on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a failure: the innermost line of what Spark says."""
+"""The message of a failure: the innermost line of Spark's text."""
 
 from __future__ import annotations
 

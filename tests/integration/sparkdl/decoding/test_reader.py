@@ -1,4 +1,4 @@
-"""Promises of `sparkdl.read_images`: which files it reads, their labels, and what it says of other files."""
+"""Promises of `sparkdl.read_images`: which files it reads, their labels, and what it reports about other files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Promises of `sparkdl.networks.keras_export`: the ONNX graph computes what Keras computes, and a bad request is told
-why.
-"""
+"""Promises of `sparkdl.networks.keras_export`: the ONNX graph computes what Keras computes; errors are clear."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Promises of `sparkdl.networks.validation`: a saved network reads no file, ends, and is told from what is no
-network.
-"""
+"""Promises of `sparkdl.networks.validation`: a saved network reads no file and always ends; other files are refused."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Promises of `streaming.monitoring.server`: probes are answered, whoever tries to fill it or to read it through a web
-page.
-"""
+"""Promises of `streaming.monitoring.server`: it answers probes, and resists exhaustion and requests of web pages."""
 
 from __future__ import annotations
 

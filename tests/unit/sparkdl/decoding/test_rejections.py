@@ -1,4 +1,4 @@
-"""What is turned away and why; hostile bytes never raise."""
+"""Which images are rejected and why; hostile bytes never raise."""
 
 from __future__ import annotations
 

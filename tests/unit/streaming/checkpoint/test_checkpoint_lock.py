@@ -193,7 +193,7 @@ def test_another_user_can_neither_have_the_lock_nor_hold_it_against_its_owner() 
 
 
 def as_nobody(code: str) -> str:
-    """What Python says of `code`, run as another user, who may not read where Python's modules lie."""
+    """Return Python's output for `code`, run as another user, who may not read the directories of Python's modules."""
     begin = f"import fcntl, os, subprocess, sys, time; import streaming.checkpoint.lock; os.setuid({NOBODY})"
     return subprocess.run(
         [sys.executable, "-c", f"{begin}\n{code}"],
