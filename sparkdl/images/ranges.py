@@ -14,7 +14,7 @@ from sparkdl.images.pixels import Pixels
 Values = npt.NDArray[Any]
 
 OUTLIERS = 1000
-"""One value in so many may lie outside of the range on either side, and at least one of 16 and more values."""
+"""One value per this many may be outside the range on either side, and at least one if there are 16 values or more."""
 _FEW_VALUES = 16
 _DEPTHS = (8, 10, 12, 14)
 """Possible depths, in bits, of data in a larger container; deeper data uses the depth of the container."""

@@ -23,7 +23,7 @@ from streaming.realtime.model_file import ScorerModel
 
 _TOGETHER = 8  # requests per batch: the batch size of the network
 _READ_SECONDS = 10.0  # for reading the request after a client has connected
-_BESIDE_DECODING = 60  # seconds that the network may take for one batch
+_BESIDE_DECODING = 60  # seconds per request, in addition to decoding, until a scorer counts as hung
 _BACKLOG = 1024
 
 

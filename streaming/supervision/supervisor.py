@@ -41,7 +41,7 @@ from streaming.supervision.retries import RetryPolicy
 from streaming.supervision.warm_up import warm_up
 
 _POLL = 0.1  # seconds between two polls of the query
-_LOOK = 1.0  # seconds between two queries for the files that the source leaves out
+_LOOK = 1.0  # seconds between two polls of what the source leaves out
 _HEARTBEAT = 120.0  # seconds without a heartbeat until the stream counts as not live; loading a model takes some
 
 

@@ -24,8 +24,8 @@ MIN_LIMIT = 0.1
 """Seconds below which no limit shrinks, because a busy machine also slows images down. An image of a megapixel takes at
 most 0.03 s in any format but HEIC (0.06 s)."""
 BYTES_A_SECOND = 6 << 20
-"""Encoded bytes per second by which the minimum limit grows, up to one second. Photos in WebP, the slowest format, are
-decoded at 7 MB/s, and photos of 24 megapixels take less than a second in any format."""
+"""Encoded bytes for which the minimum limit grows by one second, which is also its maximum growth. WebP, the slowest
+format, decodes photos at 7 MB/s; photos of 24 megapixels take less than a second in any format."""
 _FORGIVEN_IN = 2.0
 """Timeouts after which a strike expires."""
 
