@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +12,19 @@ from console.output import Format, err, print_left_out, print_rows, working
 from console.session import start_spark
 from sparkdl.errors import RequestError
 
+if TYPE_CHECKING:
+    from sparkdl.inference.classifier import Classifier
+    from sparkdl.models.registry import ModelVersion
+
 
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
-    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")] = "models",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A registry, a version, a saved PipelineModel, or `imagenet`: 1,000 everyday classes, not trained."
+        ),
+    ] = "models",
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     ignore: Ignore = None,
     conf: Conf = None,
@@ -30,7 +39,7 @@ def predict(
     from training.data.names import valid
 
     ignored = IgnoredNames(ignore or ())
-    version = resolve_model(model)
+    version = None if _is_imagenet(model) else resolve_model(model)
     files: list[Path] = []
     left_out = LeftOut()
     for path in paths:
@@ -49,16 +58,33 @@ def predict(
     from training.data.dataframes import encoded_rows
 
     spark = start_spark(conf or ())
-    with working(f"classifying {len(files)} images with {version.name}"):
-        rows = [
-            row.asDict()
-            for row in version.load()
-            .classify(encoded_rows(spark, images))
-            .drop("payload", "origin", "label")
-            .orderBy("id")
-            .collect()
-        ]
+    with working(f"classifying {len(files)} images with {model if version is None else version.name}"):
+        classified = _classifier(version).classify(encoded_rows(spark, images)).drop("payload", "origin", "label")
+        rows = [row.asDict() for row in classified.orderBy("id").collect()]
+    if version is None:
+        for row in rows:
+            row["probabilities"] = _most_probable(row["probabilities"])
     print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
     failed = sum(row["reason"] is not None for row in rows)
     if failed:
         err.print(f"{failed} of {len(rows)} could not be classified")
+
+
+def _is_imagenet(model: str) -> bool:
+    """Whether a model is the one of ImageNet; a registry or model of that name comes first."""
+    return model == "imagenet" and not Path(model).exists()
+
+
+def _classifier(version: ModelVersion | None) -> Classifier:
+    if version is not None:
+        return version.load()
+    from sparkdl.inference.imagenet import imagenet_classifier
+
+    return imagenet_classifier()
+
+
+def _most_probable(probabilities: dict[str, float] | None) -> dict[str, float] | None:
+    """Return the five most probable of a thousand classes, the most probable first."""
+    if probabilities is None:
+        return None
+    return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:5])

@@ -16,6 +16,10 @@ PIPELINES = frozenset({"org.apache.spark.ml.PipelineModel", "pyspark.ml.pipeline
 STAGES = frozenset(
     {
         "sparkdl.DeepImageFeaturizer",
+        "sparkdl.DeepImagePredictor",
+        "sparkdl.KerasTransformer",
+        "sparkdl.OnnxImageTransformer",
+        "sparkdl.OnnxTransformer",
         "sparkdl.InkNormalizer",
         "sparkdl.TemperatureScaling",
         *(

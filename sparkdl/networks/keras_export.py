@@ -41,7 +41,12 @@ _ERRORS: dict[str, type[SparkdlError]] = {"RequestError": RequestError, "Sparkdl
 
 
 def export_keras(
-    application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str]
+    application: str,
+    weights: Path | None,
+    input_size: tuple[int, int],
+    taps: Sequence[str],
+    *,
+    classifier: bool = False,
 ) -> onnx.ModelProto:
     """Export a network of `keras.applications`, cut at its tap layers, to ONNX.
 
@@ -52,7 +57,7 @@ def export_keras(
     Parameters
     ----------
     application : str
-        A class name in `keras.applications`, for example ``"InceptionV3"``; built without its classifier.
+        A class name in `keras.applications`, for example ``"InceptionV3"``.
     weights : Path or None
         A ``.weights.h5``, ``.keras`` or ``.h5`` file. None lets Keras download its ImageNet weights, check their
         digest and keep them in its own cache.
@@ -60,6 +65,8 @@ def export_keras(
         Height and width of the input in pixels.
     taps : sequence of str
         Names of the layers to output.
+    classifier : bool
+        Whether the network is built with its classifier, whose output is the layer ``predictions``: float32 [N, 1000].
 
     Returns
     -------
@@ -86,6 +93,7 @@ def export_keras(
             "weights": None if weights is None else str(weights.absolute()),
             "input_size": list(input_size),
             "taps": list(taps),
+            "classifier": classifier,
             "model_file": str(model_file),
             "error_file": str(error_file),
         }
@@ -106,7 +114,12 @@ def export_keras(
 
 
 def convert(
-    application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str]
+    application: str,
+    weights: Path | None,
+    input_size: tuple[int, int],
+    taps: Sequence[str],
+    *,
+    classifier: bool = False,
 ) -> onnx.ModelProto:
     """Export as `export_keras` does, but in this process, which imports TensorFlow.
 
@@ -117,7 +130,7 @@ def convert(
     import tensorflow as tf
     import tf2onnx
 
-    network = _build(application, weights, input_size, taps)
+    network = _build(application, weights, input_size, taps, classifier=classifier)
     tapped = keras.Model(network.input, {tap: network.get_layer(tap).output for tap in taps})
     signature = [tf.TensorSpec((None, *input_size, 3), tf.float32, name="pixels")]
     forward = tf.function(lambda pixels: tapped(pixels, training=False), input_signature=signature)
@@ -142,7 +155,9 @@ def _prompt_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _build(application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str]) -> Any:
+def _build(
+    application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str], *, classifier: bool
+) -> Any:
     import keras
 
     networks = {name: make for name, make in vars(keras.applications).items() if callable(make)}
@@ -150,7 +165,7 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
         raise unknown("Keras application", application, networks)
 
     def make(pretrained: str | None) -> Any:
-        return networks[application](include_top=False, weights=pretrained, input_shape=(*input_size, 3))
+        return networks[application](include_top=classifier, weights=pretrained, input_shape=(*input_size, 3))
 
     try:
         network = make(None)
@@ -165,7 +180,7 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
 
     # Only now, so that an invalid request is refused before anything is downloaded.
     if weights is not None:
-        _load(network, application, weights)
+        _load(network, application, weights, classifier=classifier)
         return network
     try:
         network.set_weights(make("imagenet").get_weights())
@@ -177,13 +192,13 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
     return network
 
 
-def _load(network: Any, application: str, weights: Path) -> None:
+def _load(network: Any, application: str, weights: Path, *, classifier: bool) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="sparkdl-weights-") as name:
             network.load_weights(hdf5.weights_only(weights, Path(name)))
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise RequestError(
-            f"{application}: expected weights of this network without its top, "
+            f"{application}: expected weights of this network {'with' if classifier else 'without'} its top, "
             f"received {str(weights)!r}: {_in_one_line(error)}"
         ) from error
 
@@ -230,7 +245,13 @@ def _main() -> None:
     weights = request["weights"]
     height, width = request["input_size"]
     try:
-        model = convert(request["application"], weights and Path(weights), (height, width), request["taps"])
+        model = convert(
+            request["application"],
+            weights and Path(weights),
+            (height, width),
+            request["taps"],
+            classifier=request["classifier"],
+        )
     except SparkdlError as error:
         answer = {"kind": type(error).__name__, "message": str(error)}
         Path(request["error_file"]).write_text(json.dumps(answer), "utf-8")

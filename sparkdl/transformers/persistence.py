@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable
@@ -15,17 +16,35 @@ from sparkdl.spark.private import reset_uid
 T = TypeVar("T", bound="MLReadable[Any]")
 
 
+class StoredNetwork:
+    """What a stage with a network has, for `NetworkWriter` and `NetworkReader`."""
+
+    def network(self) -> bytes:
+        """Return the ONNX file."""
+        raise NotImplementedError
+
+    def set_network(self, content: bytes) -> None:
+        """Use an ONNX file that was made for the present Params, as long as they stay as they are."""
+        raise NotImplementedError
+
+    def network_metadata(self) -> dict[str, Any]:
+        """Return what the stage's metadata says of the network, as JSON."""
+        return {}
+
+    def check_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Take over what `network_metadata` gave when the stage was saved."""
+
+
 class NetworkWriter(DefaultParamsWriter):
     """Writes the metadata of a stage as usual, and its network as `NETWORK_FILE`, to any file system of Spark."""
 
     def saveImpl(self, path: str) -> None:
         stage = cast("Any", self.instance)
-        spec, content = stage.network_spec(), stage.network()
+        content = stage.network()
         network = {
             "file": NETWORK_FILE,
             "sha256": hashlib.sha256(content).hexdigest(),
-            "input_size": list(spec.input_size),
-            "tap_layers": list(spec.tap_layers),
+            **stage.network_metadata(),
         }
         DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession, {"network": network})
         Files(self.sparkSession).write_bytes(f"{path}/{NETWORK_FILE}", content)
@@ -52,4 +71,5 @@ class NetworkReader(DefaultParamsReader[T]):
         check_digest(content, metadata["network"]["sha256"], file)
         check_network(content, file)
         stage.set_network(content)
+        stage.check_metadata(metadata["network"])
         return cast("T", stage)
