@@ -38,7 +38,8 @@ RESULT_TYPE = StructType(
 """The columns that a fused pipeline adds to an input record: the first three, or `reason` and `detail`; then the time
 and the micro-batch."""
 
-_PREDICTED = RESULT_TYPE.names[:5]
+PREDICTION_TYPE = StructType(RESULT_TYPE.fields[:5])
+"""What a fused pipeline says of an image: the first three, or `reason` and `detail`."""
 
 NO_PROBABILITIES = "the model gave no probabilities for this image"
 """The detail of an image on which the model fails."""
@@ -118,7 +119,7 @@ class FusedInference:
         )
 
     def predict(self, payloads: pa.Array, attributes: pa.Array | None) -> pa.StructArray:
-        """Return a struct of `_PREDICTED` for each of N payloads; `attributes` as for `decode_payloads`."""
+        """Return a struct of `PREDICTION_TYPE` for each of N payloads; `attributes` as for `decode_payloads`."""
         gray = self.ink_margin is not None
         decoded = decode_payloads(payloads, self.limits, gray=gray, envelope=self.envelope, attributes=attributes)
         head = self.head.value
@@ -156,7 +157,7 @@ def softmax(features: NDArray[np.float32], head: Head) -> NDArray[np.float64]:
 
 
 def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decoded) -> pa.StructArray:
-    """Return rows of the first columns of `RESULT_TYPE`, those of `_PREDICTED`, for N images.
+    """Return rows of the first columns of `RESULT_TYPE`, of `PREDICTION_TYPE`, for N images.
 
     Parameters
     ----------
@@ -187,5 +188,5 @@ def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Dec
             pa.MapArray.from_arrays(starts, keys, arrow.number_array(good.ravel())),
             *reasons_of(decoded),
         ],
-        names=_PREDICTED,
+        names=PREDICTION_TYPE.names,
     )

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
+from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable
 
 from sparkdl.networks.spec import NETWORK_FILE
@@ -35,6 +36,17 @@ class StoredNetwork:
         """Take over what `network_metadata` gave when the stage was saved."""
 
 
+UNSAVED = "imageLoader"
+"""A Param that is never saved: it is a function, and a saved stage holds no code."""
+
+
+def saved_params(stage: Params) -> dict[str, Any]:
+    """Return the Params that are set on a stage, as its metadata holds them."""
+    return {
+        param.name: stage.getOrDefault(param) for param in stage.params if stage.isSet(param) and param.name != UNSAVED
+    }
+
+
 class NetworkWriter(DefaultParamsWriter):
     """Writes the metadata of a stage as usual, and its network as `NETWORK_FILE`, to any file system of Spark."""
 
@@ -46,7 +58,9 @@ class NetworkWriter(DefaultParamsWriter):
             "sha256": hashlib.sha256(content).hexdigest(),
             **stage.network_metadata(),
         }
-        DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession, {"network": network})
+        DefaultParamsWriter.saveMetadata(
+            self.instance, path, self.sparkSession, {"network": network}, saved_params(self.instance)
+        )
         Files(self.sparkSession).write_bytes(f"{path}/{NETWORK_FILE}", content)
 
 

@@ -73,9 +73,7 @@ def _body(network: Backbone, weights: Path | None) -> onnx.ModelProto:
         return build(weights)
     from sparkdl.networks.keras_export import export_keras
 
-    body: onnx.ModelProto = export_keras(
-        network.name, weights, network.input_size, [_KERAS_OUTPUT], classifier=True
-    )
+    body: onnx.ModelProto = export_keras(network.name, weights, network.input_size, [_KERAS_OUTPUT], classifier=True)
     return body
 
 
