@@ -13,7 +13,8 @@ Examples
 >>> from sparkdl.image import imageIO
 >>> imageIO.imageTypeByName("CV_8UC3").ord
 16
->>> ImageSchema.readImages("photos").select("image.height").show()  # doctest: +SKIP
+>>> ImageSchema.readImages(temp_path + "/digits/0").select("image.nChannels").first()
+Row(nChannels=3)
 """
 
 from __future__ import annotations

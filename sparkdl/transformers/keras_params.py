@@ -44,8 +44,6 @@ class HasOutputMode(Params):
 class KerasStage(NetworkStage, HasModelFile):
     """A stage whose network is a Keras model."""
 
-    __module__ = "sparkdl"
-
     def network_identity(self) -> tuple[Any, ...]:
         return (self.getModelFile() if self.isDefined(self.modelFile) else None,)
 

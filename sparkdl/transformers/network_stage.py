@@ -20,8 +20,6 @@ S = TypeVar("S", bound="NetworkStage")
 class NetworkStage(Transformer, StoredNetwork, MLReadable["NetworkStage"], MLWritable):
     """A stage with a network, which is built once, and kept by a stage that was loaded as long as its Params stay."""
 
-    __module__ = "sparkdl"
-
     def __init__(self) -> None:
         super().__init__()
         self._saved: tuple[tuple[Any, ...], bytes] | None = None

@@ -86,13 +86,22 @@ class OnnxImageTransformer(NetworkStage, HasInputCol, HasOutputCol, HasOutputMod
 
     Examples
     --------
-    >>> from sparkdl import OnnxImageTransformer
-    >>> transformer = OnnxImageTransformer(
-    ...     inputCol="image", outputCol="features", model="network.onnx", mean=127.5, scale=1 / 127.5
+    >>> from pathlib import Path
+    >>> import onnx.parser
+    >>> from sparkdl import OnnxImageTransformer, read_images
+    >>> network = onnx.parser.parse_model(
+    ...     '<ir_version: 8, opset_import: ["": 18]> means (float[N, 3, 32, 32] x) => (float[N, 3, 1, 1] y)'
+    ...     " { y = GlobalAveragePool(x) }"
     ... )
-    >>> transformer.getChannelOrder(), transformer.getMean()
-    ('RGB', [127.5])
-    >>> transformer.transform(sparkdl.read_images(spark, "photos")).select("features").show()  # doctest: +SKIP
+    >>> _ = Path(temp_path + "/network.onnx").write_bytes(network.SerializeToString())
+    >>> transformer = OnnxImageTransformer(
+    ...     inputCol="image", outputCol="means", model=temp_path + "/network.onnx", mean=127.5, scale=1 / 127.5
+    ... )
+    >>> transformer.save(temp_path + "/transformer")
+    >>> loaded = OnnxImageTransformer.load(temp_path + "/transformer")
+    >>> images = read_images(spark, temp_path + "/digits", drop_invalid=True)
+    >>> len(loaded.transform(images).first().means)
+    3
     """
 
     __module__ = "sparkdl"  # saved models name the stage so, wherever its module lies

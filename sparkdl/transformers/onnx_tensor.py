@@ -64,13 +64,21 @@ class OnnxTransformer(NetworkStage):
 
     Examples
     --------
+    >>> from pathlib import Path
+    >>> import onnx.parser
     >>> from sparkdl import OnnxTransformer
-    >>> transformer = OnnxTransformer(
-    ...     model="network.onnx", inputMapping={"features": "x"}, outputMapping={"y": "scores"}
+    >>> network = onnx.parser.parse_model(
+    ...     '<ir_version: 8, opset_import: ["": 18]> double_it (float[N, 2] x) => (float[N, 2] y) { y = Add(x, x) }'
     ... )
-    >>> transformer.getBatchSize()
-    32
-    >>> transformer.transform(arrays).select("scores").show()  # doctest: +SKIP
+    >>> _ = Path(temp_path + "/network.onnx").write_bytes(network.SerializeToString())
+    >>> transformer = OnnxTransformer(
+    ...     model=temp_path + "/network.onnx", inputMapping={"features": "x"}, outputMapping={"y": "scores"}
+    ... )
+    >>> transformer.save(temp_path + "/transformer")
+    >>> loaded = OnnxTransformer.load(temp_path + "/transformer")
+    >>> arrays = spark.createDataFrame([([1.0, 2.5],)], "features array<double>")
+    >>> loaded.transform(arrays).first()
+    Row(features=[1.0, 2.5], scores=[2.0, 5.0])
     """
 
     __module__ = "sparkdl"  # saved models name the stage so, wherever its module lies

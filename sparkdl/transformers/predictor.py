@@ -82,14 +82,16 @@ class DeepImagePredictor(NetworkStage, HasInputCol, HasOutputCol):
 
     Examples
     --------
-    >>> from sparkdl import DeepImagePredictor
+    >>> from sparkdl import DeepImagePredictor, read_images
     >>> predictor = DeepImagePredictor(
     ...     inputCol="image", outputCol="predictions", modelName="EfficientNetLite0", decodePredictions=True, topK=3
     ... )
-    >>> predictor.getTopK()
-    3
-    >>> images = sparkdl.read_images(spark, "photos")  # doctest: +SKIP
-    >>> predictor.transform(images).select("predictions.description").show()  # doctest: +SKIP
+    >>> predictor.save(temp_path + "/predictor")
+    >>> loaded = DeepImagePredictor.load(temp_path + "/predictor")
+    >>> images = read_images(spark, temp_path + "/digits", drop_invalid=True)
+    >>> best = loaded.transform(images).first().predictions
+    >>> len(best), best[0].asDict().keys()
+    (3, dict_keys(['class', 'description', 'probability']))
     """
 
     __module__ = "sparkdl"  # saved models name the stage so, wherever its module lies
