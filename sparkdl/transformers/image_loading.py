@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from sparkdl.system.files import read_beginning
 ImageLoader = Callable[[str], NDArray[Any]]
 """A function from a URI to an image, [1, H, W, C] or [H, W, C], as the model takes it: channels in RGB order."""
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _PIECE_IMAGES = 32  # decoded at once: at most 3 MiB of pixels each
 
 
@@ -128,7 +129,8 @@ def _call(loader: ImageLoader, uri: str) -> NDArray[np.float32] | None:
 
 
 def _local_path(uri: str) -> str:
-    parts = urlsplit(uri)
-    if parts.scheme in ("", "file"):
-        return path_of(f"file:{parts.path}") if parts.scheme else uri
-    raise SparkdlError(f"{uri} is on another file system: set imageLoader to a function that reads it")
+    if uri.startswith("file:"):
+        return path_of(uri)
+    if _SCHEME.match(uri):
+        raise SparkdlError(f"{uri} is on another file system: set imageLoader to a function that reads it")
+    return uri

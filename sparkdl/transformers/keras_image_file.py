@@ -17,6 +17,7 @@ from sparkdl.networks.foreign.onnx_files import inputs_of, parse_onnx
 from sparkdl.networks.foreign.tensors import run_tensors, spread
 from sparkdl.networks.keras_files.conversion import INPUT, OUTPUT
 from sparkdl.networks.runtime import CHUNK, OnnxFile
+from sparkdl.spark import arrow
 from sparkdl.spark.udf import arrow_udf
 from sparkdl.transformers.image_columns import OUTPUT_MODES, Form, to_output
 from sparkdl.transformers.image_loading import (
@@ -131,7 +132,7 @@ def _apply(
         ]
         values = np.concatenate(parts) if parts else np.empty((0, 0, 0, 0), np.float32)
         there = present_rows(images)
-        origins = column.filter(pa.array(there)).cast(pa.string())
+        origins = column.filter(arrow.bool_array(there)).cast(pa.string())
         return spread(to_output(values, Form(mode), origins), there)
 
     return arrow_udf(outputs, OUTPUT_MODES[mode])(uris)

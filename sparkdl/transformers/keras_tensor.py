@@ -16,6 +16,7 @@ from sparkdl.errors import RequestError
 from sparkdl.networks.foreign.tensors import run_tensors, spread, to_column, to_tensor
 from sparkdl.networks.keras_files.conversion import INPUT, OUTPUT
 from sparkdl.networks.runtime import OnnxFile
+from sparkdl.spark import arrow
 from sparkdl.spark.udf import arrow_udf
 from sparkdl.transformers.keras_params import KerasStage
 
@@ -82,7 +83,7 @@ class KerasTransformer(KerasStage, HasInputCol, HasOutputCol):
 def _apply(arrays: Column, name: str, file: OnnxFile) -> Column:
     def outputs(column: pa.Array) -> pa.Array:
         there = column.is_valid().to_numpy(zero_copy_only=False)
-        present = column.filter(pa.array(there))
+        present = column.filter(arrow.bool_array(there))
         if not len(present):
             return pa.nulls(len(column), pa.list_(pa.float32()))
         (values,) = run_tensors(file, {INPUT: to_tensor(present, name)}, [OUTPUT], _BATCH)

@@ -17,6 +17,7 @@ from sparkdl.errors import RequestError
 from sparkdl.networks.foreign.onnx_files import choose, inputs_of, outputs_of, parse_onnx, read_onnx
 from sparkdl.networks.foreign.tensors import column_type, null_column, run_tensors, spread, to_column, to_tensor
 from sparkdl.networks.runtime import OnnxFile
+from sparkdl.spark import arrow
 from sparkdl.spark.udf import arrow_udf
 from sparkdl.transformers.keras_params import to_path
 from sparkdl.transformers.network_stage import NetworkStage
@@ -161,25 +162,27 @@ class OnnxTransformer(NetworkStage):
             column: choose(outputs_of(model), tensor, "output tensor", name) for tensor, column in wanted.items()
         }
         returns = StructType([StructField(column, column_type(tensor), True) for column, tensor in outputs.items()])
-        inputs = F.struct(*(F.col(column).alias(tensor.name) for column, tensor in tensors.items()))
-        names = [tensor.name for tensor in outputs.values()]
         file = self.broadcast_file(dataset.sparkSession.sparkContext)
+        given_names = {column: tensor.name for column, tensor in tensors.items()}
+        names = [tensor.name for tensor in outputs.values()]
         both = "__sparkdl_outputs"
-        found = dataset.withColumn(both, _apply(inputs, file, names, returns, self.getBatchSize()))
+        found = dataset.withColumn(both, _apply(file, given_names, names, returns, self.getBatchSize()))
         return found.withColumns({column: F.col(f"{both}.`{column}`") for column in outputs}).drop(both)
 
 
-def _apply(inputs: Column, file: OnnxFile, names: Sequence[str], returns: StructType, size: int) -> Column:
-    def outputs(column: pa.Array) -> pa.Array:
-        there = np.ones(len(column), bool)
-        for field in column.flatten():
+def _apply(file: OnnxFile, given: Mapping[str, str], wanted: Sequence[str], returns: StructType, size: int) -> Column:
+    """Return a struct of `returns`: the tensors `wanted`, for those that `given` names for each column."""
+
+    def outputs(rows: pa.Array) -> pa.Array:
+        there = np.ones(len(rows), bool)
+        for field in rows.flatten():
             there &= field.is_valid().to_numpy(zero_copy_only=False)
-        present = column.filter(pa.array(there))
+        present = rows.filter(arrow.bool_array(there))
         if len(present):
-            tensors = {field.name: to_tensor(present.field(field.name), field.name) for field in column.type}
-            found = [spread(to_column(tensor), there) for tensor in run_tensors(file, tensors, names, size)]
+            tensors = {tensor: to_tensor(present.field(column), column) for column, tensor in given.items()}
+            found = [spread(to_column(tensor), there) for tensor in run_tensors(file, tensors, wanted, size)]
         else:
-            found = [null_column(field.dataType, len(column)) for field in returns]
+            found = [null_column(field.dataType, len(rows)) for field in returns]
         return pa.StructArray.from_arrays(found, names=returns.names)
 
-    return arrow_udf(outputs, returns)(inputs)
+    return arrow_udf(outputs, returns)(F.struct(*given))

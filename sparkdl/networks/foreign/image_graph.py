@@ -11,7 +11,7 @@ import numpy as np
 from sparkdl.errors import RequestError
 from sparkdl.networks.backbones import Backbone, Channels
 from sparkdl.networks.foreign.onnx_files import Tensor, choose, inputs_of, outputs_of, parse_onnx
-from sparkdl.networks.graph_builder import GraphBuilder, byte_tensor
+from sparkdl.networks.graph_builder import GraphBuilder, byte_tensor, float_tensor
 from sparkdl.networks.preprocessing import preprocess
 
 if TYPE_CHECKING:
@@ -78,10 +78,14 @@ def compose_image_network(
     if len(inputs_of(model)) != 1:
         raise RequestError(f"{file}: expected one input, images, received {len(inputs_of(model))}")
     output = choose(outputs_of(model), output_name, "output tensor", file)
+    if output.shape is None:
+        raise RequestError(f"{file}: its output {output.name} does not state its dimensions: export the network again")
     channels = CHANNEL_ORDERS[given.channel_order][1]
     layout = _layout(taken, given, file)
     height, width = _size(taken, given, layout, file)
 
+    if model.graph.sparse_initializer:
+        raise RequestError(f"{file}: it has sparse constants, which are not supported: export it with dense ones")
     body = onnx.compose.add_prefix(model, _PREFIX, rename_functions=False)
     body.ir_version = max(body.ir_version, 4)  # before it, constants had to be inputs
     _start_at_pixels(body.graph, f"{_PREFIX}{taken.name}", layout, taken)
@@ -98,11 +102,10 @@ def compose_image_network(
         graph.node("Mul", ["sparkdl.unscaled", scales], "pixels")
     graph.nodes.extend(body.graph.node)
     graph.constants[:0] = body.graph.initializer
-    kind = onnx.TensorProto.FLOAT
-    graph.node("Cast", [f"{_PREFIX}{output.name}"], "features", to=kind)
+    graph.node("Cast", [f"{_PREFIX}{output.name}"], "features", to=onnx.TensorProto.FLOAT)
     batch: int | str = 1 if taken.shape is not None and taken.shape[0] == 1 else "N"
     image = byte_tensor("image", [batch, height, width, channels])
-    features = onnx.helper.make_tensor_value_info("features", kind, None)
+    features = float_tensor("features", [None] * len(output.shape))
     composed = graph.model("images", [image], [features], base=body)
     onnx.helper.set_model_props(composed, {_LAYOUT: layout})
     result: bytes = composed.SerializeToString(deterministic=True)

@@ -108,7 +108,7 @@ def _values_of_vectors(column: pa.StructArray) -> pa.Array:
 def to_column(tensor: NDArray[Any]) -> pa.Array:
     """Return a tensor as the column that `column_type` says."""
     values = np.ascontiguousarray(tensor, _TYPES[tensor.dtype.name][1])
-    column = pa.array(values.ravel()) if values.dtype == bool else arrow.number_array(values.ravel())
+    column = arrow.bool_array(values.ravel()) if values.dtype == bool else arrow.number_array(values.ravel())
     for axis in range(tensor.ndim - 1, 0, -1):
         ends = np.arange(int(np.prod(tensor.shape[:axis])) + 1, dtype=np.int32) * np.int32(tensor.shape[axis])
         column = pa.ListArray.from_arrays(arrow.number_array(ends), column)

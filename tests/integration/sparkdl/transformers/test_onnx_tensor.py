@@ -101,7 +101,7 @@ def test_a_stream_and_a_loaded_stage_give_the_rows_of_a_batch(frame: DataFrame, 
 
 def test_arrays_of_different_lengths_are_an_error_that_names_the_column(spark: SparkSession, model: Path) -> None:
     frame = spark.createDataFrame([([1.0, 2.0], 1), ([1.0, 2.0, 3.0], 1)], "features array<double>, offset int")
-    with pytest.raises(Exception, match="column x: expected arrays of one length, received lengths 2 to 3"):
+    with pytest.raises(Exception, match="column features: expected arrays of one length, received lengths 2 to 3"):
         OnnxTransformer(model=str(model), **MAPPINGS).transform(frame.coalesce(1)).collect()
 
 
