@@ -39,7 +39,7 @@ RESULT_TYPE = StructType(
 and the micro-batch."""
 
 PREDICTION_TYPE = StructType(RESULT_TYPE.fields[:5])
-"""What a fused pipeline says of an image: the first three, or `reason` and `detail`."""
+"""The result for one image: the first three columns, or `reason` and `detail`."""
 
 NO_PROBABILITIES = "the model gave no probabilities for this image"
 """The detail of an image on which the model fails."""

@@ -29,7 +29,7 @@ class StoredNetwork:
         raise NotImplementedError
 
     def network_metadata(self) -> dict[str, Any]:
-        """Return what the stage's metadata says of the network, as JSON."""
+        """Return what the stage's metadata states about the network, as JSON."""
         return {}
 
     def check_metadata(self, metadata: Mapping[str, Any]) -> None:
