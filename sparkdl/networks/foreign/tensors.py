@@ -42,6 +42,10 @@ _TYPES: dict[str, tuple[DataType, str]] = {
 """The types of tensors: those of Spark, and of numpy, that their elements become."""
 
 
+_PLACEHOLDERS = {pa.int8(): 0, pa.int32(): 0, pa.binary(): b""}
+"""The value of a field in a struct that is null."""
+
+
 def column_type(tensor: Tensor) -> DataType:
     """Return the type of the column that an output becomes: a number, or arrays in each other, a level a dimension.
 
@@ -131,9 +135,16 @@ def spread(column: pa.Array, present: NDArray[np.bool_]) -> pa.Array:
     if present.all():
         return column
     rows = np.cumsum(present) - 1
-    return column.take(
-        arrow.nullable_array([int(r) if p else None for r, p in zip(rows, present, strict=True)], pa.int64())
-    )
+    if not pa.types.is_struct(column.type):
+        taken = [int(row) if there else None for row, there in zip(rows, present, strict=True)]
+        return column.take(arrow.nullable_array(taken, pa.int64()))
+    # Spark's structs have fields that are never null, also where the struct is.
+    if not len(column):
+        column = pa.array([{field.name: _PLACEHOLDERS.get(field.type) for field in column.type}], column.type)
+    filled = arrow.number_array(np.where(present, rows, 0))
+    fields = [column.field(index).take(filled) for index in range(column.type.num_fields)]
+    names = [field.name for field in column.type]
+    return pa.StructArray.from_arrays(fields, names=names, mask=arrow.bool_array(~present))
 
 
 def run_tensors(

@@ -55,18 +55,18 @@ PARTS = _names(
 
 OPTIMIZERS = _names(
     """
-    Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion Muon Nadam RMSprop SGD ScheduleFreeAdamW
+    Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lion Muon Nadam RMSprop SGD ScheduleFreeAdamW
     """
 )
 
 LOSSES = _names(
     """
-    BinaryCrossentropy BinaryFocalCrossentropy CategoricalCrossentropy CategoricalFocalCrossentropy
-    CategoricalGeneralizedCrossEntropy CategoricalHinge CosineSimilarity Dice Hinge Huber KLDivergence LogCosh
-    MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError Poisson
-    SparseCategoricalCrossentropy SquaredHinge Tversky binary_crossentropy binary_focal_crossentropy
-    categorical_crossentropy categorical_focal_crossentropy categorical_generalized_cross_entropy categorical_hinge
-    cosine_similarity dice hinge huber kld kullback_leibler_divergence logcosh mae mape mse msle poisson
+    BinaryCrossentropy BinaryFocalCrossentropy CategoricalCrossentropy CategoricalFocalCrossentropy CategoricalHinge
+    CosineSimilarity Dice Hinge Huber KLDivergence LogCosh MeanAbsoluteError MeanAbsolutePercentageError
+    MeanSquaredError MeanSquaredLogarithmicError Poisson SparseCategoricalCrossentropy SquaredHinge Tversky
+    binary_crossentropy binary_focal_crossentropy categorical_crossentropy categorical_focal_crossentropy
+    categorical_hinge cosine_similarity dice hinge huber kl_divergence kld log_cosh mae mape mean_absolute_error
+    mean_absolute_percentage_error mean_squared_error mean_squared_logarithmic_error mse msle poisson
     sparse_categorical_crossentropy squared_hinge tversky
     """
 )

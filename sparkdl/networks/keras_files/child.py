@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from sparkdl.errors import RequestError, SparkdlError
@@ -111,6 +112,7 @@ def prompt_garbage_collection() -> Iterator[None]:
 def tidy(model: onnx.ModelProto, name: str, outputs: Sequence[str]) -> onnx.ModelProto:
     """Put the outputs in the requested order, and remove metadata about how and where the graph was made."""
     graph = model.graph
+    _replace_erfc(graph)
     given = {output.name: output for output in graph.output}
     ordered = [given[output] for output in outputs]
     del graph.output[:]
@@ -122,6 +124,23 @@ def tidy(model: onnx.ModelProto, name: str, outputs: Sequence[str]) -> onnx.Mode
         described.ClearField("doc_string")
     onnx.checker.check_model(model)
     return model
+
+
+def _replace_erfc(graph: onnx.GraphProto) -> None:
+    """Replace the complementary error function, of an exact GELU, which tf2onnx leaves as it is and ONNX has not."""
+    from onnx import helper, numpy_helper
+
+    nodes = []
+    for number, node in enumerate(graph.node):
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        erf, one = f"sparkdl.erf.{number}", f"sparkdl.one.{number}"
+        graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), one))
+        nodes.append(helper.make_node("Erf", node.input, [erf]))
+        nodes.append(helper.make_node("Sub", [one, erf], node.output))
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from sparkdl.errors import RequestError
 from sparkdl.networks.keras_files.child import OPSET, answer_parent, in_one_line, prompt_garbage_collection, tidy
@@ -63,9 +64,9 @@ def _convert(model: Any, name: str) -> bytes:
     try:
         with prompt_garbage_collection():
             converted, _ = tf2onnx.convert.from_function(forward, signature, opset=OPSET)
-    except (ValueError, NotImplementedError, RuntimeError) as error:
+        content: bytes = tidy(converted, "keras", [OUTPUT]).SerializeToString(deterministic=True)
+    except (ValueError, NotImplementedError, RuntimeError, onnx.checker.ValidationError) as error:
         raise RequestError(f"{name} cannot be converted to ONNX: {in_one_line(error)}") from error
-    content: bytes = tidy(converted, "keras", [OUTPUT]).SerializeToString(deterministic=True)
     return content
 
 

@@ -24,6 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from sparkdl import KerasImageFileEstimator, KerasImageFileTransformer
 from sparkdl.errors import RequestError
+from sparkdl.transformers.image_loading import ImageLoader
 
 need(find_spec("tensorflow"), "models are trained with TensorFlow, the optional extra `keras`")
 slow = pytest.mark.slow
@@ -61,9 +62,14 @@ def estimator(directory: Path, **params: Any) -> KerasImageFileEstimator:
     return KerasImageFileEstimator(**given | params)
 
 
-def load(uri: str) -> NDArray[np.float32]:
-    with Image.open(uri.removeprefix("file:")) as image:
-        return np.asarray(image, np.float32)[np.newaxis]
+def loader() -> ImageLoader:
+    """A loader; a function of a function, as workers cannot import this module."""
+
+    def load(uri: str) -> NDArray[np.float32]:
+        with Image.open(uri.removeprefix("file:")) as image:
+            return np.asarray(image, np.float32)[np.newaxis]
+
+    return load
 
 
 def accuracy(model: Any, frame: DataFrame) -> float:
@@ -95,7 +101,7 @@ def test_a_fitted_model_has_learned_and_is_an_onnx_stage(images: DataFrame, dire
 def test_a_cross_validator_finds_the_better_parameters_and_is_saved(
     images: DataFrame, directory: Path, tmp_path: Path
 ) -> None:
-    untuned = estimator(directory, imageLoader=load)
+    untuned = estimator(directory, imageLoader=loader())
     grid = (
         ParamGridBuilder()
         .addGrid(untuned.kerasFitParams, [{"epochs": 1, "batch_size": 24}, {"epochs": 12, "batch_size": 4}])
@@ -118,7 +124,7 @@ def test_a_cross_validator_finds_the_better_parameters_and_is_saved(
     best = CrossValidatorModel.load(f"{tmp_path}/model").bestModel
     with pytest.raises(RequestError, match="was saved with an imageLoader"):
         best.transform(images)
-    assert accuracy(best.setImageLoader(load), images) == 1.0
+    assert accuracy(best.setImageLoader(loader()), images) == 1.0
 
 
 @slow
@@ -160,7 +166,7 @@ def test_what_keras_says_of_wrong_arguments_is_one_line(images: DataFrame, direc
 
 
 def test_an_estimator_is_saved_without_its_loader(spark: SparkSession, tmp_path: Path) -> None:
-    estimator(tmp_path, imageLoader=load).save(f"{tmp_path}/estimator")
+    estimator(tmp_path, imageLoader=loader()).save(f"{tmp_path}/estimator")
     loaded = KerasImageFileEstimator.load(f"{tmp_path}/estimator")
     assert loaded.getKerasFitParams() == {"epochs": 12, "batch_size": 4}
     assert loaded.getKerasLoss() == "categorical_crossentropy"
