@@ -135,7 +135,7 @@ def test_a_network_that_reads_other_files_is_refused_by_name(frame: DataFrame, t
     hostile = network()
     initializer(hostile)
     (tmp_path / "hostile.onnx").write_bytes(hostile.SerializeToString())
-    with pytest.raises(SparkdlError, match=r"hostile\.onnx: its tensor 'w' lies in another file, '/etc/passwd'"):
+    with pytest.raises(SparkdlError, match=r"hostile\.onnx: its tensor 'w' is in another file, '/etc/passwd'"):
         stage(tmp_path / "hostile.onnx").transform(frame)
 
 
