@@ -61,4 +61,4 @@ class NetworkStage(Transformer, StoredNetwork, MLReadable["NetworkStage"], MLWri
 
     @classmethod
     def read(cls) -> MLReader[Any]:
-        return NetworkReader(cls)  # type: ignore[arg-type, type-var]
+        return NetworkReader(cls)  # type: ignore[arg-type]

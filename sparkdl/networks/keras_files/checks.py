@@ -48,7 +48,7 @@ def check_keras_file(path: Path, name: str) -> None:
         beginning = file.read(len(_SIGNATURE))
     try:
         if path.suffix == ".keras" and zipfile.is_zipfile(path):
-            config = _config_of_archive(path, name)
+            config: str | bytes = _config_of_archive(path, name)
         elif beginning == _SIGNATURE:
             hdf5.check(path)
             config = _config_of_hdf5(path, name)
