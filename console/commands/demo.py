@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.commands.predictions import print_summary
 from console.command import Config
+from console.commands.predictions import print_summary
 from console.options import IMAGES, KAFKA, OUTPUT, Conf, Seed
 from console.output import Format, err, out, print_rows
 from console.progress import working

@@ -14,7 +14,6 @@ from console.signals import catch_stop_signals
 from sparkdl.errors import RequestError, SparkdlError
 from training.data.request import Layout
 
-
 _SENDING = "Sending"
 
 

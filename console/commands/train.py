@@ -124,8 +124,8 @@ def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> No
         count for name, count in dataset.subsets.items() if name not in (Subset.TRAIN, dataset.test_subset)
     ):
         err.print(
-            f"{unused} images of {Subset.VAL} are not used; to measure on them, run sparkdl evaluate on their folder or "
-            "on a table of their rows",
+            f"{unused} images of {Subset.VAL} are not used; to measure on them, run sparkdl evaluate on their folder "
+            "or on a table of their rows",
             soft_wrap=True,
         )
 
