@@ -42,7 +42,7 @@ def _options(
     """Hold the options of the command itself."""
 
 
-def _build(named: Collection[str]) -> Any:
+def build(named: Collection[str]) -> Any:
     """Return the command; of its sub-commands only those that are named can run, the others are in the help alone."""
     app = make_group(
         _PROGRAM,
@@ -65,7 +65,7 @@ def _build(named: Collection[str]) -> Any:
 def load_commands() -> dict[str, Any]:
     """Return all sub-commands that have settings, and groups of them, with their parameters."""
     named = [name for name, command in COMMANDS.items() if command.has_settings]
-    commands: dict[str, Any] = _build(named).commands
+    commands: dict[str, Any] = build(named).commands
     return {name: commands[name] for name in named}
 
 
@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 the request was wrong, 130 interrupted."""
     arguments = arguments or ["--help"]
     try:
-        code = _build(arguments[:1]).main(arguments, prog_name=_PROGRAM, standalone_mode=False)
+        code = build(arguments[:1]).main(arguments, prog_name=_PROGRAM, standalone_mode=False)
     except _UsageError as error:
         return _say(_explain(error), REFUSED)
     except RequestError as error:
@@ -102,7 +102,7 @@ def complete() -> None:
 
     get_completion_inspect_parameters()  # typer's way to register the shells
     words = (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()
-    _build(words[1:2]).main([], prog_name=_PROGRAM, complete_var=_COMPLETE)
+    build(words[1:2]).main([], prog_name=_PROGRAM, complete_var=_COMPLETE)
 
 
 def _explain(error: typer.BadParameter) -> str:

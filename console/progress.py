@@ -76,38 +76,55 @@ def format_seconds(seconds: float) -> str:
 
 @contextmanager
 def counting(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Yield a function that takes the number of items done, and show it with the rate and the time left."""
-    with progressing(what) as progress:
+    """Yield a function that takes the number of items done, and show it with the rate and the time left.
+
+    Without a terminal nothing is printed in the first seconds.
+    """
+    with progressing(what, announce=False) as progress:
         yield lambda done: progress(what, done, total or 0)
 
 
 @contextmanager
-def progressing(first: str = "training") -> Iterator[Callable[[str, int, int], None]]:
+def progressing(first: str = "training", *, announce: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that shows the progress of steps: name, items done, and their number or 0 if it is unknown.
 
     What follows a comma in the name may change within a step.
+
+    Parameters
+    ----------
+    first
+        The name that is shown before the first step.
+    announce
+        Whether the beginning and the end of a step are lines of their own, where there is no terminal.
     """
     if err.quiet:
         yield lambda what, done, total: None
     elif not shows_progress():
-        yield _Lines()
+        yield Lines(announce=announce)
     else:
         with _bar(first) as bars:
             yield _Bar(bars)
 
 
-class _Lines:
-    """Progress as lines: at the beginning and the end of a step, and from time to time in between."""
+class Lines:
+    """Progress as lines: one every ten seconds of a step, and with `announce` at its beginning and its end.
 
-    def __init__(self) -> None:
-        self._step, self._pace, self._said = "", Pace(), 0.0
+    Parameters
+    ----------
+    clock
+        Returns seconds that never go back.
+    """
+
+    def __init__(self, *, announce: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._announce, self._clock = announce, clock
+        self._step, self._pace, self._said = "", Pace(clock), clock()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        step, now = what.partition(",")[0], time.monotonic()
+        step, now = what.partition(",")[0], self._clock()
         is_new = step != self._step
         if is_new:
-            self._step, self._pace = step, Pace()
-        if is_new or done == total > 0 or now - self._said >= _LINE_SECONDS:
+            self._step, self._pace, self._said = step, Pace(self._clock), now
+        if (self._announce and (is_new or done == total > 0)) or now - self._said >= _LINE_SECONDS:
             self._said = now
             err.print(
                 printable(f"{what}: {self._pace.describe(done, total)}" if done or total else what), soft_wrap=True

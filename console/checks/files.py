@@ -1,4 +1,4 @@
-"""Checks of the cache, what lies in it, the disks and the clock."""
+"""Checks of the cache and its content, of the disks and the clock."""
 
 from __future__ import annotations
 
@@ -84,7 +84,11 @@ def find_disk(question: Question) -> Finding:
     from sparkdl.system.cache import cache_directory
 
     places = {"cache": cache_directory("").absolute(), "TMPDIR": Path(tempfile.gettempdir()), "here": Path.cwd()}
-    free = {name: _free(_existing(path)) for name, path in places.items()}
+    return judge_space({name: _free(_existing(path)) for name, path in places.items()})
+
+
+def judge_space(free: dict[str, int]) -> Finding:
+    """Return the finding of free bytes, by the name of the place."""
     value = ", ".join(f"{name} {_bytes(size)}" for name, size in free.items())
     if min(free.values()) < _FULL:
         return Finding(State.MISSING, value, f"free some space: less than {_bytes(_FULL)} is left")
@@ -95,12 +99,21 @@ def find_disk(question: Question) -> Finding:
 
 def find_clock(question: Question) -> Finding:
     """Check that the clock is not before this program was made, and agrees with the file system."""
-    now = datetime.now(UTC)
-    value = f"{now:%Y-%m-%d %H:%M:%S} UTC"
-    written = Path(__file__).stat().st_mtime
-    if now.timestamp() < written - _MAX_SKEW:
+    here = Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path(tempfile.gettempdir())
+    return judge_clock(time.time(), Path(__file__).stat().st_mtime, _skew(here))
+
+
+def judge_clock(now: float, installed: float, skew: float) -> Finding:
+    """Return the finding of a clock, from the seconds since 1970 at which this program was installed.
+
+    Parameters
+    ----------
+    skew
+        By how many seconds the time of a new file is later than the clock.
+    """
+    value = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if now < installed - _MAX_SKEW:
         return Finding(State.MISSING, f"{value}, before this program was installed", "set the clock: timedatectl")
-    skew = _skew(Path.cwd() if os.access(Path.cwd(), os.W_OK) else Path(tempfile.gettempdir()))
     if abs(skew) > _MAX_SKEW:
         advice = "synchronize the clocks of this machine and of the file server: timedatectl set-ntp true"
         return Finding(State.WARN, f"{value}, {skew:+.1f} s to the file system", advice)
