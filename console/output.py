@@ -43,9 +43,9 @@ def shows_progress() -> bool:
     return err.is_terminal and not err.quiet
 
 
-def complain(text: str) -> None:
-    """Print an error on stderr, also where messages are left out."""
-    print(printable(text), file=sys.stderr)
+def complain(text: str, keep: str = "") -> None:
+    """Print an error on stderr, also where messages are left out; `keep` is as in `printable`."""
+    print(printable(text, keep), file=sys.stderr)
 
 
 class Format(StrEnum):

@@ -13,7 +13,7 @@ from sparkdl.errors import SparkdlError
 DISTRIBUTION = "sparkdl-streaming"
 """The name of this project's package."""
 
-PROGRAM_TIMEOUT = 5.0
+PROGRAM_TIMEOUT = 3.0
 """Seconds in which a program, such as `docker`, must answer."""
 
 
@@ -70,7 +70,7 @@ class Check:
     is_needed
         Whether nothing works without it: what fails is missing, otherwise a warning.
     find
-        Does the check, in a thread. It may raise a `SparkdlError` or an `ImportError`.
+        Does the check, in a thread. It may raise a `SparkdlError`, an `OSError` or an `ImportError`.
     """
 
     name: str
@@ -85,6 +85,8 @@ class Check:
         except SparkdlError as error:
             value, _, advice = str(error).partition(": ")
             return Finding(state, value, advice)
+        except OSError as error:
+            return Finding(state, str(error))
         except ImportError as error:
             return Finding(
                 State.MISSING, f"cannot be imported: {error}", f"pip install --force-reinstall {DISTRIBUTION}"

@@ -153,7 +153,9 @@ class _Tally(Observer):
                 if not job.is_active:
                     job.wait()
                 if time.monotonic() - quiet_since > _TIMEOUT:
-                    raise SparkdlError(f"{self.images} of {images} images after {_TIMEOUT:.0f} s of silence")
+                    raise SparkdlError(
+                        f"no micro-batch for {_TIMEOUT:.0f} s; {self.images} of {images} images were classified"
+                    )
 
 
 def _step(words: str) -> None:

@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from console.command import Config
 from console.options import IMAGES, KAFKA, MODEL, SPARK, Conf
-from console.output import err
+from console.output import complain, err
 from console.session import start_spark
 from console.settings import print_stream_settings
 from streaming.settings import StreamSettings
@@ -92,7 +92,7 @@ def stream(*, debug: bool, conf: list[str] | None, config: Path | None, **given:
             job.wait()
         except SparkdlError as error:
             if debug and isinstance(error.__cause__, Exception):
-                err.print(with_causes(error.__cause__))
+                complain(with_causes(error.__cause__), keep="\n\t")
             raise
 
 
