@@ -107,8 +107,9 @@ def complete() -> None:
 
 def _explain(error: typer.BadParameter) -> str:
     """Return the message of an error about a parameter, which names the file or variable that holds the value."""
-    if place := place_of(error):
-        return f"{place}: {' '.join(error.message.split()).removeprefix('Value error, ')}"
+    if found := place_of(error):
+        place, value = found
+        return f"{place}: {' '.join(error.message.split()).removeprefix('Value error, ')}, received {value!r}"
     return " ".join(error.format_message().split())
 
 

@@ -137,16 +137,16 @@ def _is_list(option: Any) -> bool:
     return bool(option.multiple)
 
 
-def place_of(error: Any) -> str | None:
-    """Return where the value of a parameter was found that an error of typer is about; None for the command line."""
+def place_of(error: Any) -> tuple[str, Any] | None:
+    """Return where the value was found that an error of typer is about, and the value; None for the command line."""
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     if context is None or parameter is None or parameter.name is None:
         return None
     source = context.get_parameter_source(parameter.name)
     if source is None or source.name != "DEFAULT_MAP":
         return None
-    place: str | None = context.meta.get(_PLACES, {}).get(parameter.name)
-    return place
+    place = context.meta.get(_PLACES, {}).get(parameter.name)
+    return None if place is None else (place, context.default_map[parameter.name])
 
 
 def print_taken(context: typer.Context, file: Path | None) -> None:

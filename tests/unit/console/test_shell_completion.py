@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_process import run_process
+from command_process import SLOW, run_process
 from needs import need
 from paths import ROOT
-from test_wrong_requests import SLOW
 
 from console.main import run
 
