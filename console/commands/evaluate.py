@@ -81,12 +81,14 @@ def evaluate(
     dataset = whole.to_evaluate()
     if whole.subsets:
         unused = ", ".join(f"{name} {count}" for name, count in whole.subsets.items() if name != whole.test_subset)
-        err.print(f"evaluating on {whole.test_subset}, {len(dataset)} images; not used: {unused or 'none'}")
+        err.print(
+            f"evaluating on {whole.test_subset}, {len(dataset)} images; not used: {unused or 'none'}", soft_wrap=True
+        )
     if out_directory is not None:
         make_directory(out_directory, "--out")
     for each in (version, *([other] if other else [])):
         if was_trained_on(each, dataset, seed):
-            err.print(f"{each.name} was trained on images of {data}, so its metrics are too optimistic")
+            err.print(f"{each.name} was trained on images of {data}, so its metrics are too optimistic", soft_wrap=True)
     spark = start_spark(conf or ())
     evaluation = _measure(spark, version, dataset)
     comparison = None
@@ -97,7 +99,7 @@ def evaluate(
         comparison = compare(names[0], evaluation, names[1], _measure(spark, other, dataset))
     if out_directory is not None:
         write_report(out_directory, evaluation, dataset, evaluation_provenance(version, dataset, seed), comparison)
-        err.print(f"report in {out_directory}")
+        err.print(f"report in {out_directory}", soft_wrap=True)
     if comparison is not None:
         print_json(comparison.figures) if as_json else print_comparison(comparison)
     else:

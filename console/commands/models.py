@@ -74,7 +74,7 @@ def promote(
     from sparkdl.models.registry import Registry
 
     Registry(models).promote(version)
-    err.print(f"promoted {version}")
+    err.print(f"promoted {version}", soft_wrap=True)
 
 
 @command(app, "verify")
@@ -82,7 +82,7 @@ def verify(version: Version = "current", models: Models = Path("models")) -> Non
     """Compare the files of a version with their digests."""
     found = _find(models, version)
     found.verify()
-    err.print(f"{found.name}: all {len(found.description.get('files', {}))} files match their digests")
+    err.print(f"{found.name}: all {len(found.description.get('files', {}))} files match their digests", soft_wrap=True)
 
 
 def _find(models: Path, version: str) -> ModelVersion:

@@ -67,4 +67,4 @@ def predict(
     print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
     failed = sum(row["reason"] is not None for row in rows)
     if failed:
-        err.print(f"{failed} of {len(rows)} could not be classified")
+        err.print(f"{failed} of {len(rows)} could not be classified", soft_wrap=True)

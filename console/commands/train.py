@@ -85,12 +85,17 @@ def train(
     registry = Registry(models)
     training_set, test_set = dataset.split(test_fraction, seed)  # refuses what cannot be split, before Spark is started
     registry.make()
-    err.print(f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}")
+    err.print(
+        f"{len(dataset)} images of {len(dataset.classes)} classes in {data}; recipe {chosen.name}", soft_wrap=True
+    )
     print_reading(dataset)
     if dataset.test_subset is not None:
         _say_split(dataset, training_set, test_set)
     if (duplicates := dataset.duplicates).count:
-        err.print(f"{duplicates.count} of {len(dataset)} images are duplicates; the split keeps duplicates together")
+        err.print(
+            f"{duplicates.count} of {len(dataset)} images are duplicates; the split keeps duplicates together",
+            soft_wrap=True,
+        )
         print_problems(duplicates.conflicts, "problem")
     with working(f"preparing {chosen.model_name}"):
         prepare_network(chosen)  # built or refused before Spark starts
@@ -119,7 +124,9 @@ def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> No
         soft_wrap=True,
     )
     if same := dataset.subsets[Subset.TRAIN] - len(training_set):
-        err.print(f"{same} images are not used for training: {dataset.test_subset} has the same pictures")
+        err.print(
+            f"{same} images are not used for training: {dataset.test_subset} has the same pictures", soft_wrap=True
+        )
     if unused := sum(
         count for name, count in dataset.subsets.items() if name not in (Subset.TRAIN, dataset.test_subset)
     ):
