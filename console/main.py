@@ -110,7 +110,7 @@ def _explain(error: typer.BadParameter) -> str:
     if found := place_of(error):
         place, value = found
         return f"{place}: {' '.join(error.message.split()).removeprefix('Value error, ')}, received {value!r}"
-    return " ".join(error.format_message().split())
+    return " ".join(error.format_message().split()).replace(": Value error, ", ": ")
 
 
 def _say(message: str, code: int) -> int:

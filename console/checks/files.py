@@ -18,7 +18,7 @@ def find_cache(question: Question) -> Finding:
     """Check that the cache can be written, and by this user alone."""
     from sparkdl.system.cache import CACHE_VARIABLE, cache_directory
 
-    directory = cache_directory("").absolute()
+    directory = cache_directory("jars").parent
     there = _existing(directory)
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -83,7 +83,7 @@ def find_disk(question: Question) -> Finding:
     """Check the free space where the cache, temporary files and the working directory are."""
     from sparkdl.system.cache import cache_directory
 
-    places = {"cache": cache_directory("").absolute(), "TMPDIR": Path(tempfile.gettempdir()), "here": Path.cwd()}
+    places = {"cache": cache_directory("jars").parent, "TMPDIR": Path(tempfile.gettempdir()), "here": Path.cwd()}
     return judge_space({name: _free(_existing(path)) for name, path in places.items()})
 
 

@@ -48,7 +48,8 @@ def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "bin" / "java").chmod(0o755)
     (home / "release").write_text('JAVA_VERSION="21.0.2"\n')
     monkeypatch.setenv("JAVA_HOME", str(home))
-    monkeypatch.delenv("SPARK_HOME", raising=False)
+    for variable in ("SPARK_HOME", "SPARKDL_WEIGHTS_DIR"):
+        monkeypatch.delenv(variable, raising=False)
     return home
 
 
