@@ -17,7 +17,7 @@ class Shell(StrEnum):
 
 
 def completion(
-    shell: Annotated[Shell, typer.Argument(help="The shell: bash, zsh or fish.", metavar="|".join(Shell))],
+    shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", metavar="SHELL")],
 ) -> None:
     """Print a script that completes commands, options and values in a shell."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
