@@ -13,8 +13,8 @@ def context_of(arguments: list[str]) -> Any:
     app = build(arguments[:1])
     context = app.make_context("sparkdl", list(arguments))
     while commands := getattr(context.command, "commands", None):
-        name, *rest = [*context._protected_args, *context.args]
-        context = commands[name].make_context(name, rest, parent=context)
+        words: list[str] = list(context._protected_args) + list(context.args)
+        context = commands[words[0]].make_context(words[0], words[1:], parent=context)
     return context
 
 
