@@ -11,6 +11,24 @@ from pathlib import Path
 
 from paths import ROOT
 
+SLOW = {
+    "cryptography",
+    "deltalake",
+    "h5py",
+    "kafka",
+    "kagglehub",
+    "keras",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pyspark",
+    "scipy",
+    "sklearn",
+    "tensorflow",
+}
+"""Modules that take long to load."""
+
 _HOOKS = ROOT / "tests" / "support" / "hooks"
 
 
