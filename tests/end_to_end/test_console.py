@@ -71,7 +71,10 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["train", "--data", "samples:2", "--test-fraction", "1.5"], "between 0 and 1"),
         (["train", "--data", "samples:9", "--models", "a-file"], "a-file"),
         (["train", "--data", "samples:9", "--conf", "nonsense"], "--conf KEY=VALUE"),
-        (["evaluate", "--model", "registry", "--data", "samples:2", "--out", "a-file"], "--out: cannot create the directory"),
+        (
+            ["evaluate", "--model", "registry", "--data", "samples:2", "--out", "a-file"],
+            "--out: cannot create the directory",
+        ),
         (["evaluate", "--model", "nowhere", "--data", "samples:2"], "no such model: nowhere"),
         (["evaluate", "--model", "empty", "--data", "samples:2"], "empty is not a model"),
         (["evaluate", "--model", "registry", "--against", "nowhere", "--data", "samples:2"], "no such model: nowhere"),
