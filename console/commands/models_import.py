@@ -176,7 +176,10 @@ def import_model(
     ] = None,
     conf: Conf = None,
 ) -> None:
-    """Import a classifier as a version that can be streamed, or a network as a backbone of recipes."""
+    """Import a classifier as a version, or a backbone for recipes.
+
+    A version can be streamed at once. A backbone has no classes: train on it with --set model_name=NAME.
+    """
     from sparkdl.networks.imported.settings import check_batch_size, check_threshold
     from sparkdl.networks.imported.sources import check_source, read_source
 

@@ -339,6 +339,7 @@ def test_a_picture_of_16_bits_is_shown_with_its_grays(tmp_path: Path) -> None:
     assert tile[50, 90] > 215
 
 
+@pytest.mark.slow  # draws 1,000 images and 1,000 rows of plots, 5 s
 def test_a_report_of_a_thousand_classes_stays_readable(tmp_path: Path) -> None:
     classes = tuple(f"class number {number:04}" for number in range(1000))
     evaluation, images = measured(classes, each=1)
