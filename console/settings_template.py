@@ -50,6 +50,7 @@ _EXAMPLES: dict[str, Any] = {
     "sink": "parquet:predictions",
     "source": "incoming",
     "to": "incoming",
+    "top_k": 10,
 }
 """A value of each setting without a default."""
 

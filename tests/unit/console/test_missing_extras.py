@@ -24,6 +24,7 @@ OPTIONAL = {module for modules in EXTRAS.values() for module in modules} | {"pan
         (["predictions", "kafka://h:1/t"], "kafka"),
         (["predictions", "delta:."], "delta"),
         (["produce", "--data", "kaggle:owner/name", "--to", "out"], "kaggle"),
+        (["models", "import", "hf:owner/name"], "hf"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
