@@ -27,5 +27,6 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_notebook_has_small_outputs_without_paths_of_a_machine() -> None:
     text = NOTEBOOK.read_text(encoding="utf-8")
     assert len(text) < 1 << 20
+    assert "image/png" in text
     assert "/tmp/" not in text
     assert "/home/" not in text
