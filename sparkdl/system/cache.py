@@ -1,5 +1,8 @@
-"""The directories of the user: the cache of jars, networks, the CDS archive and scripts, that this process or its
-children load or run; and data, which cannot be made again: imported backbones."""
+"""The user's directories: a cache, and data that cannot be made again.
+
+The cache has the jars, networks, CDS archive and scripts that this process or its children load or run. The data are
+imported backbones.
+"""
 
 from __future__ import annotations
 

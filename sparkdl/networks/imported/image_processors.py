@@ -215,5 +215,5 @@ def _resample(value: Any, origin: str) -> Resampling:
         return Resampling(value)
     except ValueError as error:
         raise RequestError(
-            f"{origin}: expected resample as a number of Pillow's, received {str(value)[:80]}"
+            f"{origin}: expected resample as the number of a Pillow filter, received {str(value)[:80]}"
         ) from error
