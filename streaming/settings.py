@@ -24,6 +24,7 @@ from sparkdl.errors import RequestError
 from sparkdl.formats.envelopes import FORMS as MESSAGE_FORMS
 from sparkdl.formats.envelopes import RAW, Envelope
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 from streaming.kafka.client_config import ClientConfig
 from streaming.settings_file import TOML, check_place, read_settings_file
 from streaming.sinks.base import Sink
@@ -106,7 +107,10 @@ class StreamSettings(BaseModel):
     source: Annotated[str | InstanceOf[Source], PlainSerializer(str)] = Field(
         description=f"Where images come from: {SOURCE_FORMS}."
     )
-    model: str = Field("models", description="A registry, a version, or a saved PipelineModel.")
+    model: str = Field("models", description=MODEL_FORMS)
+    mlflow: str | None = Field(
+        None, description="The tracking server of a model in MLflow; by default MLFLOW_TRACKING_URI."
+    )
     sink: Annotated[str | InstanceOf[Sink], PlainSerializer(str)] = Field(
         description=f"Where results go: {SINK_FORMS}."
     )

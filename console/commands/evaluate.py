@@ -11,6 +11,7 @@ from console.options import Conf, Data, DataLayout, Ignore, ImageColumn, LabelCo
 from console.output import err, print_json, print_problems, print_reading, working
 from console.session import start_spark
 from console.tables import print_comparison, print_evaluation
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 from sparkdl.system.extras import require_extra
 from training.data.request import Layout
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")],
+    model: Annotated[str, typer.Option(help=MODEL_FORMS)],
     data: Data,
     against: Annotated[str | None, typer.Option(help="Another model, to compare with on the same images.")] = None,
     out_directory: Annotated[Path | None, typer.Option("--out", help="Directory of the report.")] = None,
@@ -37,14 +38,14 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled images, or compare two."""
     require_extra("train", "sparkdl evaluate")
-    from sparkdl.models.registry import resolve_model
+    from sparkdl.models.addresses import find_model
     from training.data.loading import open_dataset
     from training.evaluation.comparison import compare
     from training.reporting.provenance import evaluation_provenance, was_trained_on
     from training.reporting.report import write_report
 
-    version = resolve_model(model)
-    other = resolve_model(against) if against is not None else None
+    version = find_model(model)
+    other = find_model(against) if against is not None else None
     whole = open_dataset(
         data,
         seed,

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.mlflow import MlflowExperiment, MlflowServer, check_target, export_to_mlflow
 from console.options import Models
 from console.output import Format, err, print_json, print_rows
 from sparkdl.errors import RequestError
+from sparkdl.models.mlflow.address import EXPERIMENT
 
 if TYPE_CHECKING:
     from sparkdl.models.registry import ModelVersion
 
-app = typer.Typer(help="List, show, promote and verify saved models.")
+app = typer.Typer(help="List, show, promote, verify and export saved models.")
 Version = Annotated[str, typer.Argument(help="A version's name, or 'current'.")]
 
 
@@ -64,6 +66,20 @@ def verify(version: Version = "current", models: Models = Path("models")) -> Non
     found = _find(models, version)
     found.verify()
     err.print(f"{found.name}: all {len(found.description.get('files', {}))} files are as they were saved")
+
+
+@app.command()
+def export(
+    version: Version = "current",
+    to: Annotated[str, typer.Option(help="mlflow:NAME registers the version as a model of MLflow.")] = "",
+    alias: Annotated[str | None, typer.Option(help="An alias in MLflow to point to it, such as champion.")] = None,
+    mlflow: MlflowServer = None,
+    mlflow_experiment: MlflowExperiment = EXPERIMENT,
+    models: Models = Path("models"),
+) -> None:
+    """Export a version to MLflow, as a pyfunc that runs without Spark."""
+    check_target(to)
+    export_to_mlflow(_find(models, version), to, alias, mlflow, mlflow_experiment)
 
 
 def _find(models: Path, version: str) -> ModelVersion:

@@ -11,18 +11,19 @@ from console.options import Conf, Ignore
 from console.output import Format, err, print_left_out, print_rows, working
 from console.session import start_spark
 from sparkdl.errors import RequestError
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 
 
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
-    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")] = "models",
+    model: Annotated[str, typer.Option(help=MODEL_FORMS)] = "models",
     form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     ignore: Ignore = None,
     conf: Conf = None,
 ) -> None:
     """Classify image files."""
     from sparkdl.formats.image_files import list_images
-    from sparkdl.models.registry import resolve_model
+    from sparkdl.models.addresses import find_model
     from sparkdl.system.files import check_readable
     from sparkdl.system.ignored_names import IgnoredNames
     from sparkdl.system.left_out import LeftOut
@@ -30,7 +31,7 @@ def predict(
     from training.data.names import valid
 
     ignored = IgnoredNames(ignore or ())
-    version = resolve_model(model)
+    version = find_model(model)
     files: list[Path] = []
     left_out = LeftOut()
     for path in paths:

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.mlflow import MlflowExperiment, open_tracking
 from console.options import Conf, Data, DataLayout, Ignore, ImageColumn, LabelColumn, Models
 from console.output import err, print_json, print_problems, print_reading, progressing, working
 from console.session import start_spark
 from console.tables import print_evaluation
+from sparkdl.models.mlflow.address import EXPERIMENT
 from sparkdl.system.extras import require_extra
 from training.data.request import Layout
 
 if TYPE_CHECKING:
+    from sparkdl.models.mlflow.tracking import TrackingServer
     from training.data.dataset import Dataset
     from training.train import Trained
 
@@ -33,11 +36,14 @@ def train(
     layout: DataLayout = Layout.AUTO,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
+    mlflow: Annotated[str | None, typer.Option(help="Log the run to this MLflow server.", metavar="URI")] = None,
+    mlflow_experiment: MlflowExperiment = EXPERIMENT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     conf: Conf = None,
 ) -> None:
     """Train on labelled images, evaluate on a held-out part, save and promote."""
     require_extra("train", "sparkdl train")
+    server = None if mlflow is None else open_tracking(mlflow)
     from sparkdl.models.registry import Registry
     from training.data.loading import open_dataset
     from training.fitting.features import check_requirements, prepare_network
@@ -78,6 +84,16 @@ def train(
     else:
         print_evaluation(trained.evaluation, samples=10)
     _say_where(trained, promoted=promote)
+    if server is not None:
+        _log_run(server, trained, mlflow_experiment)
+
+
+def _log_run(server: TrackingServer, trained: Trained, experiment: str) -> None:
+    from sparkdl.models.mlflow.exporting import log_run
+
+    with working(f"logging to MLflow at {server}"):
+        run = log_run(server, trained.version, experiment)
+    err.print(f"logged as run {run} of experiment {experiment}", soft_wrap=True)
 
 
 def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> None:
