@@ -1,13 +1,14 @@
-"""What the commands share that use MLflow: options, the server, and the export of a version."""
+"""What the commands share that use MLflow: options, the server, and what is put there."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.output import err, working
-from sparkdl.errors import RequestError
+from sparkdl.errors import RequestError, SparkdlError
 
 if TYPE_CHECKING:
     from sparkdl.models.mlflow.tracking import TrackingServer
@@ -37,26 +38,52 @@ def open_tracking(uri: str) -> TrackingServer:
     return server
 
 
-def export_to_mlflow(version: ModelVersion, to: str, alias: str | None, uri: str | None, experiment: str) -> None:
-    """Register a version as `to`, `mlflow:NAME`, and point an alias to it."""
-    from sparkdl.models.mlflow.address import check_alias, check_name
-    from sparkdl.models.mlflow.tracking import tracking_uri
+@dataclass(frozen=True)
+class MlflowTarget:
+    """Where in MLflow a version is registered: a model of a server, and an alias to point to it."""
 
-    name = check_name(to)
-    if alias is not None:
-        check_alias(alias)
-    server = open_tracking(tracking_uri(uri))
-    from sparkdl.models.mlflow.exporting import register
+    server: TrackingServer
+    name: str
+    alias: str | None
+    experiment: str
 
-    with working(f"registering {version.name} in MLflow at {server}"):
-        made = register(server, version, name, alias=alias, experiment=experiment)
-    named = "" if alias is None else f", which {alias} now names"
-    err.print(f"registered {version.name} as mlflow:{made.name}/{made.number}{named}", soft_wrap=True)
+    @classmethod
+    def parse(cls, to: str, alias: str | None, uri: str | None, experiment: str) -> MlflowTarget:
+        """Return the target `mlflow:NAME`; nothing is asked yet.
+
+        Raises
+        ------
+        RequestError
+            If it has another form, the alias or the URI of the server is wrong, or the extra `mlflow` is missing.
+        """
+        from sparkdl.models.mlflow.address import check_alias, check_name, is_mlflow
+        from sparkdl.models.mlflow.tracking import TrackingServer, tracking_uri
+
+        if not is_mlflow(to):
+            raise RequestError(f"--to: expected mlflow:NAME, received {to!r}")
+        name = check_name(to)
+        if alias is not None:
+            check_alias(alias)
+        return cls(TrackingServer(tracking_uri(uri), creates=True), name, alias, experiment)
+
+    def export(self, version: ModelVersion) -> None:
+        """Register a version, and say as what."""
+        self.server.check_reachable()
+        from sparkdl.models.mlflow.exporting import register
+
+        with working(f"registering {version.name} in MLflow at {self.server}"):
+            made = register(self.server, version, self.name, alias=self.alias, experiment=self.experiment)
+        named = "" if self.alias is None else f", which {self.alias} now names"
+        err.print(f"registered {version.name} as mlflow:{made.name}/{made.number}{named}", soft_wrap=True)
 
 
-def check_target(to: str) -> None:
-    """Refuse a target of an export that is of no known kind."""
-    from sparkdl.models.mlflow.address import is_mlflow
+def log_training(server: TrackingServer, version: ModelVersion, experiment: str) -> None:
+    """Log a version that was trained, and say where."""
+    from sparkdl.models.mlflow.exporting import log_run
 
-    if not is_mlflow(to):
-        raise RequestError(f"--to: expected mlflow:NAME, received {to!r}")
+    try:
+        with working(f"logging to MLflow at {server}"):
+            run = log_run(server, version, experiment)
+    except SparkdlError as error:
+        raise SparkdlError(f"{version.name} is saved but not logged: {error}") from error
+    err.print(f"logged as run {run} of experiment {experiment}", soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.mlflow import MlflowExperiment, MlflowServer, check_target, export_to_mlflow
+from console.mlflow import MlflowExperiment, MlflowServer, MlflowTarget
 from console.options import Models
 from console.output import Format, err, print_json, print_rows
 from sparkdl.errors import RequestError
@@ -70,16 +70,16 @@ def verify(version: Version = "current", models: Models = Path("models")) -> Non
 
 @app.command()
 def export(
+    to: Annotated[str, typer.Option(help="mlflow:NAME registers the version as a model of MLflow.")],
     version: Version = "current",
-    to: Annotated[str, typer.Option(help="mlflow:NAME registers the version as a model of MLflow.")] = "",
     alias: Annotated[str | None, typer.Option(help="An alias in MLflow to point to it, such as champion.")] = None,
     mlflow: MlflowServer = None,
     mlflow_experiment: MlflowExperiment = EXPERIMENT,
     models: Models = Path("models"),
 ) -> None:
     """Export a version to MLflow, as a pyfunc that runs without Spark."""
-    check_target(to)
-    export_to_mlflow(_find(models, version), to, alias, mlflow, mlflow_experiment)
+    target = MlflowTarget.parse(to, alias, mlflow, mlflow_experiment)
+    target.export(_find(models, version))
 
 
 def _find(models: Path, version: str) -> ModelVersion:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.mlflow import MlflowExperiment, open_tracking
+from console.mlflow import MlflowExperiment, log_training, open_tracking
 from console.options import Conf, Data, DataLayout, Ignore, ImageColumn, LabelColumn, Models
 from console.output import err, print_json, print_problems, print_reading, progressing, working
 from console.session import start_spark
@@ -17,7 +17,6 @@ from sparkdl.system.extras import require_extra
 from training.data.request import Layout
 
 if TYPE_CHECKING:
-    from sparkdl.models.mlflow.tracking import TrackingServer
     from training.data.dataset import Dataset
     from training.train import Trained
 
@@ -85,15 +84,7 @@ def train(
         print_evaluation(trained.evaluation, samples=10)
     _say_where(trained, promoted=promote)
     if server is not None:
-        _log_run(server, trained, mlflow_experiment)
-
-
-def _log_run(server: TrackingServer, trained: Trained, experiment: str) -> None:
-    from sparkdl.models.mlflow.exporting import log_run
-
-    with working(f"logging to MLflow at {server}"):
-        run = log_run(server, trained.version, experiment)
-    err.print(f"logged as run {run} of experiment {experiment}", soft_wrap=True)
+        log_training(server, trained.version, mlflow_experiment)
 
 
 def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> None:

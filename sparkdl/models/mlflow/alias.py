@@ -29,11 +29,12 @@ class AliasWatch:
     running
         The version that is used; its address has an alias.
     seconds
-        Time between two questions.
+        Time between two questions. Default: `POLL_SECONDS`.
     """
 
-    def __init__(self, running: MlflowVersion, seconds: float = POLL_SECONDS) -> None:
-        self._address, self._server, self._seconds = running.address, running.server, seconds
+    def __init__(self, running: MlflowVersion, seconds: float | None = None) -> None:
+        self._address, self._server = running.address, running.server
+        self._seconds = POLL_SECONDS if seconds is None else seconds
         self._known = running.number
         self._found: MlflowVersion | Refusal | None = None
         self._unreachable: str | None = None
@@ -68,7 +69,7 @@ class AliasWatch:
             unreachable = None
             try:
                 found = self._ask()
-            except UnreachableError as error:
+            except (UnreachableError, OSError) as error:  # of the cache's disk: it may have room later
                 unreachable = str(error)
             with self._lock:
                 self._found, self._unreachable = found or self._found, unreachable

@@ -70,7 +70,9 @@ def check_export(version: ModelVersion) -> None:
         If its files differ from what was saved.
     """
     if not version.description:
-        raise RequestError(f"{version.path} is a bare PipelineModel: expected a version of a registry, with {MODEL_JSON}")
+        raise RequestError(
+            f"{version.path} is a bare PipelineModel: expected a version of a registry, with {MODEL_JSON}"
+        )
     if version.load_without_spark() is None:
         raise RequestError(
             f"model {version.name} has stages that need Spark, and a model in MLflow runs without it: expected the "

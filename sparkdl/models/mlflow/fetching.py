@@ -127,9 +127,7 @@ def _cached(path: Path) -> Path | None:
     return None
 
 
-def _download(
-    server: TrackingServer, cache: Path, name: str, number: str, entity: Entity, stated: str | None
-) -> Path:
+def _download(server: TrackingServer, cache: Path, name: str, number: str, entity: Entity, stated: str | None) -> Path:
     make_directory(cache)
     scratch = cache / f".fetched-{uuid4().hex}"
     scratch.mkdir(mode=0o700)

@@ -82,7 +82,7 @@ class TrackingServer:
 
     def __str__(self) -> str:
         """Return the URI without a password."""
-        login, at, host = self._address.netloc.rpartition("@")
+        login, at, _ = self._address.netloc.rpartition("@")
         return self.uri.replace(f"{login}{at}", f"{login.partition(':')[0]}{at}", 1) if at else self.uri
 
     def check_reachable(self) -> None:
