@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.mlflow import MlflowExperiment, MlflowServer, MlflowTarget
+from console.commands.models_export import export_model
 from console.options import Models
 from console.output import Format, err, print_json, print_rows
 from sparkdl.errors import RequestError
-from sparkdl.models.mlflow.address import EXPERIMENT
 
 if TYPE_CHECKING:
     from sparkdl.models.registry import ModelVersion
 
 app = typer.Typer(help="List, show, promote, verify and export saved models.")
+app.command("export")(export_model)
 Version = Annotated[str, typer.Argument(help="A version's name, or 'current'.")]
 
 
@@ -66,20 +66,6 @@ def verify(version: Version = "current", models: Models = Path("models")) -> Non
     found = _find(models, version)
     found.verify()
     err.print(f"{found.name}: all {len(found.description.get('files', {}))} files are as they were saved")
-
-
-@app.command()
-def export(
-    to: Annotated[str, typer.Option(help="mlflow:NAME registers the version as a model of MLflow.")],
-    version: Version = "current",
-    alias: Annotated[str | None, typer.Option(help="An alias in MLflow to point to it, such as champion.")] = None,
-    mlflow: MlflowServer = None,
-    mlflow_experiment: MlflowExperiment = EXPERIMENT,
-    models: Models = Path("models"),
-) -> None:
-    """Export a version to MLflow, as a pyfunc that runs without Spark."""
-    target = MlflowTarget.parse(to, alias, mlflow, mlflow_experiment)
-    target.export(_find(models, version))
 
 
 def _find(models: Path, version: str) -> ModelVersion:

@@ -35,7 +35,9 @@ def test_a_trained_model_is_logged_registered_and_streamed(
     assert run.data.metrics["accuracy"] == json.loads(trained.out)["accuracy"]
 
     monkeypatch.setenv(TRACKING_URI, server.uri)
-    exported = run_command("models", "export", "--models", models, "--to", "mlflow:digits", "--alias", "champion")
+    exported = run_command(
+        "models", "export", "current", "--models", models, "--to", "mlflow:digits", "--alias", "champion"
+    )
     assert exported.code == 0, exported.err
     assert "as mlflow:digits/1, which champion now names" in exported.err
 

@@ -32,7 +32,7 @@ DIGEST_TAG, VERSION_TAG = "sparkdl.digest", "sparkdl.version"
 
 _LOADER = "sparkdl.models.mlflow.pyfunc"
 _LIBRARIES = ("numpy", "onnxruntime", "pandas", "pillow", "pyarrow")
-_SECTIONS = {"recipe": "", "data": "data.", "review": "review."}
+_SECTIONS = {"recipe": "", "data": "data.", "review": "review.", "imported": "imported."}
 """The parts of `model.json` that are parameters of a run, and what their names begin with."""
 _MAX_PARAM = 500  # characters of a parameter's value: the least that any version of MLflow takes
 

@@ -24,7 +24,7 @@ OPTIONAL = {module for modules in EXTRAS.values() for module in modules} | {"pan
         (["predictions", "kafka://h:1/t"], "kafka"),
         (["predictions", "delta:."], "delta"),
         (["predict", ".", "--model", "mlflow:a@b"], "mlflow"),
-        (["models", "export", "--to", "mlflow:a"], "mlflow"),
+        (["models", "export", "current", "--to", "mlflow:a"], "mlflow"),
         (["produce", "--data", "kaggle:owner/name", "--to", "out"], "kaggle"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
