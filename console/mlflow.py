@@ -86,4 +86,5 @@ def log_training(server: TrackingServer, version: ModelVersion, experiment: str)
             run = log_run(server, version, experiment)
     except SparkdlError as error:
         raise SparkdlError(f"{version.name} is saved but not logged: {error}") from error
-    err.print(f"logged as run {run} of experiment {experiment}", soft_wrap=True)
+    missing = "" if run.model_id is not None else ", without the model: its stages need Spark"
+    err.print(f"logged as run {run.run_id} of experiment {experiment}{missing}", soft_wrap=True)

@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -23,6 +23,7 @@ from sparkdl.models.registry import MODEL_JSON, REPORT, ModelVersion
 from sparkdl.system.hashing import sha256
 
 if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
     from mlflow.models import ModelSignature
 
 DATA = "data/sparkdl"
@@ -54,6 +55,22 @@ class Registered:
     model_id: str
 
 
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run.
+
+    Attributes
+    ----------
+    run_id
+        Its id.
+    model_id
+        The id of its logged model; None if the model needs Spark.
+    """
+
+    run_id: str
+    model_id: str | None
+
+
 def digest_of(version: ModelVersion) -> str:
     """Return the SHA-256 of a version's `model.json`, and so of all its files."""
     return sha256(version.path / MODEL_JSON)
@@ -80,37 +97,20 @@ def check_export(version: ModelVersion) -> None:
         )
 
 
-def log_run(server: TrackingServer, version: ModelVersion, experiment: str = EXPERIMENT) -> str:
+def log_run(server: TrackingServer, version: ModelVersion, experiment: str = EXPERIMENT) -> LoggedRun:
     """Log a version as a run: parameters, metrics, the report with its plots and the model card, and the model.
 
-    Returns
-    -------
-    The id of the run.
+    The model is left out if it needs Spark.
 
     Raises
     ------
     SparkdlError
         If the server does not answer; the run is then marked as failed where that is possible.
     """
-    check_export(version)
+    has_model = version.load_without_spark() is not None
     with server.answers():
-        from mlflow.entities import LoggedModelOutput, Metric, Param
-
-        client = server.client
-        experiment_id = _experiment_id(server, experiment)
-        tags = _tags(version)
-        run_id = str(client.create_run(experiment_id, run_name=version.name, tags=tags).info.run_id)
-        with _ending(server, run_id):
-            now = int(time.time() * 1000)
-            client.log_batch(
-                run_id,
-                metrics=[Metric(name, value, now, 0) for name, value in _metrics(version)],
-                params=[Param(name, value) for name, value in _params(version)],
-            )
-            client.log_artifacts(run_id, str(version.path / REPORT), REPORT)
-            model_id = _log_model(server, version, experiment_id, run_id)
-            client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
-    return run_id
+        run_id, logged = _log_run(server, version, _experiment_id(server, experiment), has_model=has_model)
+    return LoggedRun(run_id, None if logged is None else str(logged.model_id))
 
 
 def register(
@@ -123,7 +123,7 @@ def register(
 ) -> Registered:
     """Register a version as the next version of the model `name`, and point an alias to it.
 
-    A version that was logged by `log_run` in the same experiment is not uploaded again.
+    A version that was logged by `log_run` in the same experiment is not uploaded again; another is logged first.
 
     Raises
     ------
@@ -136,7 +136,8 @@ def register(
     with server.answers():
         client = server.client
         experiment_id = _experiment_id(server, experiment)
-        model_id = _logged_before(server, version, experiment_id) or _log_model(server, version, experiment_id, None)
+        logged = _logged_before(server, version, experiment_id) or _log_run(server, version, experiment_id)[1]
+        assert logged is not None
         try:
             client.get_registered_model(name)
         except Exception as error:
@@ -145,15 +146,15 @@ def register(
             client.create_registered_model(name)
         made = client.create_model_version(
             name,
-            source=f"models:/{model_id}",
-            run_id=client.get_logged_model(model_id).source_run_id,
+            source=logged.artifact_location,
+            run_id=logged.source_run_id,
             tags=_tags(version),
             description=f"sparkdl version {version.name}; its model card is {DATA}/{REPORT}/report.md",
-            model_id=model_id,
+            model_id=logged.model_id,
         )
         if alias is not None:
             client.set_registered_model_alias(name, alias, made.version)
-    return Registered(name, str(made.version), model_id)
+    return Registered(name, str(made.version), str(logged.model_id))
 
 
 def save_pyfunc(version: ModelVersion, directory: Path, mlflow_model: Any = None) -> None:
@@ -198,7 +199,33 @@ def _signature() -> ModelSignature:
     )
 
 
-def _log_model(server: TrackingServer, version: ModelVersion, experiment_id: str, run_id: str | None) -> str:
+def _log_run(
+    server: TrackingServer, version: ModelVersion, experiment_id: str, *, has_model: bool = True
+) -> tuple[str, LoggedModel | None]:
+    from mlflow.entities import LoggedModelOutput, Metric, Param
+
+    client = server.client
+    run_id = str(client.create_run(experiment_id, run_name=version.name, tags=_tags(version)).info.run_id)
+    try:
+        now = int(time.time() * 1000)
+        client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in _metrics(version)],
+            params=[Param(name, value) for name, value in _params(version)],
+        )
+        client.log_artifacts(run_id, str(version.path / REPORT), REPORT)
+        logged = _log_model(server, version, experiment_id, run_id) if has_model else None
+        if logged is not None:
+            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    except BaseException:
+        with suppress(Exception):  # the first error counts
+            client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+    return run_id, logged
+
+
+def _log_model(server: TrackingServer, version: ModelVersion, experiment_id: str, run_id: str) -> LoggedModel:
     from mlflow.models import Model
 
     client = server.client
@@ -217,17 +244,17 @@ def _log_model(server: TrackingServer, version: ModelVersion, experiment_id: str
             save_pyfunc(version, directory, model)
             client.log_model_artifacts(logged.model_id, str(directory))
     except BaseException:
-        client.finalize_logged_model(logged.model_id, "FAILED")
+        with suppress(Exception):
+            client.finalize_logged_model(logged.model_id, "FAILED")
         raise
-    client.finalize_logged_model(logged.model_id, "READY")
-    return str(logged.model_id)
+    return client.finalize_logged_model(logged.model_id, "READY")
 
 
-def _logged_before(server: TrackingServer, version: ModelVersion, experiment_id: str) -> str | None:
+def _logged_before(server: TrackingServer, version: ModelVersion, experiment_id: str) -> LoggedModel | None:
     found = server.client.search_logged_models(
         [experiment_id], filter_string=f"tags.`{DIGEST_TAG}` = '{digest_of(version)}'"
     )
-    return next((str(each.model_id) for each in found if str(each.status).endswith("READY")), None)
+    return next((each for each in found if str(each.status).endswith("READY") and each.source_run_id), None)
 
 
 def _experiment_id(server: TrackingServer, name: str) -> str:
@@ -237,17 +264,6 @@ def _experiment_id(server: TrackingServer, name: str) -> str:
     if experiment.lifecycle_stage != "active":
         raise AbsentError(f"MLflow at {server}: experiment {name!r} was deleted: restore it or name another")
     return str(experiment.experiment_id)
-
-
-@contextmanager
-def _ending(server: TrackingServer, run_id: str) -> Iterator[None]:
-    """End a run as finished, or as failed."""
-    try:
-        yield
-    except BaseException:
-        server.client.set_terminated(run_id, "FAILED")
-        raise
-    server.client.set_terminated(run_id, "FINISHED")
 
 
 def _tags(version: ModelVersion) -> dict[str, str]:

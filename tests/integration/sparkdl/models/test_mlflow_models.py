@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> TrackingServer:
 
 @pytest.fixture(scope="module")
 def run_id(server: TrackingServer, model: ModelVersion) -> str:
-    return log_run(server, model)
+    return log_run(server, model).run_id
 
 
 @pytest.fixture(scope="module")
