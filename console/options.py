@@ -94,7 +94,7 @@ def _consequences(settings: StreamSettings) -> Iterator[str]:
     if "sink" in taken and is_kafka(str(settings.sink)):
         yield f"predictions and unreadable images are sent over the network to {settings.sink} (sink)"
     if taken & {"model", "mlflow"} and is_mlflow(settings.model):
-        yield f"the model {settings.model} is fetched from {settings.mlflow or 'the MLflow server of the environment'}"
+        yield f"the model {settings.model} is fetched from an MLflow server and followed there (model, mlflow)"
     if "kafka_config" in taken:
         yield f"Kafka's clients log in as {settings.kafka_config} says (kafka_config)"
     if "http" in taken and settings.http is not None:

@@ -281,7 +281,9 @@ def test_a_bare_pipeline_is_not_exported(model: ModelVersion) -> None:
         check_export(resolve_model(str(model.pipeline)))
 
 
-def test_a_model_that_needs_spark_is_not_exported(spark: SparkSession, model: ModelVersion, tmp_path: Path) -> None:
+def test_a_model_that_needs_spark_is_not_exported_and_its_run_has_no_model(
+    spark: SparkSession, server: TrackingServer, model: ModelVersion, tmp_path: Path
+) -> None:
     path = Path(shutil.copytree(model.path, tmp_path / model.name))
     pipeline = PipelineModel(model.load().pipeline.stages[:2])  # features, and no classifier
     shutil.rmtree(path / "pipeline")
@@ -292,5 +294,9 @@ def test_a_model_that_needs_spark_is_not_exported(spark: SparkSession, model: Mo
         if file.is_file() and file.suffix != ".crc" and file.name != MODEL_JSON:
             description["files"][file.relative_to(path).as_posix()] = sha256(file)
     (path / MODEL_JSON).write_text(json.dumps(description))
+    version = resolve_model(str(path))
     with pytest.raises(RequestError, match="has stages that need Spark"):
-        check_export(resolve_model(str(path)))
+        check_export(version)
+    logged = log_run(server, version)
+    assert logged.model_id is None
+    assert server.client.get_run(logged.run_id).info.status == "FINISHED"
