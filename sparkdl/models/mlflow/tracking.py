@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,8 @@ _DEFAULTS: Mapping[str, str] = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """MLflow's own settings, for those that are not set."""
+_LOGGERS = ("mlflow", "alembic", "urllib3.connectionpool")
+"""Loggers that tell of each step and each retry: what fails is told by an error."""
 
 
 class AbsentError(SparkdlError):
@@ -104,16 +107,13 @@ class TrackingServer:
 
     @cached_property
     def client(self) -> MlflowClient:
-        """The client of MLflow; to be used inside of `answers`."""
+        """The client of MLflow; to be used inside of `answers`. From here on MLflow logs errors only."""
         for name, value in _DEFAULTS.items():
             os.environ.setdefault(name, value)
-        import logging
-
-        for name in ("mlflow", "alembic"):  # they tell of each step
-            logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.ERROR)  # the import sets it
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
         return MlflowClient(tracking_uri=self.uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or self.uri)
 
     @contextmanager
