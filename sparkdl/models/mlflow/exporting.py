@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -161,7 +162,8 @@ def save_pyfunc(version: ModelVersion, directory: Path, mlflow_model: Any = None
     """Write a version as an MLflow model into `directory`, which must not exist."""
     import mlflow.pyfunc
 
-    with TemporaryDirectory(prefix="sparkdl-") as scratch:
+    with TemporaryDirectory(prefix="sparkdl-") as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there is no example of an input: the signature says all
         data = Path(scratch) / Path(DATA).name
         shutil.copytree(version.path, data, ignore=shutil.ignore_patterns(".*"))  # Hadoop's checksums
         mlflow.pyfunc.save_model(
