@@ -16,6 +16,7 @@ from sparkdl.models.mlflow.tracking import TRACKING_URI
 QUICK = ["max_iter=3", "input_size=48", "tap_layers=block5", "pooling=average", "augmentations=0"]
 
 
+@pytest.mark.slow  # trains a model and streams it, by the command alone
 def test_a_trained_model_is_logged_registered_and_streamed(
     spark: SparkSession,
     tmp_path: Path,

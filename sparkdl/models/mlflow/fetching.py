@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,49 +106,52 @@ def fetch(server: TrackingServer, address: MlflowAddress, entity: Entity) -> Mlf
     if stated is not None and not _SHA256.fullmatch(stated):
         raise SparkdlError(f"model {name}: its tag {DIGEST_TAG} is not a SHA-256")
     cache = cache_directory(CACHE)
-    path = None if stated is None else _cached(cache / stated)
-    if path is None:
-        path = _download(server, cache, name, number, entity, stated)
-    version = MlflowVersion(path, resolve_model(str(path)).description, address, number, server)
-    version.verify()
-    return version
+
+    def read(path: Path) -> MlflowVersion:
+        version = MlflowVersion(path, resolve_model(str(path)).description, address, number, server)
+        version.verify()
+        return version
+
+    cached = None if stated is None else _cached(cache / stated, read)
+    if cached is not None:
+        return cached
+    make_directory(cache)
+    scratch = cache / f".fetched-{uuid4().hex}"
+    scratch.mkdir(mode=0o700)
+    try:
+        found = _download(server, scratch, name, number, entity)
+        digest = sha256(found / MODEL_JSON)
+        if stated is not None and digest != stated:
+            raise SparkdlError(f"model {name}: {MODEL_JSON} differs from what was exported, by its tag {DIGEST_TAG}")
+        read(found)
+        return _cached(cache / digest, read) or read(found.rename(cache / digest))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _cached(path: Path) -> Path | None:
-    """Return a directory of the cache if it holds what its name says; remove one that does not."""
+def _cached(path: Path, read: Callable[[Path], MlflowVersion]) -> MlflowVersion | None:
+    """Return the version in a directory of the cache if it is what the name says; remove one that is not."""
     if not path.is_dir():
         return None
     try:
         if sha256(path / MODEL_JSON) == path.name:
-            resolve_model(str(path)).verify()
-            return path
+            return read(path)
     except (SparkdlError, OSError):
         pass
     shutil.rmtree(path)
     return None
 
 
-def _download(server: TrackingServer, cache: Path, name: str, number: str, entity: Entity, stated: str | None) -> Path:
-    make_directory(cache)
-    scratch = cache / f".fetched-{uuid4().hex}"
-    scratch.mkdir(mode=0o700)
-    try:
-        with server.answers():
-            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+def _download(server: TrackingServer, scratch: Path, name: str, number: str, entity: Entity) -> Path:
+    """Return the directory below `scratch` into which the version's files were fetched."""
+    with server.answers():
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-            uri = server.client.get_model_version_download_uri(entity.name, number)
-            repository = get_artifact_repository(uri, tracking_uri=server.uri)
-            _check_files(repository, name)
-            repository.download_artifacts(DATA, str(scratch))
-        found = scratch / DATA
-        digest = sha256(found / MODEL_JSON)
-        if stated is not None and digest != stated:
-            raise SparkdlError(f"model {name}: {MODEL_JSON} differs from what was exported, by its tag {DIGEST_TAG}")
-        if (path := _cached(cache / digest)) is None:
-            path = found.rename(cache / digest)
-        return path
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        uri = server.client.get_model_version_download_uri(entity.name, number)
+        repository = get_artifact_repository(uri, tracking_uri=server.uri)
+        _check_files(repository, name)
+        repository.download_artifacts(DATA, str(scratch))
+    return scratch / DATA
 
 
 def _check_files(repository: ArtifactRepository, name: str) -> None:

@@ -23,7 +23,7 @@ from training.data.loading import Dataset
 
 ADDRESS = "mlflow:digits@champion"
 FIRST, SECOND = "mlflow:digits/1", "mlflow:digits/2"
-IMAGES = 400
+IMAGES = 240
 
 
 @pytest.fixture(scope="module")
