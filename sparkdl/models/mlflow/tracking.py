@@ -36,7 +36,7 @@ _DEFAULTS: Mapping[str, str] = {
 }
 """MLflow's own settings, for those that are not set."""
 _LOGGERS = ("mlflow", "alembic", "urllib3.connectionpool")
-"""Loggers that tell of each step and each retry: what fails is told by an error."""
+"""Loggers that report each step and each retry; a failure is an error anyway."""
 
 
 class AbsentError(SparkdlError):
@@ -84,7 +84,7 @@ class TrackingServer:
         self._address = _check(uri, creates=creates)
 
     def __str__(self) -> str:
-        """Return the URI without a password."""
+        """Return the URI without its password."""
         login, at, _ = self._address.netloc.rpartition("@")
         return self.uri.replace(f"{login}{at}", f"{login.partition(':')[0]}{at}", 1) if at else self.uri
 
@@ -124,7 +124,7 @@ class TrackingServer:
         except SparkdlError:
             raise
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:_MAX_REASON]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(self.uri, str(self))[:_MAX_REASON]
             code = str(getattr(error, "error_code", ""))
             if code in _ABSENT:
                 raise AbsentError(f"MLflow at {self}: {reason}") from error
