@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sparkdl import __version__
 from sparkdl.errors import RequestError
 from sparkdl.models.mlflow.address import EXPERIMENT
-from sparkdl.models.mlflow.pyfunc import CONTENT
+from sparkdl.models.mlflow.pyfunc import CONTENT, output_fields
 from sparkdl.models.mlflow.tracking import AbsentError, TrackingServer
 from sparkdl.models.registry import MODEL_JSON, REPORT, ModelVersion
 from sparkdl.system.hashing import sha256
@@ -185,20 +185,16 @@ def requirements() -> list[str]:
 def _signature() -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Map
+    from mlflow.types.schema import Array, Map
 
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.binary, CONTENT)]),
-        outputs=Schema(
-            [
-                ColSpec(DataType.string, "prediction", required=False),
-                ColSpec(DataType.double, "confidence", required=False),
-                ColSpec(Map(DataType.double), "probabilities", required=False),
-                ColSpec(DataType.string, "reason", required=False),
-                ColSpec(DataType.string, "detail", required=False),
-            ]
-        ),
-    )
+    types = {
+        "string": DataType.string,
+        "double": DataType.double,
+        "map<string,double>": Map(DataType.double),
+        "array<string>": Array(DataType.string),
+    }
+    outputs = [ColSpec(types[field.dataType.simpleString()], field.name, required=False) for field in output_fields()]
+    return ModelSignature(inputs=Schema([ColSpec(DataType.binary, CONTENT)]), outputs=Schema(outputs))
 
 
 def _log_run(

@@ -57,7 +57,7 @@ class MlflowVersion(ModelVersion):
 
 
 def find_entity(server: TrackingServer, address: MlflowAddress) -> Entity:
-    """Return what MLflow says of the version that an address means now.
+    """Return the record in MLflow of the version that an address names now.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def find_entity(server: TrackingServer, address: MlflowAddress) -> Entity:
 
 
 def resolve(address: MlflowAddress, server: TrackingServer) -> MlflowVersion:
-    """Return the version that an address means now, fetched if it is not in the cache.
+    """Return the version that an address names now, fetched if it is not in the cache.
 
     Raises
     ------

@@ -17,10 +17,11 @@ from sparkdl.models.registry import resolve_model
 if TYPE_CHECKING:
     import pandas as pd
     from pyspark import SparkContext
+    from pyspark.sql.types import StructField
 
 CONTENT = "content"
 """The column of encoded images."""
-COLUMNS = ("prediction", "confidence", "probabilities", "reason", "detail")
+_OF_STREAMS = ("scored_at", "batch_id")
 _CHUNK = 64  # images that are decoded at once, of at most 3 MiB each
 
 T = TypeVar("T")
@@ -38,6 +39,13 @@ class _OneProcess:
 
     def broadcast(self, value: T) -> _Held[T]:
         return _Held(value)
+
+
+def output_fields() -> list[StructField]:
+    """Return the columns of the output, in Spark's types: those that a fused pipeline gives, without time and batch."""
+    from sparkdl.inference.fused_worker import RESULT_TYPE
+
+    return [field for field in RESULT_TYPE if field.name not in _OF_STREAMS]
 
 
 class ImageClassifier:
@@ -67,8 +75,9 @@ class ImageClassifier:
 
         Returns
         -------
-        A row for each image, with `COLUMNS`: `prediction`, `confidence` (0..1) and `probabilities` (a dict, one value a
-        class), None where the image cannot be decoded; then `reason` and `detail` say why, as in a dead letter.
+        A row for each image, with the columns of `output_fields`: `prediction`, `confidence` (0..1) and `probabilities`
+        (a dict, one value a class), None where the image cannot be decoded; then `reason` and `detail` say why, as in a
+        dead letter.
         """
         import pandas as pd
 
@@ -79,9 +88,10 @@ class ImageClassifier:
         for start in range(0, len(contents), _CHUNK):
             results = self._inference.predict(arrow.binary_array(contents[start : start + _CHUNK]), None)
             rows += results.to_pylist()
+        names = [field.name for field in output_fields()]
         for row in rows:
             row["probabilities"] = None if row["probabilities"] is None else dict(row["probabilities"])
-        return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in COLUMNS})
+        return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
 
 
 def _load_pyfunc(path: str) -> ImageClassifier:

@@ -124,7 +124,9 @@ class TrackingServer:
         except SparkdlError:
             raise
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(self.uri, str(self))[:_MAX_REASON]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(self.uri, str(self))[
+                :_MAX_REASON
+            ]
             code = str(getattr(error, "error_code", ""))
             if code in _ABSENT:
                 raise AbsentError(f"MLflow at {self}: {reason}") from error
