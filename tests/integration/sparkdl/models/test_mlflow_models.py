@@ -109,6 +109,35 @@ def test_the_model_states_its_columns_and_what_it_needs(server: TrackingServer, 
 
 # The pyfunc
 
+
+@pytest.fixture(scope="module")
+def images(drawn: Dataset) -> dict[str, bytes]:
+    """Drawn digits, and images that cannot be decoded."""
+    good = {image.name: image.read() for image in digits(drawn, 20)}
+    return good | {name: broken.payload for name, broken in BROKEN.items() if not name.startswith("long")}
+
+
+@pytest.fixture(scope="module")
+def expected(spark: SparkSession, model: ModelVersion, images: dict[str, bytes]) -> dict[str, Any]:
+    """What a stream gives for them."""
+    rows = encoded_rows(spark, [(name, payload, None) for name, payload in images.items()])
+    columns = [field.name for field in output_fields()]
+    found = {row["id"]: {name: row[name] for name in columns} for row in model.load().classify(rows).collect()}
+    assert sum(row["reason"] is None for row in found.values()) == 20
+    return found
+
+
+def test_the_pyfunc_gives_what_a_stream_gives(
+    server: TrackingServer, registered: Registered, images: dict[str, bytes], expected: dict[str, Any]
+) -> None:
+    import mlflow
+    import pandas as pd
+
+    model = mlflow.pyfunc.load_model(str(model_directory(server, registered.model_id)))
+    rows = model.predict(pd.DataFrame({"content": list(images.values())}))
+    assert dict(zip(images, rows.to_dict("records"), strict=True)) == expected
+
+
 PROGRAM = """
 import json, sys
 import mlflow, pandas
@@ -123,29 +152,21 @@ Path("rows.json").write_text(json.dumps(dict(zip(images, rows.to_dict("records")
 """
 
 
-def test_the_pyfunc_gives_what_a_stream_gives_and_starts_no_spark(
-    spark: SparkSession,
+@pytest.mark.slow  # starts a Python that loads MLflow
+def test_the_pyfunc_is_found_by_its_alias_and_starts_no_spark(
     server: TrackingServer,
     registered: Registered,
-    model: ModelVersion,
-    drawn: Dataset,
+    images: dict[str, bytes],
+    expected: dict[str, Any],
     tmp_path: Path,
 ) -> None:
-    images = {image.name: image.read() for image in digits(drawn, 40)}
-    images |= {name: broken.payload for name, broken in BROKEN.items() if not name.startswith("long")}
     (tmp_path / "images").mkdir()
     for name, payload in images.items():
         (tmp_path / "images" / name).write_bytes(payload)
     own = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": server.uri, "JAVA_HOME": "/nonexistent"}
     command = [sys.executable, "-c", PROGRAM, f"models:/{NAME}@champion"]
     subprocess.run(command, cwd=tmp_path, env={**os.environ, **own}, check=True, capture_output=True)
-    answers: dict[str, Any] = json.loads((tmp_path / "rows.json").read_text())
-
-    rows = encoded_rows(spark, [(name, payload, None) for name, payload in images.items()])
-    columns = [field.name for field in output_fields()]
-    expected = {row["id"]: {name: row[name] for name in columns} for row in model.load().classify(rows).collect()}
-    assert answers == expected
-    assert sum(answer["reason"] is None for answer in answers.values()) == 40
+    assert json.loads((tmp_path / "rows.json").read_text()) == expected
 
 
 # What is fetched
