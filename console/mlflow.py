@@ -7,17 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.output import err, working
+from console.options import OUTPUT
+from console.output import err
+from console.progress import working
 from sparkdl.errors import RequestError, SparkdlError
 
 if TYPE_CHECKING:
     from sparkdl.models.mlflow.tracking import TrackingServer
     from sparkdl.models.registry import ModelVersion
 
-MlflowExperiment = Annotated[str, typer.Option("--mlflow-experiment", help="The experiment in MLflow.", metavar="NAME")]
+MlflowExperiment = Annotated[
+    str,
+    typer.Option("--mlflow-experiment", help="Experiment in MLflow.", metavar="NAME", rich_help_panel=OUTPUT),
+]
 MlflowServer = Annotated[
     str | None,
-    typer.Option("--mlflow", help="The tracking server of MLflow; by default MLFLOW_TRACKING_URI.", metavar="URI"),
+    typer.Option(
+        "--mlflow", help="MLflow server; by default MLFLOW_TRACKING_URI.", metavar="URI", rich_help_panel=OUTPUT
+    ),
 ]
 
 

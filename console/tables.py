@@ -43,7 +43,7 @@ def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
         report.add_row(name, f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", str(row["support"]))
     out.print(report)
     if len(evaluation.classes) <= 12:
-        title = "Confusion matrix: a row a true class, a column a predicted one"
+        title = "Confusion matrix: true classes in rows, predicted classes in columns"
         matrix = Table("", *evaluation.classes, title=title, title_justify="left")
         for name, counts in zip(evaluation.classes, m["confusion_matrix"], strict=True):
             matrix.add_row(name, *(str(count or ".") for count in counts))
@@ -58,15 +58,15 @@ def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
 def print_comparison(comparison: Comparison) -> None:
     """Print both accuracies, their difference with its p-value, and how often each model is right."""
     c = comparison.figures
-    summary = Table(title=f"{c['n']} images that both can classify", title_justify="left", show_header=False)
+    summary = Table(title=f"{c['n']} images that both models can classify", title_justify="left", show_header=False)
     for told in (c["model"], c["against"]):
         summary.add_row(told["name"], _with_interval(told["accuracy"], told["accuracy_interval"]))
     summary.add_row("difference", _with_interval(c["difference"], c["difference_interval"], "+.4f"))
     summary.add_row("p, McNemar's exact test", f"{c['p_value']:.2g}")
     out.print(summary)
     right = Table("images", "other right", "other wrong", title=f"Against {comparison.against}", title_justify="left")
-    right.add_row("this right", str(c["both_right"]), str(c["only_model_right"]))
-    right.add_row("this wrong", str(c["only_against_right"]), str(c["both_wrong"]))
+    right.add_row("this one right", str(c["both_right"]), str(c["only_model_right"]))
+    right.add_row("this one wrong", str(c["only_against_right"]), str(c["both_wrong"]))
     out.print(right)
 
 

@@ -8,23 +8,25 @@ from typing import Annotated
 import typer
 
 from console.mlflow import MlflowExperiment, MlflowServer, MlflowTarget
-from console.options import Models
+from console.options import OUTPUT, Models
 from sparkdl.models.mlflow.address import EXPERIMENT
 
 
 def export_model(
-    version: Annotated[str, typer.Argument(help="A version's name, or 'current'.")],
+    version: Annotated[str, typer.Argument(help="Name of a version, or 'current'.", metavar="VERSION")],
     to: Annotated[
-        str, typer.Option("--to", help="mlflow:NAME registers it in MLflow as a pyfunc.", metavar="mlflow:NAME")
+        str,
+        typer.Option("--to", help="Model of MLflow to register it as.", metavar="mlflow:NAME", rich_help_panel=OUTPUT),
     ],
     alias: Annotated[
-        str | None, typer.Option(help="An alias in MLflow to point to it, such as champion.", metavar="NAME")
+        str | None,
+        typer.Option(help="Alias in MLflow to set, such as champion.", metavar="NAME", rich_help_panel=OUTPUT),
     ] = None,
     mlflow: MlflowServer = None,
     mlflow_experiment: MlflowExperiment = EXPERIMENT,
     models: Models = Path("models"),
 ) -> None:
-    """Register a version as a model of MLflow, which runs without Spark."""
+    """Register a version in MLflow, as a pyfunc that runs without Spark."""
     target = MlflowTarget.parse(to, alias, mlflow, mlflow_experiment)
     from sparkdl.models.registry import Registry, resolve_model
 

@@ -7,21 +7,27 @@ from typing import Annotated
 
 import typer
 
-from console.options import Conf, Ignore
-from console.output import Format, err, print_left_out, print_rows, working
+from console.options import MODEL, OUTPUT, Conf, Ignore
+from console.output import Format, err, print_left_out, print_rows
+from console.progress import working
 from console.session import start_spark
 from sparkdl.errors import RequestError
 from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
-    model: Annotated[str, typer.Option(help=MODEL_FORMS)] = "models",
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.", metavar="PATH")],
+    model: Annotated[
+        str,
+        typer.Option(help=MODEL_FORMS, metavar="MODEL", rich_help_panel=MODEL),
+    ] = "models",
+    form: Annotated[
+        Format, typer.Option("--format", help="Output format.", metavar="|".join(Format), rich_help_panel=OUTPUT)
+    ] = Format.TABLE,
     ignore: Ignore = None,
     conf: Conf = None,
 ) -> None:
-    """Classify image files."""
+    """Classify image files and print one row for each."""
     from sparkdl.formats.image_files import list_images
     from sparkdl.models.addresses import find_model
     from sparkdl.system.files import check_readable
@@ -62,4 +68,4 @@ def predict(
     print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
     failed = sum(row["reason"] is not None for row in rows)
     if failed:
-        err.print(f"{failed} of {len(rows)} could not be classified")
+        err.print(f"{failed} of {len(rows)} could not be classified", soft_wrap=True)

@@ -7,7 +7,7 @@ import re
 import pytest
 from paths import ROOT
 
-PACKAGES = ("sparkdl", "streaming", "training", "producer", "benchmarks")
+PACKAGES = ("sparkdl", "streaming", "training", "producer", "console", "benchmarks")
 FILES = sorted(
     path
     for package in PACKAGES

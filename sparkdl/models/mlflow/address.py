@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sparkdl.errors import RequestError
 
 PREFIX = "mlflow:"
-FORMS = "A registry, a version, a saved PipelineModel, or mlflow:NAME@ALIAS."
+FORMS = "Model registry, version, saved PipelineModel, or mlflow:NAME@ALIAS."
 """The addresses of models, for help texts."""
 EXPERIMENT = "sparkdl"
 """The experiment of runs and models, unless another is named."""

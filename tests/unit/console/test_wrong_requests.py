@@ -5,27 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_process import run_process
+from command_process import SLOW, run_process
 from folders import write_files
 
-SLOW = {
-    "cryptography",
-    "deltalake",
-    "h5py",
-    "kafka",
-    "kagglehub",
-    "keras",
-    "matplotlib",
-    "mlflow",
-    "onnx",
-    "onnxruntime",
-    "pandas",
-    "pyspark",
-    "scipy",
-    "sklearn",
-    "sqlalchemy",
-    "tensorflow",
-}
 STREAM = ("stream", "--source", "empty", "--model", "pipeline", "--sink", "out", "--checkpoint", "progress")
 
 
