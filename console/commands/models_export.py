@@ -26,7 +26,7 @@ def export_model(
     mlflow_experiment: MlflowExperiment = EXPERIMENT,
     models: Models = Path("models"),
 ) -> None:
-    """Register a version in MLflow, as a pyfunc that runs without Spark."""
+    """Register a version in MLflow."""
     target = MlflowTarget.parse(to, alias, mlflow, mlflow_experiment)
     from sparkdl.models.registry import Registry, resolve_model
 
