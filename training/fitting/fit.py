@@ -123,7 +123,7 @@ def _fit_counted(
         images = add_augmented_rows(images, recipe, seed)
     features = PipelineModel(stages).transform(images).drop("image", "ink")
     with _cached(features) as rows:
-        with reported(progress, "computing features", tally, len(dataset)):
+        with reported(progress, "computing features", "computing the last features", tally, len(dataset)):
             unreadable = _find_unreadable(dataset, rows)
         decoded = rows.where("reason is null")
         progress("fitting the classifier", 0, 0)

@@ -37,8 +37,11 @@ def tally_file(spark: SparkSession) -> Iterator[Path | None]:
 
 
 @contextmanager
-def reported(progress: Progress, step: str, tally: Path | None, total: int) -> Iterator[None]:
-    """Report a step at its beginning and, with a tally, the images that were read since, until the block ends."""
+def reported(progress: Progress, step: str, last_step: str, tally: Path | None, total: int) -> Iterator[None]:
+    """Report a step at its beginning and, with a tally, the images that were read since, until the block ends.
+
+    Images are read some batches before the work on them is done, so `last_step` is reported once all were read.
+    """
     if tally is None:
         progress(step, 0, 0)
         yield
@@ -48,7 +51,11 @@ def reported(progress: Progress, step: str, tally: Path | None, total: int) -> I
     before = tally.stat().st_size
 
     def report() -> None:
-        progress(step, min(tally.stat().st_size - before, total), total)
+        done = tally.stat().st_size - before
+        if done < total:
+            progress(step, done, total)
+        else:
+            progress(last_step, 0, 0)
 
     def poll() -> None:
         while not over.wait(_POLL_SECONDS):
