@@ -70,7 +70,7 @@ class Promotions(ABC):
         A model that is neither in a registry nor named by an alias is never updated.
         """
         if is_mlflow(address):
-            return AliasPromotions.of(running)
+            return _alias_promotions(running)
         path = Path(address).resolve()
         return RegistryPromotions(Registry(path)) if running.path.parent == path else NoPromotions()
 
@@ -128,16 +128,6 @@ class AliasPromotions(Promotions):
         self._address, self._watch = address, watch
         self._remind_at = 0.0
 
-    @staticmethod
-    def of(running: ModelVersion) -> Promotions:
-        """Return the moves of the alias of `running`; none if it has no alias."""
-        from sparkdl.models.mlflow.alias import AliasWatch
-        from sparkdl.models.mlflow.fetching import MlflowVersion
-
-        if not isinstance(running, MlflowVersion) or running.address.alias is None:
-            return NoPromotions()
-        return AliasPromotions(str(running.address), AliasWatch(running))
-
     def take(self) -> ModelVersion | None:
         from sparkdl.models.mlflow.alias import Refusal
         from sparkdl.models.mlflow.tracking import UnreachableError
@@ -155,3 +145,13 @@ class AliasPromotions(Promotions):
 
     def close(self) -> None:
         self._watch.close()
+
+
+def _alias_promotions(running: ModelVersion) -> Promotions:
+    """Return the moves of the alias of `running`; none if it has no alias."""
+    from sparkdl.models.mlflow.alias import AliasWatch
+    from sparkdl.models.mlflow.fetching import MlflowVersion
+
+    if not isinstance(running, MlflowVersion) or running.address.alias is None:
+        return NoPromotions()
+    return AliasPromotions(str(running.address), AliasWatch(running))
