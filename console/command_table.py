@@ -36,7 +36,7 @@ COMMANDS = {
     "train": SubCommand("console.commands.train:train", _MODELS, "Train a model on labelled images."),
     "evaluate": SubCommand("console.commands.evaluate:evaluate", _MODELS, "Measure a model, or compare two."),
     "predict": SubCommand("console.commands.predict:predict", _MODELS, "Classify image files without a stream."),
-    "models": SubCommand("console.commands.models:app", _MODELS, "List, show, promote, verify and export models."),
+    "models": SubCommand("console.commands.models:app", _MODELS, "List, promote, import and export models."),
     "stream": SubCommand("console.commands.stream:stream", _STREAMS, "Classify images as they arrive."),
     "produce": SubCommand("console.commands.produce:produce", _STREAMS, "Send images to a directory or a topic."),
     "predictions": SubCommand("console.commands.predictions:predictions", _STREAMS, "Read the results of a stream."),

@@ -42,13 +42,21 @@ EXAMPLES = {
     "sparkdl models": (
         "sparkdl models list",
         "sparkdl models promote VERSION",
-        "sparkdl models export VERSION --to mlflow:digits --alias champion",
+        "sparkdl models import net.onnx --labels labels.txt --normalize imagenet",
     ),
     "sparkdl models list": ("sparkdl models list --format json",),
     "sparkdl models show": ("sparkdl models show", "sparkdl models show VERSION --models shared/models"),
     "sparkdl models promote": ("sparkdl models promote VERSION",),
-    "sparkdl models export": ("sparkdl models export VERSION --to mlflow:digits --alias champion",),
     "sparkdl models verify": ("sparkdl models verify",),
+    "sparkdl models import": (
+        "sparkdl models import net.onnx --labels labels.txt --normalize imagenet",
+        "sparkdl models import hf:OWNER/NAME",
+        "sparkdl models import encoder.onnx --normalize unit --backbone encoder",
+    ),
+    "sparkdl models export": (
+        "sparkdl models export current --to onnx model.onnx",
+        "sparkdl models export VERSION --to mlflow:digits --alias champion",
+    ),
     "sparkdl kafka": (
         "sparkdl kafka start",
         "sparkdl kafka stop",

@@ -28,6 +28,10 @@ _PLACES = "console.settings"
 """The key in a context's `meta` of the places of values, by the name of the parameter."""
 
 
+_ONE_OFF = {"sparkdl models import", "sparkdl models export"}
+"""Commands whose options describe one file; only their registry is a setting."""
+
+
 def key_of(parameter: Any) -> str:
     """Return the name of an option in the settings file: its longest flag, with underscores."""
     flag: str = max(parameter.opts, key=len)
@@ -37,6 +41,8 @@ def key_of(parameter: Any) -> str:
 def is_setting(command_path: str, parameter: Any) -> bool:
     """Whether a parameter can be set by the environment and the settings file."""
     if parameter.param_type_name != "option" or key_of(parameter) in _NOT_SETTINGS:
+        return False
+    if command_path in _ONE_OFF and key_of(parameter) != "models":
         return False
     return (name := _name(command_path)) in COMMANDS and COMMANDS[name].has_settings
 
@@ -112,8 +118,10 @@ def _table(context: typer.Context, name: str, content: Mapping[str, Any]) -> dic
     if "conf" in written:
         raise RequestError(f"{name}: [{table}] conf: a Spark setting can start programs: use the flag --conf")
     group = context.parent.command if context.parent else None
-    siblings = getattr(group, "commands", {}).values() if len(context.command_path.split()) > 2 else [context.command]
-    known = {key_of(each): None for one in siblings for each in one.params if is_setting(context.command_path, each)}
+    path = context.command_path.split()
+    members = getattr(group, "commands", {}) if len(path) > 2 else {}
+    siblings = {" ".join([*path[:2], name]): one for name, one in members.items()} or {" ".join(path): context.command}
+    known = {key_of(each): None for where, one in siblings.items() for each in one.params if is_setting(where, each)}
     check_keys(f"{name}: [{table}]", written, list(known))
     return written
 

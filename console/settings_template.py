@@ -27,7 +27,6 @@ _HEAD = """\
 """
 _EXAMPLES: dict[str, Any] = {
     "against": "other/models",
-    "alias": "champion",
     "archive_dir": "archive",
     "checkpoint": "checkpoint",
     "data": "images",
@@ -52,6 +51,7 @@ _EXAMPLES: dict[str, Any] = {
     "sink": "parquet:predictions",
     "source": "incoming",
     "to": "incoming",
+    "top_k": 10,
 }
 """A value of each setting without a default."""
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation
 
 
+_MAX_CLASSES = 100  # rows
+
+
 def print_figures(evaluation: Evaluation) -> None:
     """Print the metrics over all classes."""
     m: dict[str, Any] = evaluation.metrics
@@ -34,12 +37,16 @@ def print_figures(evaluation: Evaluation) -> None:
 
 def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
     """Print the metrics, a row per class, the confusion matrix and some predictions."""
+    from training.evaluation.evaluate import weakest_classes
     from training.reporting.report import sample_rows
 
     print_figures(evaluation)
     m: dict[str, Any] = evaluation.metrics
-    report = Table("class", "precision", "recall", "f1", "images", title="Per class", title_justify="left")
-    for name, row in m["per_class"].items():
+    shown = weakest_classes(evaluation, _MAX_CLASSES)
+    few = len(shown) < len(evaluation.classes)
+    title = f"The {len(shown)} classes of lowest recall, of {len(evaluation.classes)}" if few else "Per class"
+    report = Table("class", "precision", "recall", "f1", "images", title=title, title_justify="left")
+    for name, row in ((name, m["per_class"][name]) for name in shown):
         report.add_row(name, f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", str(row["support"]))
     out.print(report)
     if len(evaluation.classes) <= 12:

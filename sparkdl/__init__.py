@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from sparkdl.decoding.single import decode
     from sparkdl.images.rejection import Limits, Rejected
     from sparkdl.transformers.featurizer import DeepImageFeaturizer
+    from sparkdl.transformers.imported_classifier import ImportedClassifier
     from sparkdl.transformers.ink_normalizer import InkNormalizer
     from sparkdl.transformers.temperature_scaling import TemperatureScaling
 
 __all__ = [
     "DeepImageFeaturizer",
+    "ImportedClassifier",
     "InkNormalizer",
     "Limits",
     "Rejected",
@@ -28,6 +30,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "DeepImageFeaturizer": "sparkdl.transformers.featurizer",
+    "ImportedClassifier": "sparkdl.transformers.imported_classifier",
     "InkNormalizer": "sparkdl.transformers.ink_normalizer",
     "Limits": "sparkdl.images.rejection",
     "Rejected": "sparkdl.images.rejection",

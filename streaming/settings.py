@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from sparkdl.errors import RequestError
 from sparkdl.formats.envelopes import FORMS as MESSAGE_FORMS
 from sparkdl.formats.envelopes import RAW, Envelope
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
+from sparkdl.inference.top_k import ALL_CLASSES, FEW_CLASSES, entries_kept
 from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 from streaming.kafka.client_config import ClientConfig
 from streaming.settings_file import TOML, check_keys, check_place, read_settings_file
@@ -134,6 +136,11 @@ class StreamSettings(BaseModel):
     review_below: float | None = Field(
         None, ge=0, le=1, description="Confidence below which a prediction needs review; by default the model's own."
     )
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description=f"Classes to keep in probabilities; by default all of up to {ALL_CLASSES}, else {FEW_CLASSES}.",
+    )
     max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="Maximum size of an encoded image, in bytes.")
     max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="Maximum size of an image, in pixels.")
     decode_timeout: Duration = Field(DEFAULT_LIMITS.timeout, gt=0, description="Maximum time to decode one image.")
@@ -171,6 +178,10 @@ class StreamSettings(BaseModel):
     def limits(self) -> Limits:
         """The limits of an image; slow images shorten the time limit of those that follow."""
         return Limits(self.max_bytes, self.max_pixels, self.decode_timeout, shrinks=True)
+
+    def entries_kept(self, classes: Sequence[str] | None) -> int | None:
+        """Return how many classes `probabilities` has for a model of `classes`; None for all."""
+        return self.top_k if self.top_k is not None else entries_kept(classes)
 
     @cached_property
     def kafka_client(self) -> ClientConfig:

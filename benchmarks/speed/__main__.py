@@ -15,6 +15,7 @@ from pathlib import Path
 from authentication import authentication
 from bench import ROOT, Bench, machine
 from growth import growth
+from imported import imported
 from latency import latency
 from machines import machines
 from sending import Sending
@@ -28,6 +29,7 @@ KEPT = ROOT / "benchmarks" / "results" / "speed.json"
 MEASUREMENTS = {
     "directory": directory,
     "kafka": kafka,
+    "imported": imported,
     "latency": latency,
     "soak": soak,
     "start": start,

@@ -14,6 +14,7 @@ _EXTRAS = {
     "heif": "HEIC images",
     "keras": "InceptionV3 and other Keras networks, and digits-large",
     "kaggle": "--data kaggle:OWNER/NAME",
+    "hf": "sparkdl models import hf:OWNER/NAME",
     "mlflow": "train --mlflow, models export, and models in MLflow",
 }
 

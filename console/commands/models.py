@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.command import command, make_group
+from console.command import add_command, command, make_group
 from console.commands.models_export import export_model
+from console.commands.models_import import import_model
 from console.options import OUTPUT, Models
 from console.output import Format, err, print_json, print_rows
 from sparkdl.errors import RequestError
@@ -16,8 +17,7 @@ from sparkdl.errors import RequestError
 if TYPE_CHECKING:
     from sparkdl.models.registry import ModelVersion
 
-app = make_group("models", "List, show, promote, verify and export the models of a registry.")
-command(app, "export")(export_model)
+app = make_group("models", "List, show, promote, verify, import and export the models of a registry.")
 
 
 def _versions(context: typer.Context, incomplete: str) -> list[str]:
@@ -52,8 +52,8 @@ def list_models(
             "version": version.name,
             "promoted": "*" if current is not None and current.name == version.name else "",
             "recipe": version.description["recipe"]["name"],
-            "accuracy": version.description["metrics"]["accuracy"],
-            "test images": version.description["metrics"]["n"],
+            "accuracy": version.description.get("metrics", {}).get("accuracy"),
+            "test images": version.description.get("metrics", {}).get("n"),
             "created": version.description["created_at"],
         }
         for version in registry.versions()
@@ -91,3 +91,7 @@ def _find(models: Path, version: str) -> ModelVersion:
     from sparkdl.models.registry import Registry, resolve_model
 
     return resolve_model(str(models)) if version == "current" else Registry(models).version(version)
+
+
+add_command(app, "import", import_model)
+add_command(app, "export", export_model)

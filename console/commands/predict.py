@@ -25,10 +25,20 @@ def predict(
         Format, typer.Option("--format", help="Output format.", metavar="|".join(Format), rich_help_panel=OUTPUT)
     ] = Format.TABLE,
     ignore: Ignore = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Classes to keep in probabilities; by default as in a stream.",
+            metavar="N",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     conf: Conf = None,
 ) -> None:
     """Classify image files and print one row for each."""
     from sparkdl.formats.image_files import list_images
+    from sparkdl.inference.top_k import entries_kept
     from sparkdl.models.addresses import find_model
     from sparkdl.system.files import check_readable
     from sparkdl.system.ignored_names import IgnoredNames
@@ -57,10 +67,12 @@ def predict(
 
     spark = start_spark(conf or ())
     with working(f"classifying {len(files)} images with {version.name}"):
+        classifier = version.load()
         rows = [
             row.asDict()
-            for row in version.load()
-            .classify(encoded_rows(spark, images))
+            for row in classifier.classify(
+                encoded_rows(spark, images), top_k=entries_kept(classifier.classes) if top_k is None else top_k
+            )
             .drop("payload", "origin", "label")
             .orderBy("id")
             .collect()

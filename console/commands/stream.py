@@ -33,7 +33,7 @@ _GROUPS = {
     IMAGES: ("max_bytes", "max_pixels", "decode_timeout"),
     _FILES: ("ignore", "label_from", "stable_after", "after_read", "archive_dir"),
     KAFKA: ("kafka_config", "message", "starting_offsets", "min_partitions", "fail_on_data_loss"),
-    MODEL: ("review_below", "mlflow"),
+    MODEL: ("review_below", "top_k", "mlflow"),
     _OPERATION: ("retries", "http", "debug"),
     SPARK: ("conf",),
 }
@@ -151,6 +151,7 @@ _METAVARS = {
     "http": "[HOST:]PORT",
     "max_bytes": "N",
     "max_pixels": "N",
+    "top_k": "N",
 }
 
 

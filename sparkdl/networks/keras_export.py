@@ -25,9 +25,9 @@ from sparkdl.system.subprocesses import python_command, python_environment
 
 _log = logging.getLogger(__name__)
 
-_OPSET = 17
+OPSET = 17
 
-_CHILD_ENVIRONMENT = {
+CHILD_ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "CUDA_VISIBLE_DEVICES": "-1",  # TensorFlow would otherwise reserve the whole GPU for a conversion that needs none
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -95,13 +95,13 @@ def export_keras(
             capture_output=True,
             text=True,
             check=False,
-            env=python_environment(**_CHILD_ENVIRONMENT),
+            env=python_environment(**CHILD_ENVIRONMENT),
         )
         if error_file.exists():
             error = json.loads(error_file.read_text("utf-8"))
             raise _ERRORS[error["kind"]](error["message"])
         if child.returncode != 0:
-            raise SparkdlError(f"the export of {application} {_last_words(child)}")
+            raise SparkdlError(f"the export of {application} {last_words(child)}")
         return onnx.load(model_file)
 
 
@@ -121,13 +121,13 @@ def convert(
     tapped = keras.Model(network.input, {tap: network.get_layer(tap).output for tap in taps})
     signature = [tf.TensorSpec((None, *input_size, 3), tf.float32, name="pixels")]
     forward = tf.function(lambda pixels: tapped(pixels, training=False), input_signature=signature)
-    with _prompt_garbage_collection():
-        model, _ = tf2onnx.convert.from_function(forward, signature, opset=_OPSET)
+    with prompt_garbage_collection():
+        model, _ = tf2onnx.convert.from_function(forward, signature, opset=OPSET)
     return _tidy(model, application, taps)
 
 
 @contextlib.contextmanager
-def _prompt_garbage_collection() -> Iterator[None]:
+def prompt_garbage_collection() -> Iterator[None]:
     # tf2onnx copies the graph with all its weights for each of its passes, and the copies are in reference cycles.
     # With Python's default thresholds they are freed so late that InceptionV3 at 299 px takes 7.5 GB instead of 3 GB,
     # and twice the time.
@@ -155,7 +155,7 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
     try:
         network = make(None)
     except ValueError as error:
-        raise RequestError(f"{application}: {_in_one_line(error)}") from error
+        raise RequestError(f"{application}: {in_one_line(error)}") from error
     layers = [layer.name for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
     if not taps or len(set(taps)) != len(taps):
         raise RequestError(f"{application}: expected one or more different tap layers, received {list(taps)}")
@@ -171,7 +171,7 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
         network.set_weights(make("imagenet").get_weights())
     except Exception as error:  # a failed download is a bare Exception in Keras
         raise SparkdlError(
-            f"{application}: Keras could not fetch its ImageNet weights ({_in_one_line(error)}): "
+            f"{application}: Keras could not fetch its ImageNet weights ({in_one_line(error)}): "
             "give weights=PATH or put the file in the directory named by SPARKDL_WEIGHTS_DIR"
         ) from error
     return network
@@ -184,7 +184,7 @@ def _load(network: Any, application: str, weights: Path) -> None:
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise RequestError(
             f"{application}: expected weights of this network without its top, "
-            f"received {str(weights)!r}: {_in_one_line(error)}"
+            f"received {str(weights)!r}: {in_one_line(error)}"
         ) from error
 
 
@@ -204,12 +204,12 @@ def _tidy(model: onnx.ModelProto, application: str, taps: Sequence[str]) -> onnx
     return model
 
 
-def _in_one_line(error: BaseException) -> str:
+def in_one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
-def _last_words(child: subprocess.CompletedProcess[str]) -> str:
+def last_words(child: subprocess.CompletedProcess[str]) -> str:
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         return f"was killed by {name}" + (": an export takes up to 5 GB of memory" if name == "SIGKILL" else "")

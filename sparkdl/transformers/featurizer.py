@@ -216,6 +216,14 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
             color_mode=self.getColorMode(),
         )
 
+    def network_metadata(self) -> dict[str, Any]:
+        """Return what a saved stage states of its network, besides its digest."""
+        spec, network = self.network_spec(), backbone(self.getModelName())
+        stated: dict[str, Any] = {"input_size": list(spec.input_size), "tap_layers": list(spec.tap_layers)}
+        if network.is_imported:
+            stated["backbone"] = {"input_size": list(network.input_size), "channels": network.channels}
+        return stated
+
     def network(self) -> bytes:
         """Return the stage's ONNX file: the saved one if the Params have not changed since, otherwise a new one."""
         spec = self.network_spec()

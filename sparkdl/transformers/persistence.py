@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable
 
+from sparkdl.networks.imported.backbones import remember
 from sparkdl.networks.spec import NETWORK_FILE
 from sparkdl.networks.validation import MAX_BYTES, check_digest, check_network
 from sparkdl.spark.hadoop_fs import Files, read_bytes
@@ -20,13 +21,8 @@ class NetworkWriter(DefaultParamsWriter):
 
     def saveImpl(self, path: str) -> None:
         stage = cast("Any", self.instance)
-        spec, content = stage.network_spec(), stage.network()
-        network = {
-            "file": NETWORK_FILE,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "input_size": list(spec.input_size),
-            "tap_layers": list(spec.tap_layers),
-        }
+        content, stated = stage.network(), stage.network_metadata()
+        network = {"file": NETWORK_FILE, "sha256": hashlib.sha256(content).hexdigest(), **stated}
         DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession, {"network": network})
         Files(self.sparkSession).write_bytes(f"{path}/{NETWORK_FILE}", content)
 
@@ -45,6 +41,8 @@ class NetworkReader(DefaultParamsReader[T]):
         metadata = DefaultParamsReader.loadMetadata(
             path, self.sparkSession, f"{type(stage).__module__}.{type(stage).__name__}"
         )
+        if "backbone" in metadata["network"]:
+            remember(metadata["paramMap"]["modelName"], metadata["network"]["backbone"])
         reset_uid(stage, metadata["uid"])
         DefaultParamsReader.getAndSetParams(stage, metadata)
         file = f"{path}/{NETWORK_FILE}"

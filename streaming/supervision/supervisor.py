@@ -165,6 +165,7 @@ class Supervisor:
             settings.limits,
             read_in_workers=read_in_workers,
             envelope=source.envelope,
+            top_k=settings.entries_kept(self._classifier.classes),
         )
         sink = self._plan.sink
         if isinstance(sink, DirectSink):

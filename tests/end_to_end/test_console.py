@@ -34,6 +34,7 @@ METRICS = {
     "roc_auc",
     "per_class",
     "confusion_matrix",
+    "confusions",
 }
 
 

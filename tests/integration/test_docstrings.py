@@ -49,7 +49,7 @@ def test_the_examples_run(module: str, examples: dict[str, object]) -> None:
     assert runner.failures == 0
 
 
-@pytest.mark.parametrize("name", ["DeepImageFeaturizer", "InkNormalizer", "TemperatureScaling"])
+@pytest.mark.parametrize("name", ["DeepImageFeaturizer", "ImportedClassifier", "InkNormalizer", "TemperatureScaling"])
 def test_stages_have_an_example_that_transforms_saves_and_loads(name: str) -> None:
     example = getattr(importlib.import_module("sparkdl"), name).__doc__
     assert all(f".{method}(" in example for method in ("transform", "save", "load"))

@@ -3,8 +3,8 @@
 `DIRECTORY` is where the commands run. Each page finds there what its text assumes: a registry `models`, labelled images
 in `photos`, `flowers` and `digits`, images in `incoming` and `images`, and results in `out`. It is emptied in between.
 
-Three things differ from what a reader types: a stream gets `--available-now`, so that it ends; `predictions` do not
-`--follow`; and the local broker listens on a free port.
+Four things differ from what a reader types: a stream gets `--available-now`, so that it ends; `predictions` do not
+`--follow`; the local broker listens on a free port; and the default recipe trains without augmented images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from streaming.spark_conf import DELTA, KAFKA, stream_conf
 from training.data.synthetic.digits import draw_png
 
 ADDRESS = "127.0.0.1:9092"
-QUICK = ("max_iter=5", "augmentations=0", "calibrate=false")
+QUICK = ("max_iter=5", "calibrate=false")
 
 
 class Runner:
@@ -161,6 +161,8 @@ class Runner:
             arguments = [argument for argument in arguments if argument != "--follow"]
         if arguments[:2] == ["kafka", "start"] and "--port" not in arguments:
             arguments = [*arguments, "--port", "0"]
+        if arguments[0] == "train" and "--recipe" not in arguments:
+            arguments = [*arguments, "--set", "augmentations=0"]
         done = run_command(*arguments)
         if arguments[:2] == ["kafka", "start"]:
             self._broker = done.out.strip().splitlines()[-1] if done.code == 0 else ""

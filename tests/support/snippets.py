@@ -15,6 +15,7 @@ LANGUAGES = ("sh", "python")
 SAVED = {"toml": "sparkdl.toml"}
 """Languages whose snippets are saved as a file for the commands that follow."""
 
+MEASUREMENT = "is a measurement of minutes or hours"
 NOT_RUN = {
     "pip install": "changes the machine",
     "apt-get": "changes the machine",
@@ -22,9 +23,9 @@ NOT_RUN = {
     "docker": "needs Docker; tests/docker/compose runs the services",
     "tests/docker/": "needs Docker and root",
     "spark-submit": "needs a cluster",
-    "python benchmarks/": "is a measurement of minutes or hours",
-    ".venv/bin/python benchmarks/": "is a measurement of minutes or hours",
-    "NUMTADB_HOME=... python benchmarks/": "is a measurement of minutes or hours",
+    "python benchmarks/": MEASUREMENT,
+    ".venv/bin/python benchmarks/": MEASUREMENT,
+    "NUMTADB_HOME=... python benchmarks/": MEASUREMENT,
     "python -m sparkdl.spark.class_data_sharing": "is a step of CI itself, or installs",
     'echo "': "edits the settings of containers",
     "git ": "changes the repository",

@@ -26,6 +26,7 @@ OPTIONAL = {module for modules in EXTRAS.values() for module in modules} | {"pan
         (["predict", ".", "--model", "mlflow:a@b"], "mlflow"),
         (["models", "export", "current", "--to", "mlflow:a"], "mlflow"),
         (["produce", "--data", "kaggle:owner/name", "--to", "out"], "kaggle"),
+        (["models", "import", "hf:owner/name"], "hf"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
