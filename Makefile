@@ -115,7 +115,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 lock: ## Make the locks again; needs uv
 	$(COMPILE) pyproject.toml -o locks/core.lock
 	$(COMPILE) -c locks/core.lock pyproject.toml --extra train --extra kafka -o locks/image.lock
-	$(COMPILE) -c locks/image.lock pyproject.toml --extra train --extra kafka --extra delta --extra heif --group dev -o locks/dev.lock
+	$(COMPILE) -c locks/image.lock pyproject.toml --extra train --extra kafka --extra delta --extra heif --extra mlflow --group dev -o locks/dev.lock
 	$(COMPILE) -c locks/dev.lock pyproject.toml --extra keras -o locks/keras.lock
 	$(COMPILE) -c locks/core.lock pyproject.toml --extra java -o locks/java.lock
 	$(COMPILE) -c locks/dev.lock --group build -o locks/build.lock

@@ -53,7 +53,10 @@ EXAMPLES = {
         "sparkdl models import hf:OWNER/NAME",
         "sparkdl models import encoder.onnx --normalize unit --backbone encoder",
     ),
-    "sparkdl models export": ("sparkdl models export current --to onnx model.onnx",),
+    "sparkdl models export": (
+        "sparkdl models export current --to onnx model.onnx",
+        "sparkdl models export VERSION --to mlflow:digits --alias champion",
+    ),
     "sparkdl kafka": (
         "sparkdl kafka start",
         "sparkdl kafka stop",

@@ -202,6 +202,7 @@ def print_stream_settings(settings: StreamSettings) -> None:
 
 
 def _consequences(settings: StreamSettings) -> Iterator[str]:
+    from sparkdl.models.mlflow.address import is_mlflow
     from streaming.kafka.address import is_kafka
     from streaming.monitoring.server import is_loopback, parse_http
     from streaming.sources.base import AfterRead
@@ -215,6 +216,8 @@ def _consequences(settings: StreamSettings) -> Iterator[str]:
         yield f"images are read over the network from {settings.source} (source)"
     if "sink" in taken and is_kafka(str(settings.sink)):
         yield f"predictions and unreadable images are sent over the network to {settings.sink} (sink)"
+    if taken & {"model", "mlflow"} and is_mlflow(settings.model):
+        yield f"the model {settings.model} is fetched from an MLflow server and followed there (model, mlflow)"
     if "kafka_config" in taken:
         yield f"Kafka clients log in with {settings.kafka_config} (kafka_config)"
     if "http" in taken and settings.http is not None:

@@ -41,6 +41,7 @@ _EXAMPLES: dict[str, Any] = {
     "limit": 1000,
     "max_images_per_trigger": 500,
     "min_partitions": 4,
+    "mlflow": "http://localhost:5000",
     "model": "models",
     "out": "report",
     "port": 9092,

@@ -26,6 +26,7 @@ from sparkdl.formats.envelopes import FORMS as MESSAGE_FORMS
 from sparkdl.formats.envelopes import RAW, Envelope
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
 from sparkdl.inference.top_k import ALL_CLASSES, FEW_CLASSES, entries_kept
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 from streaming.kafka.client_config import ClientConfig
 from streaming.settings_file import TOML, check_keys, check_place, read_settings_file
 from streaming.sinks.base import Sink
@@ -110,7 +111,8 @@ class StreamSettings(BaseModel):
     source: Annotated[str | InstanceOf[Source], PlainSerializer(str)] = Field(
         description=f"Where images come from: {SOURCE_FORMS}."
     )
-    model: str = Field("models", description="Model registry, version, or saved PipelineModel.")
+    model: str = Field("models", description=MODEL_FORMS)
+    mlflow: str | None = Field(None, description="MLflow server of the model; by default MLFLOW_TRACKING_URI.")
     sink: Annotated[str | InstanceOf[Sink], PlainSerializer(str)] = Field(
         description=f"Where results go: {SINK_FORMS}."
     )

@@ -15,6 +15,7 @@ _EXTRAS = {
     "keras": "InceptionV3 and other Keras networks, and digits-large",
     "kaggle": "--data kaggle:OWNER/NAME",
     "hf": "sparkdl models import hf:OWNER/NAME",
+    "mlflow": "train --mlflow, models export, and models in MLflow",
 }
 
 

@@ -23,6 +23,7 @@ from console.output import err, print_json, print_problems, print_reading
 from console.progress import working
 from console.session import start_spark
 from console.tables import print_comparison, print_evaluation
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 from sparkdl.system.extras import require_extra
 from training.data.request import Layout
 
@@ -38,11 +39,11 @@ def evaluate(
     *,
     model: Annotated[
         str,
-        typer.Option(help="Model registry, version, or saved PipelineModel.", metavar="DIR", rich_help_panel=MODEL),
+        typer.Option(help=MODEL_FORMS, metavar="MODEL", rich_help_panel=MODEL),
     ],
     against: Annotated[
         str | None,
-        typer.Option(help="Model to compare with, on the same images.", metavar="DIR", rich_help_panel=MODEL),
+        typer.Option(help="Model to compare with, on the same images.", metavar="MODEL", rich_help_panel=MODEL),
     ] = None,
     data: Data,
     seed: Seed = 0,
@@ -61,14 +62,14 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled images, or compare two models."""
     require_extra("train", "sparkdl evaluate")
-    from sparkdl.models.registry import resolve_model
+    from sparkdl.models.addresses import find_model
     from training.data.loading import open_dataset
     from training.evaluation.comparison import compare
     from training.reporting.provenance import evaluation_provenance, was_trained_on
     from training.reporting.report import write_report
 
-    version = resolve_model(model)
-    other = resolve_model(against) if against is not None else None
+    version = find_model(model)
+    other = find_model(against) if against is not None else None
     whole = open_dataset(
         data,
         seed,

@@ -12,13 +12,14 @@ from console.output import Format, err, print_left_out, print_rows
 from console.progress import working
 from console.session import start_spark
 from sparkdl.errors import RequestError
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 
 
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.", metavar="PATH")],
     model: Annotated[
         str,
-        typer.Option(help="Model registry, version, or saved PipelineModel.", metavar="DIR", rich_help_panel=MODEL),
+        typer.Option(help=MODEL_FORMS, metavar="MODEL", rich_help_panel=MODEL),
     ] = "models",
     form: Annotated[
         Format, typer.Option("--format", help="Output format.", metavar="|".join(Format), rich_help_panel=OUTPUT)
@@ -38,7 +39,7 @@ def predict(
     """Classify image files and print one row for each."""
     from sparkdl.formats.image_files import list_images
     from sparkdl.inference.top_k import entries_kept
-    from sparkdl.models.registry import resolve_model
+    from sparkdl.models.addresses import find_model
     from sparkdl.system.files import check_readable
     from sparkdl.system.ignored_names import IgnoredNames
     from sparkdl.system.left_out import LeftOut
@@ -46,7 +47,7 @@ def predict(
     from training.data.names import valid
 
     ignored = IgnoredNames(ignore or ())
-    version = resolve_model(model)
+    version = find_model(model)
     files: list[Path] = []
     left_out = LeftOut()
     for path in paths:

@@ -33,7 +33,7 @@ _GROUPS = {
     IMAGES: ("max_bytes", "max_pixels", "decode_timeout"),
     _FILES: ("ignore", "label_from", "stable_after", "after_read", "archive_dir"),
     KAFKA: ("kafka_config", "message", "starting_offsets", "min_partitions", "fail_on_data_loss"),
-    MODEL: ("review_below", "top_k"),
+    MODEL: ("review_below", "top_k", "mlflow"),
     _OPERATION: ("retries", "http", "debug"),
     SPARK: ("conf",),
 }
@@ -141,7 +141,8 @@ def _default(field: FieldInfo, *, is_duration: bool) -> str:
 _METAVARS = {
     "source": "ADDRESS",
     "sink": "ADDRESS",
-    "model": "DIR",
+    "model": "MODEL",
+    "mlflow": "URI",
     "checkpoint": "DIR",
     "archive_dir": "DIR",
     "kafka_config": "FILE",

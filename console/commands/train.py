@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.mlflow import MlflowExperiment, log_training, open_tracking
 from console.options import MODEL, OUTPUT, Conf, Data, DataLayout, Ignore, ImageColumn, LabelColumn, Models, Seed
 from console.output import err, print_json, print_problems, print_reading
 from console.progress import progressing, working
 from console.session import start_spark
 from console.tables import print_evaluation
+from sparkdl.models.mlflow.address import EXPERIMENT
 from sparkdl.system.extras import require_extra
 from training.data.request import Layout
 
@@ -61,11 +63,17 @@ def train(
     ] = None,
     models: Models = Path("models"),
     promote: Annotated[bool, typer.Option(help="Promote the new version.", rich_help_panel=MODEL)] = True,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(help="MLflow server to log the run to.", metavar="URI", rich_help_panel=OUTPUT),
+    ] = None,
+    mlflow_experiment: MlflowExperiment = EXPERIMENT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.", rich_help_panel=OUTPUT)] = False,
     conf: Conf = None,
 ) -> None:
     """Train a model on labelled images, measure it on a held-out part, save it and promote it."""
     require_extra("train", "sparkdl train")
+    server = None if mlflow is None else open_tracking(mlflow)
     from sparkdl.models.registry import Registry
     from training.data.loading import open_dataset
     from training.fitting.features import check_requirements, prepare_network
@@ -111,6 +119,8 @@ def train(
     else:
         print_evaluation(trained.evaluation, samples=10)
     _say_where(trained, promoted=promote)
+    if server is not None:
+        log_training(server, trained.version, mlflow_experiment)
 
 
 def _say_split(dataset: Dataset, training_set: Dataset, test_set: Dataset) -> None:

@@ -103,6 +103,9 @@ class BatchLog(Observer):
     def model_refused(self, name: str, reason: str) -> None:
         self._log.error("model refused", model=name, reason=reason)
 
+    def model_unreachable(self, model: str, reason: str) -> None:
+        self._log.warning("model server does not answer", model=model, reason=reason)
+
     def ended(self) -> None:
         self._log.info(
             "stream ended",

@@ -19,12 +19,14 @@ SLOW = {
     "kagglehub",
     "keras",
     "matplotlib",
+    "mlflow",
     "onnx",
     "onnxruntime",
     "pandas",
     "pyspark",
     "scipy",
     "sklearn",
+    "sqlalchemy",
     "tensorflow",
 }
 """Modules that take long to load."""

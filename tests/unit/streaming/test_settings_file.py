@@ -200,6 +200,10 @@ def test_the_file_and_what_was_taken_from_it_are_named(
             'http = "0.0.0.0:8090"',
             "health and metrics are served to any machine that can reach it on 0.0.0.0, port 8090 (http)",
         ),
+        (
+            'model = "mlflow:a@b"',
+            "the model mlflow:a@b is fetched from an MLflow server and followed there (model, mlflow)",
+        ),
         ('kafka_config = "k"', "Kafka clients log in with k (kafka_config)"),
     ],
 )
