@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from console import main as command_line
+from console.command_table import COMMANDS
 from streaming.monitoring.metrics import Metrics
 from streaming.settings import StreamSettings
 
@@ -50,7 +51,7 @@ def command_reference() -> str:
 
 def _command() -> Any:
     """Return `sparkdl` with all its sub-commands."""
-    return command_line.build(command_line.COMMANDS)
+    return command_line.build(COMMANDS)
 
 
 def _sections(command: Any, name: str) -> Iterator[str]:
