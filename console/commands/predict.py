@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +14,20 @@ from console.session import start_spark
 from sparkdl.errors import RequestError
 from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 
+if TYPE_CHECKING:
+    from sparkdl.inference.classifier import Classifier
+    from sparkdl.models.registry import ModelVersion
+
 
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.", metavar="PATH")],
     model: Annotated[
         str,
-        typer.Option(help=MODEL_FORMS, metavar="MODEL", rich_help_panel=MODEL),
+        typer.Option(
+            help=f"{MODEL_FORMS}; or imagenet: 1,000 everyday classes, untrained.",
+            metavar="MODEL",
+            rich_help_panel=MODEL,
+        ),
     ] = "models",
     form: Annotated[
         Format, typer.Option("--format", help="Output format.", metavar="|".join(Format), rich_help_panel=OUTPUT)
@@ -47,7 +55,7 @@ def predict(
     from training.data.names import valid
 
     ignored = IgnoredNames(ignore or ())
-    version = find_model(model)
+    version = None if _is_imagenet(model) else find_model(model)
     files: list[Path] = []
     left_out = LeftOut()
     for path in paths:
@@ -66,8 +74,8 @@ def predict(
     from training.data.dataframes import encoded_rows
 
     spark = start_spark(conf or ())
-    with working(f"classifying {len(files)} images with {version.name}"):
-        classifier = version.load()
+    with working(f"classifying {len(files)} images with {model if version is None else version.name}"):
+        classifier = _classifier(version)
         rows = [
             row.asDict()
             for row in classifier.classify(
@@ -81,3 +89,16 @@ def predict(
     failed = sum(row["reason"] is not None for row in rows)
     if failed:
         err.print(f"{failed} of {len(rows)} could not be classified", soft_wrap=True)
+
+
+def _is_imagenet(model: str) -> bool:
+    """Whether a model is the one of ImageNet; a registry or model of that name comes first."""
+    return model == "imagenet" and not Path(model).exists()
+
+
+def _classifier(version: ModelVersion | None) -> Classifier:
+    if version is not None:
+        return version.load()
+    from sparkdl.inference.imagenet import imagenet_classifier
+
+    return imagenet_classifier()

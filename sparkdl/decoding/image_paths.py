@@ -55,6 +55,11 @@ class Folder:
         """Whether all files lie directly in the folder."""
         return not any("/" in name for name in self.files)
 
+    @property
+    def top_files(self) -> tuple[str, ...]:
+        """The files that lie directly in the folder."""
+        return tuple(name for name in self.files if "/" not in name)
+
     def spark_paths(self) -> list[str]:
         """Return the paths that Spark must load to read these files."""
         paths = [self.root] if self.is_whole else [f"{self.root}/{name}" for name in self.files]

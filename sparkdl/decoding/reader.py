@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ def read_images(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     label_from_folder: bool = False,
+    recursive: bool = True,
     drop_invalid: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> DataFrame:
@@ -63,6 +64,8 @@ def read_images(
     label_from_folder
         Whether to add the column `label`. For a folder `DIR` it is the name of the first folder below `DIR` on the path
         to the file, or of `DIR` itself if all its files are directly in it; for a file it is the name of its folder.
+    recursive
+        Whether to read the folders below a folder too.
     drop_invalid
         Whether to drop files that cannot be decoded, like `dropInvalid` of the Spark image source.
     limits
@@ -100,6 +103,10 @@ def read_images(
     if not given:
         raise RequestError("expected a file, a folder or a glob of images, received no path")
     folders = find_folders(spark, [os.fspath(path) for path in given], check_labels=label_from_folder)
+    if not recursive:
+        folders = [folder for folder in map(_top, folders) if folder.files]
+        if not folders:
+            raise RequestError(f"no image files directly in {', '.join(map(str, given))}: set recursive to read below")
     local = [folder for folder in folders if folder.is_local]
     other = [folder for folder in folders if not folder.is_local]
     parts = [read(spark, part) for read, part in ((_local_rows, local), (_other_rows, other)) if part]
@@ -107,6 +114,11 @@ def read_images(
     schema = _schema(label_from_folder=label_from_folder)
     images = map_in_arrow(files, _FileDecoding(limits, tuple(schema.names)), schema)
     return images.where("reason is null").drop("origin", "reason", "detail") if drop_invalid else images
+
+
+def _top(folder: Folder) -> Folder:
+    """Return the files directly in a folder."""
+    return folder if folder.is_flat else replace(folder, files=folder.top_files, is_whole=False)
 
 
 def _schema(*, label_from_folder: bool) -> StructType:

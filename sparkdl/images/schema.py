@@ -95,6 +95,17 @@ def struct_to_arrays(column: pa.StructArray) -> list[Pixels | None]:
     return arrays
 
 
+def present_arrays(column: pa.StructArray) -> list[Pixels]:
+    """Do the same as `struct_to_arrays`; a SparkdlError, naming its origin, for a null or undefined image."""
+    arrays = []
+    for row, array in enumerate(struct_to_arrays(column)):
+        if array is None:
+            origin = column.field("origin")[row].as_py()
+            raise SparkdlError(f"image {origin!r} is null or undefined (mode -1); drop such rows before this stage")
+        arrays.append(array)
+    return arrays
+
+
 def _bad_row(column: pa.StructArray, row: int, expected: str, received: str) -> SparkdlError:
     return SparkdlError(f"image {column.field('origin')[row].as_py()}: expected {expected}, received: {received}")
 

@@ -49,7 +49,8 @@ RESULT_TYPE = StructType(
 """The columns that a fused pipeline adds to an input record: the first four, or `reason` and `detail`; then the time
 and the micro-batch. `labels` is null unless an image can have several classes."""
 
-_PREDICTED = RESULT_TYPE.names[:6]
+PREDICTION_TYPE = StructType(RESULT_TYPE.fields[:6])
+"""The result for one image: the first four columns, or `reason` and `detail`."""
 
 NO_PROBABILITIES = "the model gave no probabilities for this image"
 """The detail of an image on which the model fails."""
@@ -114,7 +115,7 @@ class FusedInference:
         )
 
     def predict(self, payloads: pa.Array, attributes: pa.Array | None) -> pa.StructArray:
-        """Return a struct of `_PREDICTED` for each of N payloads; `attributes` as for `decode_payloads`."""
+        """Return a struct of `PREDICTION_TYPE` for each of N payloads; `attributes` as for `decode_payloads`."""
         gray = self.ink_margin is not None
         decoded = decode_payloads(payloads, self.limits, gray=gray, envelope=self.envelope, attributes=attributes)
         head = self.head.value
@@ -150,7 +151,7 @@ def results_of(
     threshold: float | None = None,
     top_k: int | None = None,
 ) -> pa.StructArray:
-    """Return rows of the first columns of `RESULT_TYPE`, those of `_PREDICTED`, for N images.
+    """Return rows of the first columns of `RESULT_TYPE`, those of `PREDICTION_TYPE`, for N images.
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ def results_of(
             _labels_of(good, names, rejected, threshold),
             *reasons_of(decoded),
         ],
-        names=_PREDICTED,
+        names=PREDICTION_TYPE.names,
     )
 
 

@@ -17,6 +17,10 @@ STAGES = frozenset(
     {
         "sparkdl.DeepImageFeaturizer",
         "sparkdl.ImportedClassifier",
+        "sparkdl.DeepImagePredictor",
+        "sparkdl.KerasTransformer",
+        "sparkdl.OnnxImageTransformer",
+        "sparkdl.OnnxTransformer",
         "sparkdl.InkNormalizer",
         "sparkdl.TemperatureScaling",
         *(

@@ -6,7 +6,7 @@ ReLU6 and without squeeze-and-excitation. Batch normalisation is folded into the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,37 @@ def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
     for tap in taps:
         if tap not in TAPS:
             raise unknown("tap layer", tap, TAPS)
+    graph, layers = _layers(weights)
+    outputs = []
+    for tap in taps:
+        graph.node("Transpose", [layers[tap]], tap, perm=[0, 2, 3, 1])
+        outputs.append(float_tensor(tap, ["N", None, None, None]))
+    graph.keep(taps)
+    return graph.model("EfficientNetLite0", [float_tensor("pixels", ["N", None, None, 3])], outputs)
+
+
+def build_classifier(weights: Path) -> onnx.ModelProto:
+    """Return the graph from preprocessed pixels, as for `build`, to `probabilities`: float32 [N, 1000]."""
+    graph, layers = _layers(weights)
+    pooled = graph.node("Flatten", [graph.node("GlobalAveragePool", [layers["head"]], "pooled")], "flat")
+    coefficients, intercepts = read_classifier(graph.tensors)
+    logits = graph.node(
+        "Gemm", [pooled, graph.constant("_fc.weight", coefficients), graph.constant("_fc.bias", intercepts)], "logits"
+    )
+    graph.node("Softmax", [logits], "probabilities", axis=1)
+    graph.keep(["probabilities"])
+    pixels, outputs = float_tensor("pixels", ["N", None, None, 3]), float_tensor("probabilities", ["N", 1000])
+    return graph.model("EfficientNetLite0", [pixels], [outputs])
+
+
+def read_classifier(tensors: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the coefficients, float32 [1280, 1000], and intercepts, [1000], of the classifier on the pooled `head`."""
+    coefficients = np.ascontiguousarray(tensors["_fc.weight"].T, np.float32)
+    return coefficients, np.asarray(tensors["_fc.bias"], np.float32)
+
+
+def _layers(weights: Path) -> tuple[_Layers, dict[str, str]]:
+    """Return the graph of all layers but the classifier, and the tensor of each name in `TAPS`."""
     graph = _Layers(read_tensors(weights))
     x = graph.node("Transpose", ["pixels"], "pixels.nchw", perm=[0, 3, 1, 2])
     x = graph.relu6(graph.convolve(x, "_conv_stem", "_bn0", stride=2))
@@ -112,9 +143,4 @@ def build(weights: Path, taps: Sequence[str]) -> onnx.ModelProto:
             index = len(layers) - 1
             x = layers[f"block{index}"] = graph.block(x, index, stage, first=repeat == 0)
     layers["head"] = graph.relu6(graph.convolve(x, "_conv_head", "_bn1"))
-    outputs = []
-    for tap in taps:
-        graph.node("Transpose", [layers[tap]], tap, perm=[0, 2, 3, 1])
-        outputs.append(float_tensor(tap, ["N", None, None, None]))
-    graph.keep(taps)
-    return graph.model("EfficientNetLite0", [float_tensor("pixels", ["N", None, None, 3])], outputs)
+    return graph, layers

@@ -1,18 +1,12 @@
-"""Export of Keras networks to ONNX: the only module that imports TensorFlow, and only inside functions."""
+"""Export of the networks of `keras.applications` to ONNX; imports TensorFlow inside functions only."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import json
 import logging
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +14,29 @@ import onnx
 
 from sparkdl.errors import RequestError, SparkdlError, unknown
 from sparkdl.networks import hdf5
+from sparkdl.networks.keras_files.child import (
+    OPSET,
+    answer_parent,
+    ask_child,
+    in_one_line,
+    prompt_garbage_collection,
+    tidy,
+)
 from sparkdl.system.extras import require_extra
-from sparkdl.system.subprocesses import python_command, python_environment
 
 _log = logging.getLogger(__name__)
 
-OPSET = 17
-
-CHILD_ENVIRONMENT = {
-    "KERAS_BACKEND": "tensorflow",
-    "CUDA_VISIBLE_DEVICES": "-1",  # TensorFlow would otherwise reserve the whole GPU for a conversion that needs none
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "PYTHONHASHSEED": "0",  # the same weights give the same bytes
-    **hdf5.ENVIRONMENT,
-}
 
 _DOWNLOAD_TIMEOUT_SECONDS = 60
 
-_ERRORS: dict[str, type[SparkdlError]] = {"RequestError": RequestError, "SparkdlError": SparkdlError}
-
 
 def export_keras(
-    application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str]
+    application: str,
+    weights: Path | None,
+    input_size: tuple[int, int],
+    taps: Sequence[str],
+    *,
+    classifier: bool = False,
 ) -> onnx.ModelProto:
     """Export a network of `keras.applications`, cut at its tap layers, to ONNX.
 
@@ -52,7 +47,7 @@ def export_keras(
     Parameters
     ----------
     application : str
-        A class name in `keras.applications`, for example ``"InceptionV3"``; built without its classifier.
+        A class name in `keras.applications`, for example ``"InceptionV3"``.
     weights : Path or None
         A ``.weights.h5``, ``.keras`` or ``.h5`` file. None lets Keras download its ImageNet weights, check their
         digest and keep them in its own cache.
@@ -60,6 +55,8 @@ def export_keras(
         Height and width of the input in pixels.
     taps : sequence of str
         Names of the layers to output.
+    classifier : bool
+        Whether the network is built with its classifier, whose output is the layer ``predictions``: float32 [N, 1000].
 
     Returns
     -------
@@ -79,34 +76,23 @@ def export_keras(
     if weights is not None and not weights.is_file():
         raise RequestError(f"{application}: expected a Keras weights file, received {str(weights)!r}: no such file")
     _log.info("exporting %s at %d x %d px; weights: %s", application, *input_size, weights or "Keras's own, ImageNet")
-    with tempfile.TemporaryDirectory(prefix="sparkdl-export-") as name:
-        model_file, error_file = Path(name) / "model.onnx", Path(name) / "error.json"
-        request = {
-            "application": application,
-            "weights": None if weights is None else str(weights.absolute()),
-            "input_size": list(input_size),
-            "taps": list(taps),
-            "model_file": str(model_file),
-            "error_file": str(error_file),
-        }
-        child = subprocess.run(
-            python_command("-m", "sparkdl.networks.keras_export"),
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=python_environment(**CHILD_ENVIRONMENT),
-        )
-        if error_file.exists():
-            error = json.loads(error_file.read_text("utf-8"))
-            raise _ERRORS[error["kind"]](error["message"])
-        if child.returncode != 0:
-            raise SparkdlError(f"the export of {application} {last_words(child)}")
-        return onnx.load(model_file)
+    request = {
+        "application": application,
+        "weights": None if weights is None else str(weights.absolute()),
+        "input_size": list(input_size),
+        "taps": list(taps),
+        "classifier": classifier,
+    }
+    return onnx.load_from_string(ask_child("sparkdl.networks.keras_export", f"the export of {application}", request))
 
 
 def convert(
-    application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str]
+    application: str,
+    weights: Path | None,
+    input_size: tuple[int, int],
+    taps: Sequence[str],
+    *,
+    classifier: bool = False,
 ) -> onnx.ModelProto:
     """Export as `export_keras` does, but in this process, which imports TensorFlow.
 
@@ -117,32 +103,18 @@ def convert(
     import tensorflow as tf
     import tf2onnx
 
-    network = _build(application, weights, input_size, taps)
+    network = _build(application, weights, input_size, taps, classifier=classifier)
     tapped = keras.Model(network.input, {tap: network.get_layer(tap).output for tap in taps})
     signature = [tf.TensorSpec((None, *input_size, 3), tf.float32, name="pixels")]
     forward = tf.function(lambda pixels: tapped(pixels, training=False), input_signature=signature)
     with prompt_garbage_collection():
         model, _ = tf2onnx.convert.from_function(forward, signature, opset=OPSET)
-    return _tidy(model, application, taps)
+    return tidy(model, application, taps)
 
 
-@contextlib.contextmanager
-def prompt_garbage_collection() -> Iterator[None]:
-    # tf2onnx copies the graph with all its weights for each of its passes, and the copies are in reference cycles.
-    # With Python's default thresholds they are freed so late that InceptionV3 at 299 px takes 7.5 GB instead of 3 GB,
-    # and twice the time.
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(700, 5, 1)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
-
-
-def _build(application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str]) -> Any:
+def _build(
+    application: str, weights: Path | None, input_size: tuple[int, int], taps: Sequence[str], *, classifier: bool
+) -> Any:
     import keras
 
     networks = {name: make for name, make in vars(keras.applications).items() if callable(make)}
@@ -150,7 +122,7 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
         raise unknown("Keras application", application, networks)
 
     def make(pretrained: str | None) -> Any:
-        return networks[application](include_top=False, weights=pretrained, input_shape=(*input_size, 3))
+        return networks[application](include_top=classifier, weights=pretrained, input_shape=(*input_size, 3))
 
     try:
         network = make(None)
@@ -165,7 +137,7 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
 
     # Only now, so that an invalid request is refused before anything is downloaded.
     if weights is not None:
-        _load(network, application, weights)
+        _load(network, application, weights, classifier=classifier)
         return network
     try:
         network.set_weights(make("imagenet").get_weights())
@@ -177,66 +149,32 @@ def _build(application: str, weights: Path | None, input_size: tuple[int, int], 
     return network
 
 
-def _load(network: Any, application: str, weights: Path) -> None:
+def _load(network: Any, application: str, weights: Path, *, classifier: bool) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="sparkdl-weights-") as name:
             network.load_weights(hdf5.weights_only(weights, Path(name)))
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise RequestError(
-            f"{application}: expected weights of this network without its top, "
+            f"{application}: expected weights of this network {'with' if classifier else 'without'} its top, "
             f"received {str(weights)!r}: {in_one_line(error)}"
         ) from error
 
 
-def _tidy(model: onnx.ModelProto, application: str, taps: Sequence[str]) -> onnx.ModelProto:
-    """Put the outputs in the requested order, and remove metadata about how and where the graph was made."""
-    graph = model.graph
-    outputs = {output.name: output for output in graph.output}
-    ordered = [outputs[tap] for tap in taps]
-    del graph.output[:]
-    graph.output.extend(ordered)
-    for value in (*graph.input, *graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"
-    graph.name = application
-    for described in (model, graph, *graph.node):
-        described.ClearField("doc_string")
-    onnx.checker.check_model(model)
-    return model
-
-
-def in_one_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-
-
-def last_words(child: subprocess.CompletedProcess[str]) -> str:
-    if child.returncode < 0:
-        name = signal.Signals(-child.returncode).name
-        return f"was killed by {name}" + (": an export takes up to 5 GB of memory" if name == "SIGKILL" else "")
-    lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
-    return f"failed with exit code {child.returncode}: {lines[-1] if lines else 'it printed no message'}"
-
-
-def _main() -> None:
-    """Run the child process: read one request from stdin, write the answer to the file that the request names."""
-    import keras
-
-    # This process serves only the export, so it may override the user's ~/.keras/keras.json and time out downloads.
-    keras.config.set_image_data_format("channels_last")
-    keras.config.set_floatx("float32")
+def _answer(request: dict[str, Any]) -> bytes:
+    """Do what `export_keras` asks the child process for."""
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_SECONDS)
-
-    request = json.load(sys.stdin)
     weights = request["weights"]
     height, width = request["input_size"]
-    try:
-        model = convert(request["application"], weights and Path(weights), (height, width), request["taps"])
-    except SparkdlError as error:
-        answer = {"kind": type(error).__name__, "message": str(error)}
-        Path(request["error_file"]).write_text(json.dumps(answer), "utf-8")
-    else:
-        Path(request["model_file"]).write_bytes(model.SerializeToString(deterministic=True))
+    model = convert(
+        request["application"],
+        weights and Path(weights),
+        (height, width),
+        request["taps"],
+        classifier=request["classifier"],
+    )
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 if __name__ == "__main__":
-    _main()
+    answer_parent(_answer)

@@ -47,8 +47,16 @@ class Shared(Protocol[T_co]):
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network in a worker: the ONNX file, identified by its digest.
+class OnnxFile:
+    """An ONNX file as workers have it, identified by its digest."""
+
+    digest: str
+    content: Shared[bytes]
+
+
+@dataclass(frozen=True)
+class Network(OnnxFile):
+    """A network of images: `image`, uint8 [N, height, width, channels], to `features`, float32 [N, D].
 
     Attributes
     ----------
@@ -60,14 +68,12 @@ class Network:
         Images per call.
     """
 
-    digest: str
-    content: Shared[bytes]
     input_shape: tuple[int, int, int]
     framing: Framing = STRETCH
     batch_size: int = CHUNK
 
 
-def session(network: Network) -> onnxruntime.InferenceSession:
+def session(network: OnnxFile) -> onnxruntime.InferenceSession:
     """Return this process's session for `network`, created at the first call."""
     if network.digest not in _SESSIONS:
         while len(_SESSIONS) >= _MAX_SESSIONS:
@@ -103,13 +109,19 @@ def extract_features(
     """Return the features, float32 [N, D], of N images, each uint8 [H, W, C] with C = 1 (gray), 3 (BGR) or 4 (BGRA)."""
     if not images:
         return np.empty((0, 0), np.float32)
-    run = session(network).run
+    opened = session(network)
+    size = batch_size(opened, network.batch_size)
     chunks = []
-    for start in range(0, len(images), network.batch_size):
-        part = images[start : start + network.batch_size]
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
         batch = np.stack([resize_to_input(image, network.input_shape, resample, network.framing) for image in part])
-        chunks.append(run(["features"], {"image": batch})[0])
+        chunks.append(opened.run(["features"], {"image": batch})[0])
     return np.concatenate(chunks)
+
+
+def batch_size(opened: onnxruntime.InferenceSession, wanted: int) -> int:
+    """Return how many rows to give a network at once: `wanted`, or 1 where the network takes no more."""
+    return 1 if any(value.shape[:1] == [1] for value in opened.get_inputs()) else wanted
 
 
 def resize_to_input(

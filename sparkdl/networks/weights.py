@@ -15,8 +15,10 @@ _LITE0_WEIGHTS = "efficientnet-lite0-57934424.pth"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-def find_weights(network: Backbone, asked: str | None) -> Path | None:
+def find_weights(network: Backbone, asked: str | None, *, classifier: bool = False) -> Path | None:
     """Return the file of weights; None if Keras must download it.
+
+    With `classifier`, the file also has the weights of the network's classifier.
 
     The search order is: the requested path, a file with the published name in `SPARKDL_WEIGHTS_DIR`, the package with
     the weights of EfficientNetLite0.
@@ -35,6 +37,8 @@ def find_weights(network: Backbone, asked: str | None) -> Path | None:
     if network.name == "InkNet":
         raise RequestError("InkNet has no published weights: train it (recipe digits-large), or set weights to a file")
     name = network.keras_file or _LITE0_WEIGHTS
+    if classifier:
+        name = name.replace("_notop", "")
     if directory := os.environ.get("SPARKDL_WEIGHTS_DIR"):
         # Manual copies often omit Keras's infix; both names are accepted.
         for candidate in (name, name.replace("_weights_tf_dim_ordering_tf_kernels", "")):

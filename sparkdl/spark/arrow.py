@@ -1,4 +1,4 @@
-"""Arrow arrays of numbers, strings and bytes, built from their buffers.
+"""Arrow arrays of numbers, booleans, strings and bytes, built from their buffers.
 
 `pyarrow.array` first imports pandas, if installed, to check for pandas objects. Each Python worker of a stream would
 keep pandas in memory only for that check.
@@ -57,6 +57,11 @@ def _pieces(values: Sequence[bytes | None], kind: pa.DataType) -> pa.Array:
     valid = np.array([value is not None for value in values], bool)
     data = pa.py_buffer(b"".join(value or b"" for value in values))
     return pa.Array.from_buffers(kind, len(values), [_bits(valid), pa.py_buffer(ends.astype(np.int32)), data])
+
+
+def bool_array(flags: NDArray[np.bool_]) -> pa.BooleanArray:
+    """Return an array of booleans."""
+    return pa.Array.from_buffers(pa.bool_(), len(flags), [None, _bits(flags)])
 
 
 def _bits(flags: NDArray[np.bool_] | None) -> pa.Buffer | None:

@@ -19,8 +19,8 @@ from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.images.schema import check_image_column, struct_to_arrays
+from sparkdl.errors import RequestError
+from sparkdl.images.schema import check_image_column, present_arrays
 from sparkdl.networks.backbones import BACKBONES, backbone
 from sparkdl.networks.builder import build_network
 from sparkdl.networks.runtime import Network, extract_features, resize_to_input, to_vectors
@@ -33,7 +33,7 @@ from sparkdl.networks.spec import (
     check_scale_hint,
 )
 from sparkdl.spark.udf import arrow_udf
-from sparkdl.transformers.persistence import NetworkReader, NetworkWriter
+from sparkdl.transformers.persistence import NetworkReader, NetworkWriter, StoredNetwork
 
 
 def _to_size(value: Any) -> list[int]:
@@ -44,7 +44,9 @@ def _to_model_name(value: Any) -> str:
     return backbone(TypeConverters.toString(value)).name
 
 
-class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["DeepImageFeaturizer"], MLWritable):
+class DeepImageFeaturizer(
+    Transformer, HasInputCol, HasOutputCol, StoredNetwork, MLReadable["DeepImageFeaturizer"], MLWritable
+):
     """Applies a named network, pre-trained on ImageNet, to a column of images and adds a column of ML Vectors.
 
     The constructor and the setters are those of Deep Learning Pipelines (`sparkdl`); `inputSize`, `tapLayers`,
@@ -285,12 +287,6 @@ class DeepImageFeaturizer(Transformer, HasInputCol, HasOutputCol, MLReadable["De
 
 def _featurize(images: Column, network: Network, resample: Resampling) -> Column:
     def features(column: pa.Array) -> pa.Array:
-        arrays = []
-        for row, array in enumerate(struct_to_arrays(column)):
-            if array is None:
-                origin = column.field("origin")[row].as_py()
-                raise SparkdlError(f"image {origin!r} is null or undefined (mode -1); drop such rows before this stage")
-            arrays.append(array)
-        return to_vectors(extract_features(arrays, network, resample))
+        return to_vectors(extract_features(present_arrays(column), network, resample))
 
     return arrow_udf(features, VectorUDT())(images)

@@ -21,6 +21,17 @@ MODULES = sorted(
 )
 
 
+STAGES = (
+    "DeepImageFeaturizer",
+    "DeepImagePredictor",
+    "InkNormalizer",
+    "OnnxImageTransformer",
+    "OnnxTransformer",
+    "TemperatureScaling",
+)
+"""Stages that need no extra: those of Keras are shown to save and load in `test_keras_stages.py`."""
+
+
 @pytest.fixture
 def examples(spark: SparkSession, tmp_path: Path) -> dict[str, object]:
     """The names that examples use without an import, as in Spark's docs: a session, and a folder with two digits."""
@@ -49,7 +60,7 @@ def test_the_examples_run(module: str, examples: dict[str, object]) -> None:
     assert runner.failures == 0
 
 
-@pytest.mark.parametrize("name", ["DeepImageFeaturizer", "ImportedClassifier", "InkNormalizer", "TemperatureScaling"])
+@pytest.mark.parametrize("name", STAGES)
 def test_stages_have_an_example_that_transforms_saves_and_loads(name: str) -> None:
     example = getattr(importlib.import_module("sparkdl"), name).__doc__
     assert all(f".{method}(" in example for method in ("transform", "save", "load"))

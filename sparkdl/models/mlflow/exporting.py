@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sparkdl import __version__
 from sparkdl.errors import RequestError
 from sparkdl.models.mlflow.address import EXPERIMENT
 from sparkdl.models.mlflow.pyfunc import CONTENT, output_fields
@@ -179,7 +178,7 @@ def save_pyfunc(version: ModelVersion, directory: Path, mlflow_model: Any = None
 
 def requirements() -> list[str]:
     """Return what the pyfunc needs, as pip has it: this package, and what it computes with, in these versions."""
-    return [f"sparkdl-streaming=={__version__}", *(f"{name}=={installed_version(name)}" for name in _LIBRARIES)]
+    return [f"{name}=={installed_version(name)}" for name in ("sparkdl-streaming", *_LIBRARIES)]
 
 
 def _signature() -> ModelSignature:

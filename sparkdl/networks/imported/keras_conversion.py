@@ -92,7 +92,7 @@ def _export(model: Any, name: str) -> bytes:
     import tensorflow as tf
     import tf2onnx
 
-    from sparkdl.networks.keras_export import OPSET, prompt_garbage_collection
+    from sparkdl.networks.keras_files.child import OPSET, prompt_garbage_collection
 
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise RequestError(

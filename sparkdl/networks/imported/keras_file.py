@@ -11,7 +11,7 @@ from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.networks.hdf5 import MAX_BYTES
 from sparkdl.networks.imported.description import NORMALIZATIONS, Described
 from sparkdl.networks.imported.files import read_file
-from sparkdl.networks.keras_export import CHILD_ENVIRONMENT, last_words
+from sparkdl.networks.keras_files.child import CHILD_ENVIRONMENT, last_words
 from sparkdl.system.extras import require_extra
 from sparkdl.system.subprocesses import python_command, python_environment
 

@@ -26,7 +26,7 @@ from sparkdl.networks.imported.adapter import adapt  # noqa: E402
 from sparkdl.networks.imported.description import NORMALIZATIONS, Described  # noqa: E402
 from sparkdl.networks.imported.keras_conversion import convert  # noqa: E402
 from sparkdl.networks.imported.sources import read_source  # noqa: E402
-from sparkdl.networks.keras_export import CHILD_ENVIRONMENT  # noqa: E402
+from sparkdl.networks.keras_files.child import CHILD_ENVIRONMENT  # noqa: E402
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 

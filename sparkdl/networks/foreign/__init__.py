@@ -1,0 +1,1 @@
+"""Networks that users bring: ONNX files, and columns as their tensors."""
