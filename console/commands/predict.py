@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,10 +86,21 @@ def predict(
             .orderBy("id")
             .collect()
         ]
+    for row in rows:  # a map of Spark has no order
+        row["probabilities"] = _by_probability(row["probabilities"], classifier.classes)
     print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
     failed = sum(row["reason"] is not None for row in rows)
     if failed:
         err.print(f"{failed} of {len(rows)} could not be classified", soft_wrap=True)
+
+
+def _by_probability(probabilities: dict[str, float] | None, classes: Sequence[str]) -> dict[str, float] | None:
+    """Return probabilities, if some classes were left out with the highest first, otherwise in the order of classes."""
+    if probabilities is None:
+        return None
+    if len(probabilities) < len(classes):
+        return dict(sorted(probabilities.items(), key=lambda entry: -entry[1]))
+    return {name: probabilities[name] for name in classes}
 
 
 def _is_imagenet(model: str) -> bool:

@@ -26,11 +26,17 @@ from sparkdl.networks.imported.activation import activate
 from sparkdl.networks.imported.settings import ImportedSettings
 from sparkdl.networks.runtime import Network, extract_features, resize_to_input, to_vectors
 from sparkdl.spark.udf import arrow_udf
-from sparkdl.transformers.persistence import NetworkReader, NetworkWriter
+from sparkdl.transformers.persistence import NetworkReader, NetworkWriter, StoredNetwork
 
 
 class ImportedClassifier(
-    Transformer, HasInputCol, HasProbabilityCol, HasPredictionCol, MLReadable["ImportedClassifier"], MLWritable
+    Transformer,
+    HasInputCol,
+    HasProbabilityCol,
+    HasPredictionCol,
+    StoredNetwork,
+    MLReadable["ImportedClassifier"],
+    MLWritable,
 ):
     """Applies a classifier that was imported to a column of images: probabilities, and the most probable class.
 
@@ -177,7 +183,6 @@ class ImportedClassifier(
         return self._content
 
     def network_metadata(self) -> dict[str, Any]:
-        """Return what a saved stage states of its network, besides its digest."""
         return {"input_size": list(self.settings().input_shape[:2])}
 
     def set_network(self, content: bytes) -> None:
