@@ -128,11 +128,13 @@ def test_the_program_of_the_guide_predicts_what_a_stream_predicts(
     )
     version = save_import(spark, prepare_import(foreign), Registry(tmp_path / "models"))
     (tmp_path / "model.onnx").write_bytes(export_onnx(version))
-    Image.open(io.BytesIO(photos()[0])).save(tmp_path / "photo.jpg", quality=95)
+    photo = tmp_path / "incoming" / "a.jpg"
+    photo.parent.mkdir()
+    Image.open(io.BytesIO(photos()[0])).save(photo, quality=95)
     monkeypatch.chdir(tmp_path)
     exec(program[1], {})
-    photo = bytearray((tmp_path / "photo.jpg").read_bytes())
-    (row,) = version.load().classify(spark.createDataFrame([("", photo)], "origin string, payload binary")).collect()
+    rows = spark.createDataFrame([("", bytearray(photo.read_bytes()))], "origin string, payload binary")
+    (row,) = version.load().classify(rows).collect()
     assert capsys.readouterr().out.strip() == row.prediction
 
 
