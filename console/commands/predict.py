@@ -87,7 +87,7 @@ def predict(
             .collect()
         ]
     for row in rows:  # a map of Spark has no order
-        row["probabilities"] = _by_probability(row["probabilities"], classifier.classes)
+        row["probabilities"] = _by_probability(row["probabilities"], classifier.classes or ())
     print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
     failed = sum(row["reason"] is not None for row in rows)
     if failed:
@@ -95,12 +95,12 @@ def predict(
 
 
 def _by_probability(probabilities: dict[str, float] | None, classes: Sequence[str]) -> dict[str, float] | None:
-    """Return probabilities, if some classes were left out with the highest first, otherwise in the order of classes."""
+    """Return probabilities in the order of all classes; if some were left out, with the highest first."""
     if probabilities is None:
         return None
-    if len(probabilities) < len(classes):
-        return dict(sorted(probabilities.items(), key=lambda entry: -entry[1]))
-    return {name: probabilities[name] for name in classes}
+    if len(probabilities) == len(classes):
+        return {name: probabilities[name] for name in classes}
+    return dict(sorted(probabilities.items(), key=lambda entry: -entry[1]))
 
 
 def _is_imagenet(model: str) -> bool:
