@@ -1,5 +1,5 @@
 # sparkdl with Spark, its Kafka connector, Delta Lake and a Java, and without TensorFlow. What it needs it fetches while
-# it is built; a container fetches nothing. docs/how-to/deployment.md tells how it is used.
+# it is built; a container fetches nothing. docs/how-to/compose.md describes its use.
 
 # Python 3.11 or newer with its module `venv`, on glibc; a Java 17 or newer, if it has one, is used.
 ARG BASE=python:3.11-slim-bookworm

@@ -9,7 +9,8 @@ FAULTS := $(BIN)/python benchmarks/faults
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-keras demo test test-unit test-slow test-docker coverage faults bench bench-quick lint lock lock-jars clean
+.PHONY: help install install-keras demo test test-unit test-slow test-docker coverage faults bench bench-quick \
+	format lint typecheck docs docs-serve docs-snippets build lock lock-jars clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,20 +80,46 @@ bench: install-keras .venv-bench/.installed ## Measure the stream against what a
 bench-quick: install-keras ## One short round of the main comparison
 	@$(BIN)/python benchmarks/speed --quick directory
 
+format: install ## Format the code, and fix what ruff can fix
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+typecheck: install ## Check the types
+	@$(BIN)/mypy
+
 lint: install ## Check format, style, types and the layers of the packages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+$(VENV)/.installed-docs: $(VENV)/.installed locks/docs.lock
+	@echo "installing MkDocs into $(VENV)"
+	@$(PIP) install --require-hashes -r locks/docs.lock
+	@touch $@
+
+docs: $(VENV)/.installed-docs ## Build the documentation into site/; a link that leads nowhere is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@$(BIN)/python docs/render/check_site.py site
+
+docs-serve: $(VENV)/.installed-docs ## Serve the documentation at http://127.0.0.1:8000, rebuilt at each change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
+
+docs-snippets: install ## Count the snippets of the documentation that are run, and say why the others are not
+	@PYTHONPATH=.:tests/support $(BIN)/python tests/support/snippets.py
+
+build: install ## Build the wheel and the source distribution into dist/
+	@$(BIN)/python -m hatchling build
+
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: ## Make the locks again; needs uv
 	$(COMPILE) pyproject.toml -o locks/core.lock
 	$(COMPILE) -c locks/core.lock pyproject.toml --extra train --extra kafka -o locks/image.lock
-	$(COMPILE) -c locks/image.lock pyproject.toml --extra train --extra kafka --extra delta --extra heif --group dev -o locks/dev.lock
+	$(COMPILE) -c locks/image.lock pyproject.toml --extra train --extra kafka --extra delta --extra heif --extra mlflow --group dev -o locks/dev.lock
 	$(COMPILE) -c locks/dev.lock pyproject.toml --extra keras -o locks/keras.lock
 	$(COMPILE) -c locks/core.lock pyproject.toml --extra java -o locks/java.lock
 	$(COMPILE) -c locks/dev.lock --group build -o locks/build.lock
+	$(COMPILE) -c locks/dev.lock --group docs -o locks/docs.lock
 	$(COMPILE) benchmarks/speed/requirements.in -o locks/bench.lock
 
 lock-jars: install ## Make the lists of jars again: of the local broker, and of Spark's connectors
@@ -101,4 +128,4 @@ lock-jars: install ## Make the lists of jars again: of the local broker, and of 
 	$(BIN)/python -m streaming.jar_lists delta > locks/.jars.lock && mv locks/.jars.lock streaming/delta.lock
 
 clean: ## Remove .venv and what the tools left behind
-	rm -rf $(VENV) .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis sparkdl-demo spark-warehouse
+	rm -rf $(VENV) site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis sparkdl-demo spark-warehouse

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from console.output import err
 from sparkdl.errors import RequestError
-from sparkdl.system.terminal import printable
 from training.data.request import Layout
 
-if TYPE_CHECKING:
-    from streaming.settings import StreamSettings
+IMAGES, LABELS, MODEL, OUTPUT, SPARK, KAFKA = "Images", "Labels", "Model", "Output", "Spark", "Kafka"
+"""Headings of options in the help."""
 
 
 def _check_conf(settings: list[str] | None) -> list[str] | None:
@@ -28,73 +25,63 @@ def _check_conf(settings: list[str] | None) -> list[str] | None:
 Data = Annotated[
     str,
     typer.Option(
-        help="Labelled images: a directory, a table, FILE.npz, kaggle:OWNER/NAME, or 'samples' for drawn digits."
+        help="Labelled images: a directory, a table of labels, FILE.npz, kaggle:OWNER/NAME, or 'samples' for "
+        "synthetic digits.",
+        metavar="DATA",
+        rich_help_panel=IMAGES,
     ),
 ]
 Ignore = Annotated[
     list[str] | None,
     typer.Option(
-        help="A pattern of file names to leave alone, such as '*.bak' or 'raw/'; can be repeated.", metavar="PATTERN"
+        help="Pattern of file names to ignore, such as '*.bak' or 'raw/'; can be repeated.",
+        metavar="PATTERN",
+        rich_help_panel=IMAGES,
     ),
 ]
+Seed = Annotated[int, typer.Option(help="Random seed.", metavar="N", rich_help_panel=IMAGES)]
 DataLayout = Annotated[
-    Layout, typer.Option("--layout", help="Where the labels of a directory are, if it is not recognised.")
+    Layout,
+    typer.Option(
+        "--layout",
+        help="Where the labels of a directory are.",
+        metavar="|".join(Layout),
+        rich_help_panel=LABELS,
+    ),
 ]
-ImageColumn = Annotated[str | None, typer.Option(help="The column of files in a table of labels.", metavar="COLUMN")]
-LabelColumn = Annotated[str | None, typer.Option(help="The column of labels in a table.", metavar="COLUMN")]
-Models = Annotated[Path, typer.Option(help="The registry of models.", envvar="SPARKDL_MODELS")]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(help="Column of file names in a table of labels.", metavar="COLUMN", rich_help_panel=LABELS),
+]
+LabelColumn = Annotated[
+    str | None, typer.Option(help="Column of labels in a table of labels.", metavar="COLUMN", rich_help_panel=LABELS)
+]
+Models = Annotated[
+    Path, typer.Option(help="Model registry.", metavar="DIR", envvar="SPARKDL_MODELS", rich_help_panel=MODEL)
+]
 Conf = Annotated[
     list[str] | None,
-    typer.Option(help="A Spark setting; can be repeated.", metavar="KEY=VALUE", callback=_check_conf),
+    typer.Option(
+        help="Spark setting; can be repeated.", metavar="KEY=VALUE", callback=_check_conf, rich_help_panel=SPARK
+    ),
 ]
 KafkaConfig = Annotated[
-    Path | None, typer.Option(help="A properties file as Kafka's own tools take it, for TLS and logins.")
+    Path | None,
+    typer.Option(
+        help="Properties file for Kafka clients, with TLS and credentials.", metavar="FILE", rich_help_panel=KAFKA
+    ),
 ]
 
 
 def make_directory(path: Path, flag: str) -> None:
-    """Make the directory that `flag` names.
+    """Create the directory that `flag` names.
 
     Raises
     ------
     RequestError
-        If it cannot be made.
+        If it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RequestError(f"{flag}: no directory can be made at {path}: {error.strerror}") from error
-
-
-def print_file_settings(settings: StreamSettings) -> None:
-    """Print the settings that were read from `sparkdl.toml`, and which of them delete files or use the network."""
-    from streaming.settings_file import TOML
-
-    if not settings.from_file:
-        return
-    taken = ", ".join(f"{name} = {value!r}" for name, value in settings.from_file.items())
-    err.print(printable(f"settings from {Path.cwd() / TOML}: {taken}"), soft_wrap=True)
-    for consequence in _consequences(settings):
-        err.print(printable(f"  by {TOML}, {consequence}"), soft_wrap=True)
-
-
-def _consequences(settings: StreamSettings) -> Iterator[str]:
-    from streaming.kafka.address import is_kafka
-    from streaming.monitoring.server import is_loopback, parse_http
-    from streaming.sources.base import AfterRead
-
-    taken = settings.from_file.keys()
-    if settings.after_read is AfterRead.DELETE and taken & {"after_read", "source"}:
-        yield f"files below {settings.source} are deleted once they are read (after_read)"
-    if settings.after_read is AfterRead.ARCHIVE and taken & {"after_read", "source", "archive_dir"}:
-        yield f"files below {settings.source} are moved to {settings.archive_dir} once they are read (after_read)"
-    if "source" in taken and is_kafka(str(settings.source)):
-        yield f"images are read over the network from {settings.source} (source)"
-    if "sink" in taken and is_kafka(str(settings.sink)):
-        yield f"predictions and unreadable images are sent over the network to {settings.sink} (sink)"
-    if "kafka_config" in taken:
-        yield f"Kafka's clients log in as {settings.kafka_config} says (kafka_config)"
-    if "http" in taken and settings.http is not None:
-        host, port = parse_http(settings.http)
-        who = "this machine" if is_loopback(host) else "any machine that reaches it"
-        yield f"health and metrics are served to {who} on {host}, port {port} (http)"
+        raise RequestError(f"{flag}: cannot create the directory {path}: {error.strerror}") from error

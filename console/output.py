@@ -1,12 +1,11 @@
-"""Output of the commands: data on stdout, messages and progress on stderr."""
+"""Output of the commands: data on stdout, messages on stderr."""
 
 from __future__ import annotations
 
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,21 @@ out = _SanitizingConsole(highlight=False, markup=False)
 err = _SanitizingConsole(stderr=True, highlight=False, markup=False)
 
 _MAX_PROBLEMS = 5  # lines of one kind
+
+
+def set_quiet(quiet: bool) -> None:
+    """Choose whether messages are left out, so that only the result and errors are printed."""
+    err.quiet = quiet
+
+
+def shows_progress() -> bool:
+    """Whether progress is drawn: at a terminal, unless messages are left out."""
+    return err.is_terminal and not err.quiet
+
+
+def complain(text: str, keep: str = "") -> None:
+    """Print an error on stderr, also where messages are left out; `keep` is as in `printable`."""
+    print(printable(text, keep), file=sys.stderr)
 
 
 class Format(StrEnum):
@@ -81,75 +95,6 @@ def to_text(value: Any) -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     return str(value)
-
-
-@contextmanager
-def working(message: str) -> Iterator[None]:
-    """Show that a long step is running: a spinner at a terminal, one line elsewhere."""
-    if err.is_terminal:
-        with err.status(Text(printable(message))):
-            yield
-    else:
-        err.print(message)
-        yield
-
-
-@contextmanager
-def progressing() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function that shows progress: a bar with the time left at a terminal, one line per step elsewhere."""
-    if not err.is_terminal:
-        said: list[str] = []
-
-        def tell_line(what: str, done: int, of: int) -> None:
-            step = what.partition(",")[0]
-            if step not in said[-1:] or done == of > 0:
-                said.append(step)
-                err.print(printable(f"{what}: {done} of {of}" if of else what))
-
-        yield tell_line
-        return
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bars:
-        task = bars.add_task("training", total=None)
-        steps: list[str] = []
-
-        def tell_bar(what: str, done: int, of: int) -> None:
-            step = what.partition(",")[0]
-            if step not in steps[-1:]:
-                steps.append(step)
-                bars.reset(task)
-            bars.update(task, description=printable(what), completed=done, total=of or None)
-
-        yield tell_bar
-
-
-@contextmanager
-def fetching(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a download of jars, if there is one: a bar at a terminal, one line elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn(f"fetching {what}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=err, disable=not err.is_terminal)
-    task = bar.add_task("fetching")
-    begun = False
-
-    def note(done: int, total: int) -> None:
-        nonlocal begun
-        if not begun:
-            bar.start()
-            if bar.disable:
-                err.print(f"fetching {what}, once")
-        begun = True
-        bar.update(task, completed=done, total=total)
-        if done == total:
-            bar.stop()
-
-    try:
-        yield note
-    finally:
-        bar.stop()
 
 
 def print_reading(dataset: Dataset) -> None:

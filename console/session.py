@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from console.output import fetching, working
+from console.progress import fetching, working
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

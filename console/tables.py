@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation
 
 
+_MAX_CLASSES = 100  # rows
+
+
 def print_figures(evaluation: Evaluation) -> None:
     """Print the metrics over all classes."""
     m: dict[str, Any] = evaluation.metrics
@@ -34,16 +37,20 @@ def print_figures(evaluation: Evaluation) -> None:
 
 def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
     """Print the metrics, a row per class, the confusion matrix and some predictions."""
+    from training.evaluation.evaluate import weakest_classes
     from training.reporting.report import sample_rows
 
     print_figures(evaluation)
     m: dict[str, Any] = evaluation.metrics
-    report = Table("class", "precision", "recall", "f1", "images", title="Per class", title_justify="left")
-    for name, row in m["per_class"].items():
+    shown = weakest_classes(evaluation, _MAX_CLASSES)
+    few = len(shown) < len(evaluation.classes)
+    title = f"The {len(shown)} classes of lowest recall, of {len(evaluation.classes)}" if few else "Per class"
+    report = Table("class", "precision", "recall", "f1", "images", title=title, title_justify="left")
+    for name, row in ((name, m["per_class"][name]) for name in shown):
         report.add_row(name, f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", str(row["support"]))
     out.print(report)
     if len(evaluation.classes) <= 12:
-        title = "Confusion matrix: a row a true class, a column a predicted one"
+        title = "Confusion matrix: true classes in rows, predicted classes in columns"
         matrix = Table("", *evaluation.classes, title=title, title_justify="left")
         for name, counts in zip(evaluation.classes, m["confusion_matrix"], strict=True):
             matrix.add_row(name, *(str(count or ".") for count in counts))
@@ -58,15 +65,15 @@ def print_evaluation(evaluation: Evaluation, samples: int = 0) -> None:
 def print_comparison(comparison: Comparison) -> None:
     """Print both accuracies, their difference with its p-value, and how often each model is right."""
     c = comparison.figures
-    summary = Table(title=f"{c['n']} images that both can classify", title_justify="left", show_header=False)
+    summary = Table(title=f"{c['n']} images that both models can classify", title_justify="left", show_header=False)
     for told in (c["model"], c["against"]):
         summary.add_row(told["name"], _with_interval(told["accuracy"], told["accuracy_interval"]))
     summary.add_row("difference", _with_interval(c["difference"], c["difference_interval"], "+.4f"))
     summary.add_row("p, McNemar's exact test", f"{c['p_value']:.2g}")
     out.print(summary)
     right = Table("images", "other right", "other wrong", title=f"Against {comparison.against}", title_justify="left")
-    right.add_row("this right", str(c["both_right"]), str(c["only_model_right"]))
-    right.add_row("this wrong", str(c["only_against_right"]), str(c["both_wrong"]))
+    right.add_row("this one right", str(c["both_right"]), str(c["only_model_right"]))
+    right.add_row("this one wrong", str(c["only_against_right"]), str(c["both_wrong"]))
     out.print(right)
 
 

@@ -1,4 +1,4 @@
-"""Renders the tables of formats in explanation/decoding.md: `python docs/formats.py [--check]`.
+"""Renders the lists of formats in reference/formats.md: `python docs/formats.py [--check]`.
 
 Each variant is a small picture that is made here and decoded, as a stream does it; what is read is compared with the
 picture that it was made of. To add a variant, add a `Sample` to the list of its format.
@@ -15,7 +15,6 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +29,7 @@ from sparkdl.formats.foreign import FOREIGN
 from sparkdl.images.rejection import Rejected
 
 Array = npt.NDArray[Any]
-PAGE = Path(__file__).parent / "explanation" / "decoding.md"
+PAGE = Path(__file__).parent / "reference" / "formats.md"
 WIDTH, HEIGHT = 64, 48
 Y, X = np.mgrid[0:HEIGHT, 0:WIDTH]
 COLOUR: Array = np.stack([X * 4, Y * 5, (X + Y) * 2], -1).astype(np.uint8)
@@ -223,7 +222,7 @@ def other_samples() -> Iterator[Sample]:
 def result_of(sample: Sample) -> str:
     decoded = decode(sample.payload)
     if isinstance(decoded, Rejected):
-        return f"`{decoded.reason}`: {decoded.detail}".replace("|", r"\|")
+        return f"`{decoded.reason}`: {decoded.detail}"
     if sample.shows is not None:
         shown = sample.shows[..., ::-1] if sample.shows.ndim == 3 else sample.shows[..., np.newaxis]
         assert decoded.shape[:2] == shown.shape[:2], sample.variant
@@ -232,45 +231,45 @@ def result_of(sample: Sample) -> str:
     return "read"
 
 
-def read_table() -> list[str]:
-    """One row for all variants of a format that are read, and one for each that is not."""
-    lines = ["| format | variant | result |", "| --- | --- | --- |"]
+def format_lists() -> list[str]:
+    """Lists of the variants that are read, by format, and of those that are not."""
     kinds = (png_samples, jpeg_samples, bmp_samples, gif_samples, tiff_samples, webp_samples, heif_samples)
     samples = [(sample, result_of(sample)) for make in kinds for sample in make()]
-    for name, of_format in groupby(samples, key=lambda pair: pair[0].format):
-        results = list(of_format)
-        read = [sample.variant for sample, result in results if result == "read"]
-        lines += [f"| {name} | {'; '.join(read)} | read |"] if read else []
-        lines += [f"| {name} | {sample.variant} | {result} |" for sample, result in results if result != "read"]
-    return lines + [
-        f"| {name} | where its codec is not installed | `unsupported_format`: {MISSING[name]} |" for name in MISSING
+    read: dict[str, list[str]] = {}
+    refused = []
+    for sample, result in samples:
+        if result == "read":
+            read.setdefault(sample.format, []).append(sample.variant)
+        else:
+            refused.append(f"- {sample.format}, {sample.variant}. {result}")
+    refused += [
+        f"- {name}, where its codec is not installed. `unsupported_format`: {MISSING[name]}" for name in MISSING
     ]
+    listed = [f"- **{name}**: {'; '.join(variants)}" for name, variants in read.items()]
+    return ["Read:", "", *listed, "", "Not read, with the reason and the detail of the dead letter:", "", *refused]
 
 
-def foreign_table() -> list[str]:
+def foreign_list() -> list[str]:
+    """A list of known files, by what their dead letters say to do."""
     advice = dict.fromkeys(kind.advice for kind in FOREIGN)
     names = {text: "; ".join(dict.fromkeys(kind.name for kind in FOREIGN if kind.advice == text)) for text in advice}
-    return ["| what it is | what the detail says to do |", "| --- | --- |"] + [
-        f"| {names[text]} | {text} |" for text in advice
-    ]
+    return [f"- *{text}*: {names[text]}" for text in advice]
 
 
-def other_table() -> list[str]:
-    return ["| what comes | result |", "| --- | --- |"] + [
-        f"| {sample.variant} | {result_of(sample)} |" for sample in other_samples()
-    ]
+def other_list() -> list[str]:
+    return [f"- **{sample.variant}**. {result_of(sample)}" for sample in other_samples()]
 
 
-TABLES = {"formats": read_table, "foreign": foreign_table, "other": other_table}
+PARTS = {"formats": format_lists, "foreign": foreign_list, "other": other_list}
 
 
 def rendered(page: str) -> str:
-    """The page with the text between each `<!-- NAME -->` and `<!-- end -->` replaced by that table."""
+    """The page with the text between each `<!-- NAME -->` and `<!-- end -->` replaced by that part."""
 
-    def table(match: re.Match[str]) -> str:
-        return "\n".join([f"<!-- {match[1]} -->", "", *TABLES[match[1]](), "", "<!-- end -->"])
+    def part(match: re.Match[str]) -> str:
+        return "\n".join([f"<!-- {match[1]} -->", "", *PARTS[match[1]](), "", "<!-- end -->"])
 
-    return re.sub(rf"<!-- ({'|'.join(TABLES)}) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+    return re.sub(rf"<!-- ({'|'.join(PARTS)}) -->\n.*?<!-- end -->", part, page, flags=re.DOTALL)
 
 
 def main() -> None:
@@ -279,7 +278,7 @@ def main() -> None:
     if "--check" not in sys.argv:
         PAGE.write_text(now)
     elif now != page:
-        sys.exit("docs/explanation/decoding.md is out of date: python docs/formats.py")
+        sys.exit("docs/reference/formats.md is out of date: python docs/formats.py")
 
 
 if __name__ == "__main__":

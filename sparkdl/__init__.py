@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sparkdl.images.rejection import Limits, Rejected
     from sparkdl.sql_functions import register_image_function, registerKerasImageUDF
     from sparkdl.transformers.featurizer import DeepImageFeaturizer
+    from sparkdl.transformers.imported_classifier import ImportedClassifier
     from sparkdl.transformers.ink_normalizer import InkNormalizer
     from sparkdl.transformers.keras_estimator import KerasImageFileEstimator
     from sparkdl.transformers.keras_image_file import KerasImageFileTransformer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DeepImageFeaturizer",
     "DeepImagePredictor",
+    "ImportedClassifier",
     "InkNormalizer",
     "KerasImageFileEstimator",
     "KerasImageFileTransformer",
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "DeepImageFeaturizer": "sparkdl.transformers.featurizer",
     "DeepImagePredictor": "sparkdl.transformers.predictor",
+    "ImportedClassifier": "sparkdl.transformers.imported_classifier",
     "InkNormalizer": "sparkdl.transformers.ink_normalizer",
     "KerasImageFileEstimator": "sparkdl.transformers.keras_estimator",
     "KerasImageFileTransformer": "sparkdl.transformers.keras_image_file",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sparkdl.models.registry import MIN_REVIEW_THRESHOLD, ModelVersion, resolve_model
+from sparkdl.models.addresses import find_model
+from sparkdl.models.registry import MIN_REVIEW_THRESHOLD, ModelVersion
 from sparkdl.spark.session import spark_session
 from streaming.checkpoint.identity import Fingerprint, check_checkpoint, fingerprint
 from streaming.fault_injection import check_fault_point
@@ -81,14 +82,14 @@ class StreamPlan:
 
 
 def prepare(settings: StreamSettings) -> StreamPlan:
-    """Return the plan of a stream; starts no Spark and writes nothing.
+    """Return the plan of a stream; starts no Spark and writes nothing but the cache of fetched models.
 
     Raises
     ------
     RequestError
         If the source or model does not exist, or source, sink and checkpoint do not belong together.
     SparkdlError
-        If a server of the source or the sink does not answer.
+        If a server of the source, the sink or the model does not answer.
     """
     check_fault_point()
     source, sink = settings.make_source(), settings.make_sink()
@@ -97,7 +98,7 @@ def prepare(settings: StreamSettings) -> StreamPlan:
             check_request(settings, source, sink)
         source.check()
         sink.check()
-        model = resolve_model(settings.model)
+        model = find_model(settings.model, settings.mlflow)
         stream = fingerprint(source, sink)
         check_checkpoint(settings.checkpoint, stream)
         plan = StreamPlan(settings, source, sink, model, stream)

@@ -24,6 +24,7 @@ def results(
     *,
     read_in_workers: bool = False,
     envelope: Envelope | None = None,
+    top_k: int | None = None,
 ) -> DataFrame:
     """Return one row per input record, with the columns of both contracts; `reason` is null for predictions.
 
@@ -37,10 +38,10 @@ def results(
         The model version to name in predictions.
     review_below
         The confidence below which a prediction needs review, 0..1.
-    read_in_workers, envelope
+    read_in_workers, envelope, top_k
         As for `sparkdl.inference.classifier.Classifier.classify`.
     """
-    classified = classifier.classify(records, limits, read_in_workers=read_in_workers, envelope=envelope)
+    classified = classifier.classify(records, limits, read_in_workers=read_in_workers, envelope=envelope, top_k=top_k)
     return shape_results(classified, F.lit(model), F.lit(review_below))
 
 
@@ -54,6 +55,7 @@ def shape_results(classified: DataFrame, model: Column, review_below: Column) ->
         "prediction",
         "confidence",
         "probabilities",
+        "labels",
         "label",
         (F.col("confidence") < review_below).alias("needs_review"),
         model.alias("model"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyspark.sql.types import (
+    ArrayType,
     BinaryType,
     BooleanType,
     DoubleType,
@@ -41,9 +42,11 @@ PREDICTION = StructType(
         StructField("produced_at", TimestampType()),
         StructField("predicted_at", TimestampType()),
         StructField("batch_id", LongType()),
+        StructField("labels", ArrayType(StringType())),
     ]
 )
-"""A classified image. `confidence` and the values of `probabilities` are in 0..1."""
+"""A classified image. `confidence` and the values of `probabilities` are in 0..1. `labels` is null unless an
+image can have several classes."""
 
 DEAD_LETTER = StructType(
     [

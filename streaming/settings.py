@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,8 +25,10 @@ from sparkdl.errors import RequestError
 from sparkdl.formats.envelopes import FORMS as MESSAGE_FORMS
 from sparkdl.formats.envelopes import RAW, Envelope
 from sparkdl.images.rejection import DEFAULT_LIMITS, Limits
+from sparkdl.inference.top_k import ALL_CLASSES, FEW_CLASSES, entries_kept
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 from streaming.kafka.client_config import ClientConfig
-from streaming.settings_file import TOML, check_place, read_settings_file
+from streaming.settings_file import TOML, check_keys, check_place, read_settings_file
 from streaming.sinks.base import Sink
 from streaming.sinks.factory import FORMS as SINK_FORMS
 from streaming.sinks.factory import parse_sink
@@ -35,6 +38,8 @@ from streaming.sources.factory import FORMS as SOURCE_FORMS
 from streaming.sources.factory import parse_source
 
 ENV_PREFIX = "SPARKDL_"
+TABLE = "stream"
+"""The table of a settings file with the settings of a stream, which may also be at the top level."""
 _EXPECTED = {
     "int_parsing": "expected an integer",
     "float_parsing": "expected a number",
@@ -88,7 +93,7 @@ class StreamSettings(BaseModel):
     """One stream: its source, model, sink and checkpoint, and how it runs.
 
     `read` looks for each field in this order: the keyword argument, the environment variable (`SPARKDL_` and the name
-    of the field), `sparkdl.toml` in the working directory, the default. `sparkdl stream` has an option for each field.
+    of the field), the settings file, the default. `sparkdl stream` has an option for each field.
 
     `source` and `sink` are addresses, or your own objects (`streaming.sources.base.Source`,
     `streaming.sinks.base.Sink`).
@@ -106,55 +111,63 @@ class StreamSettings(BaseModel):
     source: Annotated[str | InstanceOf[Source], PlainSerializer(str)] = Field(
         description=f"Where images come from: {SOURCE_FORMS}."
     )
-    model: str = Field("models", description="A registry, a version, or a saved PipelineModel.")
+    model: str = Field("models", description=MODEL_FORMS)
+    mlflow: str | None = Field(None, description="MLflow server of the model; by default MLFLOW_TRACKING_URI.")
     sink: Annotated[str | InstanceOf[Sink], PlainSerializer(str)] = Field(
         description=f"Where results go: {SINK_FORMS}."
     )
-    checkpoint: Path = Field(description="The directory of the stream's progress.")
-    available_now: bool = Field(False, description="Classify the images that exist now, then exit.")
+    checkpoint: Path = Field(description="Directory of the stream's checkpoint.")
+    available_now: bool = Field(False, description="Classify the images that are there now, then exit.")
     trigger: Annotated[float | Literal["realtime"], BeforeValidator(_to_trigger)] = Field(
         1.0, description="Time between micro-batches, such as 500ms; or realtime, from Kafka to Kafka."
     )
-    label_from: LabelFrom = Field(
-        LabelFrom.NONE, description="none, or parent: the name of a file's folder is its true class."
-    )
+    label_from: LabelFrom = Field(LabelFrom.NONE, description="parent: the name of a file's folder is its true class.")
     max_images_per_trigger: int | None = Field(
         None, ge=1, description="Maximum images per micro-batch; by default as many as take about 8 s."
     )
     stable_after: Duration = Field(
         STABLE_AFTER, description="Time without a change before a file without a recognizable end is read."
     )
-    after_read: AfterRead = Field(AfterRead.KEEP, description="What to do with read files: keep, archive or delete.")
-    archive_dir: Path | None = Field(None, description="Where --after-read archive moves files.")
-    ignore: Patterns = Field((), description="A pattern of file names to leave alone; can be repeated.")
+    after_read: AfterRead = Field(AfterRead.KEEP, description="What to do with files that were read.")
+    archive_dir: Path | None = Field(None, description="Directory that --after-read archive moves files to.")
+    ignore: Patterns = Field(
+        (), description="Pattern of file names to ignore, such as '*.bak' or 'raw/'; can be repeated."
+    )
     review_below: float | None = Field(
         None, ge=0, le=1, description="Confidence below which a prediction needs review; by default the model's own."
     )
-    max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="Largest encoded image, in bytes.")
-    max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="Largest image, in pixels.")
-    decode_timeout: Duration = Field(DEFAULT_LIMITS.timeout, gt=0, description="Longest time to decode one image.")
-    kafka_config: Path | None = Field(
-        None, description="A properties file for Kafka clients, for TLS and logins, as Kafka's own tools read it."
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description=f"Classes to keep in probabilities; by default all of up to {ALL_CLASSES}, else {FEW_CLASSES}.",
     )
-    starting_offsets: str = Field(
-        "earliest", description="Where a new stream of messages starts: earliest, latest or JSON."
-    )
+    max_bytes: int = Field(DEFAULT_LIMITS.max_bytes, ge=1, description="Maximum size of an encoded image, in bytes.")
+    max_pixels: int = Field(DEFAULT_LIMITS.max_pixels, ge=1, description="Maximum size of an image, in pixels.")
+    decode_timeout: Duration = Field(DEFAULT_LIMITS.timeout, gt=0, description="Maximum time to decode one image.")
+    kafka_config: Path | None = Field(None, description="Properties file for Kafka clients, with TLS and credentials.")
+    starting_offsets: str = Field("earliest", description="Where a new stream starts: earliest, latest or JSON.")
     min_partitions: int | None = Field(
-        None, ge=1, description="Tasks that read a micro-batch of messages; by default one per core."
+        None, ge=1, description="Minimum number of tasks that read a micro-batch; by default one per core."
     )
-    fail_on_data_loss: bool = Field(True, description="Fail if Kafka has deleted messages that were not read yet.")
+    fail_on_data_loss: bool = Field(True, description="Fail if Kafka has deleted messages that were not read.")
     message: Annotated[str, AfterValidator(_check_message)] = Field(
-        RAW, description=f"How a message of Kafka holds its image: {MESSAGE_FORMS}."
+        RAW, description=f"Encoding of the image in a message: {MESSAGE_FORMS}."
     )
     retries: int = Field(5, ge=0, description="Maximum restarts in a row after a failure.")
-    http: str | None = Field(None, description="[HOST:]PORT that serves /livez, /readyz and /metrics; by default none.")
+    http: str | None = Field(None, description="Address that serves /livez, /readyz and /metrics; by default none.")
 
     _from_file: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _file: str = PrivateAttr(default=TOML)
 
     @property
     def from_file(self) -> dict[str, Any]:
-        """The settings that were read from `sparkdl.toml`, as written there."""
+        """The settings that were read from the settings file, as written there."""
         return self._from_file
+
+    @property
+    def file(self) -> str:
+        """The path of the settings file."""
+        return self._file
 
     @property
     def is_realtime(self) -> bool:
@@ -165,6 +178,10 @@ class StreamSettings(BaseModel):
     def limits(self) -> Limits:
         """The limits of an image; slow images shorten the time limit of those that follow."""
         return Limits(self.max_bytes, self.max_pixels, self.decode_timeout, shrinks=True)
+
+    def entries_kept(self, classes: Sequence[str] | None) -> int | None:
+        """Return how many classes `probabilities` has for a model of `classes`; None for all."""
+        return self.top_k if self.top_k is not None else entries_kept(classes)
 
     @cached_property
     def kafka_client(self) -> ClientConfig:
@@ -205,34 +222,66 @@ class StreamSettings(BaseModel):
         return fields | {"kafka_client": self.kafka_client}  # an invalid file is refused even if no address uses it
 
     @classmethod
-    def read(cls, **given: Any) -> StreamSettings:
+    def read(cls, file: Path | None = None, /, **given: Any) -> StreamSettings:
         """Return the settings; arguments that are None count as not given.
+
+        Parameters
+        ----------
+        file
+            The settings file; by default `sparkdl.toml` in the working directory, if there is one. Its table `stream`
+            and its top level hold settings of a stream; other tables are ignored.
 
         Raises
         ------
         RequestError
-            If a setting is missing or out of range, or `sparkdl.toml` cannot be read; one line says which and why.
+            If a setting is missing or out of range, or the file cannot be read or has an unknown setting; one line says
+            which and why.
         """
-        given = {name: value for name, value in given.items() if value is not None}
-        variables = {name: os.environ.get(ENV_PREFIX + name.upper()) for name in cls.model_fields}
-        set_already = {name: value for name, value in variables.items() if value is not None} | given
-        file = read_settings_file()
-        taken = {name: file[name] for name in cls.model_fields if name in file and name not in set_already}
+        name = TOML if file is None else str(file)
+        written = _stream_values(read_settings_file(file), name, list(cls.model_fields))
+        given = {key: value for key, value in given.items() if value is not None}
+        variables = {key: os.environ[_variable(key)] for key in cls.model_fields if _variable(key) in os.environ}
+        taken = {key: value for key, (_, value) in written.items() if key not in given and key not in variables}
         try:
-            settings = cls(**set_already, **taken)
+            settings = cls(**{**taken, **variables, **given})
         except ValidationError as error:
             first = error.errors()[0]
-            name = str(first["loc"][0])
-            flag = f"{TOML}: {name}" if name in taken else "--" + name.replace("_", "-")
+            key = str(first["loc"][0])
+            place = "--" + key.replace("_", "-")
+            if key in taken:
+                place = written[key][0]
+            elif key in variables and key not in given:
+                place = _variable(key)
             if first["type"] == "missing":
-                raise RequestError(f"{flag} is missing") from error
+                raise RequestError(f"{place} is missing") from error
             if first["type"] == "value_error":  # our own
                 message = first["msg"].removeprefix("Value error, ")
             else:
                 message = _EXPECTED.get(first["type"]) or first["msg"].lower()
-            raise RequestError(f"{flag}: {message}, received {first['input']!r}") from error
+            raise RequestError(f"{place}: {message}, received {first['input']!r}") from error
+        settings._file = name
         if taken:
-            settings._from_file.update(taken)
-            source = str(settings.source)
-            check_place(None if "://" in source else Path(source), Path(settings.model))
+            settings._from_file.update({key: taken[key] for key in cls.model_fields if key in taken})
+            if file is None:
+                watched = str(settings.source)
+                check_place([] if "://" in watched else [Path(watched)], Path(settings.model))
         return settings
+
+
+def _variable(key: str) -> str:
+    return ENV_PREFIX + key.upper()
+
+
+def _stream_values(file: dict[str, Any], name: str, known: list[str]) -> dict[str, tuple[str, Any]]:
+    """Return the place and the value of each setting of a stream in a settings file."""
+    top = {key: value for key, value in file.items() if not isinstance(value, dict)}
+    table = file.get(TABLE, {})
+    if not isinstance(table, dict):
+        raise RequestError(f"{name}: expected [{TABLE}] to be a table")
+    check_keys(name, top, known)
+    check_keys(f"{name}: [{TABLE}]", table, known)
+    if both := top.keys() & table.keys():
+        raise RequestError(f"{name}: {min(both)} is both at the top level and in [{TABLE}]: remove one")
+    return {key: (f"{name}: {key}", value) for key, value in top.items()} | {
+        key: (f"{name}: [{TABLE}] {key}", value) for key, value in table.items()
+    }

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from sparkdl.inference.classifier import FusedClassifier
+from sparkdl.inference.fusion import Featurizer
+from sparkdl.inference.heads import Head
 from sparkdl.models.registry import resolve_model
 from sparkdl.networks.backbones import backbone
 from sparkdl.networks.pooling import grid_of, pooling_matrix
@@ -57,6 +59,8 @@ def main() -> None:
     classifier = version.load()
     assert isinstance(classifier, FusedClassifier)
     featurizer, head = classifier.model.featurizer, classifier.model.head
+    assert isinstance(featurizer, Featurizer)  # of a recipe
+    assert isinstance(head, Head)
     spec, content = featurizer.spec, featurizer.network
     spark.stop()
     out.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep, time
@@ -43,6 +43,14 @@ def soak(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[st
                 say(f"  {name}: {found[name]}")
     return {"minutes": sending.minutes, "rate": sending.rate, "warm_up": sending.warm_up, "conf": list(sending.conf),
             "left_out": left_out, "contenders": found}  # fmt: skip
+
+
+def beside(kept: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Add the contenders of a kept run under the same conditions to those of a new one."""
+    conditions = ("minutes", "rate", "warm_up", "conf")
+    if any(kept.get(condition) != found[condition] for condition in conditions):
+        return found
+    return {**found, "contenders": {**kept["contenders"], **found["contenders"]}}
 
 
 def _run(bench: Bench, broker: str, registry: Path, trigger: str, say: Callable[[str], None]) -> dict[str, Any]:

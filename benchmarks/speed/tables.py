@@ -147,6 +147,7 @@ TABLES: Mapping[str, Callable[[Figures], list[str]]] = {
     "aims": aims,
     "directory": _rates,
     "kafka": _rates,
+    "imported": _rates,
     "latency": latency,
     "soak": soak,
     "start": _start,

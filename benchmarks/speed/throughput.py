@@ -62,9 +62,9 @@ def directory(bench: Bench, rounds: int, images: int, warm_up: int, say: Callabl
         contenders["Ray Data"] = lambda: by("Ray Data", bench.other("ray_data.py"), *warm)
     left_out: dict[str, str] = {}
     found = interleaved(contenders, rounds, telling(say), leaving_out(say, left_out))
-    ours = _answers(answers["stream"])
-    agreement = {name: _agreement(ours, _answers(path)) for name, path in answers.items() if name in found}
-    return {"images": images, "agreement": agreement, "left_out": left_out, **_table(found)}
+    ours = answers_of(answers["stream"])
+    agreement = {name: agreement_of(ours, answers_of(path)) for name, path in answers.items() if name in found}
+    return {"images": images, "agreement": agreement, "left_out": left_out, **rates(found)}
 
 
 def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -79,12 +79,12 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
 
         def to_parquet() -> Measured:
             place = bench.place()
-            answers["stream to Parquet"] = lambda: _answers(place / "sink" / "predictions")
+            answers["stream to Parquet"] = lambda: answers_of(place / "sink" / "predictions")
             return streamed(f"parquet:{place / 'sink'}", place)
 
         def to_kafka() -> Measured:
             target = f"out-{uuid.uuid4().hex[:8]}"
-            answers["stream to Kafka"] = lambda: _answers_on(broker, target)
+            answers["stream to Kafka"] = lambda: answers_on(broker, target)
             return streamed(f"kafka://{broker}/{target}", bench.place())
 
         def streamed(sink: str, place: Path) -> Measured:
@@ -92,7 +92,7 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
 
         def twin() -> Measured:
             place = bench.place()
-            answers["kafka-python loop to Parquet"] = lambda: _answers(place / "out")
+            answers["kafka-python loop to Parquet"] = lambda: answers_of(place / "out")
             command = [*bench.contender("hand_written_kafka.py"), str(exported), f"{broker}/{topic}"]
             shape = ["--processes", "2", "--threads", "1", "--warm-up", str(warm_up)]
             return timed([*command, str(place / "out"), *shape], place, warm_up)
@@ -106,15 +106,15 @@ def kafka(bench: Bench, rounds: int, images: int, warm_up: int, say: Callable[[s
 
             def others() -> Measured:
                 target = make_topic(broker, 2)
-                answers["Quix Streams"] = lambda: _by_place(topic, _answers_on(broker, target))
+                answers["Quix Streams"] = lambda: _by_place(topic, answers_on(broker, target))
                 return quix(bench, exported, broker, topic, target, images, warm_up)
 
             contenders["Quix Streams"] = others
         left_out: dict[str, str] = {}
         found = interleaved(contenders, rounds, telling(say), leaving_out(say, left_out))
         ours = answers["stream to Parquet"]()
-        agreement = {name: _agreement(ours, theirs()) for name, theirs in answers.items() if name in found}
-    return {"images": images, "agreement": agreement, "left_out": left_out, **_table(found)}
+        agreement = {name: agreement_of(ours, theirs()) for name, theirs in answers.items() if name in found}
+    return {"images": images, "agreement": agreement, "left_out": left_out, **rates(found)}
 
 
 def quix(bench: Bench, exported: Path, broker: str, source: str, target: str, images: int, warm_up: int) -> Measured:
@@ -176,7 +176,7 @@ def leaving_out(say: Callable[[str], None], left_out: dict[str, str]) -> Callabl
     return leave_out
 
 
-def _table(found: Mapping[str, list[Measured]]) -> dict[str, Any]:
+def rates(found: Mapping[str, list[Measured]]) -> dict[str, Any]:
     """Return rates, memory, costs, and the ratio of each stream's rate to each other contender's, round by round."""
     return {
         "costs_ms": {
@@ -201,7 +201,7 @@ def _table(found: Mapping[str, list[Measured]]) -> dict[str, Any]:
     }
 
 
-def _answers(path: Path) -> dict[str, str]:
+def answers_of(path: Path) -> dict[str, str]:
     """Return the prediction of each image, by its `id`, or by its name if there is a `path`."""
     table = pq.ParquetDataset(path).read()
     if "id" in table.column_names:
@@ -211,7 +211,7 @@ def _answers(path: Path) -> dict[str, str]:
     return {name: str(answer) for name, answer in zip(names, table["prediction"].to_pylist(), strict=True)}
 
 
-def _answers_on(broker: str, topic: str) -> dict[str, str]:
+def answers_on(broker: str, topic: str) -> dict[str, str]:
     """Return the prediction of each image on a topic, by the key of its message."""
     from kafka import KafkaConsumer
 
@@ -229,6 +229,6 @@ def _by_place(topic: str, answers: Mapping[str, str], partitions: int = 2) -> di
     return {f"{topic}/{n % partitions}/{n // partitions}": answers[name] for name, n in numbers.items()}
 
 
-def _agreement(ours: Mapping[str, str], theirs: Mapping[str, str]) -> float:
+def agreement_of(ours: Mapping[str, str], theirs: Mapping[str, str]) -> float:
     """Return the share of the other's images with the same prediction; a prediction may be the index of a class."""
     return sum(ours[name] == theirs[name].removesuffix(".0") for name in theirs) / len(theirs)

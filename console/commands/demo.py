@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.command import Config
 from console.commands.predictions import print_summary
-from console.options import Conf, print_file_settings
-from console.output import Format, err, out, print_rows, working
+from console.options import IMAGES, KAFKA, OUTPUT, Conf, Seed
+from console.output import Format, err, out, print_rows
+from console.progress import working
 from console.session import start_spark
+from console.settings import print_stream_settings
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.system.extras import require_extra
 from streaming.monitoring.observer import Batch, Observer
@@ -31,18 +34,27 @@ _MARK = ".sparkdl-demo"
 
 def demo(
     data: Annotated[
-        str | None, typer.Option(help="Labelled images; default: those in NUMTADB_HOME, or drawn samples.")
+        str | None,
+        typer.Option(
+            help="Labelled images.",
+            metavar="DATA",
+            show_default="those in NUMTADB_HOME, or synthetic digits",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
-    directory: Annotated[Path, typer.Option("--out", help="Directory of all results; emptied first.")] = Path(
-        "sparkdl-demo"
-    ),
-    seed: Annotated[int, typer.Option(help="Seed of the split and of drawn samples.")] = 0,
+    directory: Annotated[
+        Path,
+        typer.Option("--out", help="Directory of all results, emptied first.", metavar="DIR", rich_help_panel=OUTPUT),
+    ] = Path("sparkdl-demo"),
+    seed: Seed = 0,
     kafka: Annotated[
-        bool, typer.Option("--kafka", help="Use a Kafka broker, which runs on this machine during the demo.")
+        bool,
+        typer.Option("--kafka", help="Use topics of a local Kafka broker, not directories.", rich_help_panel=KAFKA),
     ] = False,
     conf: Conf = None,
+    config: Config = None,
 ) -> None:
-    """Train a model, start a stream, send it 200 unseen and some broken images, show the results."""
+    """Train a model, start a stream, send it 200 unseen and some broken images, and show the results."""
     require_extra("train", "sparkdl demo")
     if kafka:
         require_extra("kafka", "sparkdl demo --kafka")
@@ -61,12 +73,12 @@ def demo(
     from streaming.job import StreamJob
     from streaming.plan import prepare
     from streaming.settings import StreamSettings
-    from streaming.spark_conf import KAFKA
+    from streaming.spark_conf import KAFKA as KAFKA_CONNECTOR
     from training.fitting.recipes import recipe
     from training.train import train
 
     _step(f"1. Training on {len(known)} of {len(dataset)} images of {len(dataset.classes)} classes from {address}")
-    spark = start_spark(conf or (), [KAFKA] if kafka else ())
+    spark = start_spark(conf or (), [KAFKA_CONNECTOR] if kafka else ())
     with working("training"):
         trained = train(spark, known, recipe("digits", ["augmentations=0"]), Registry(directory / "models"), seed=seed)
     print_figures(trained.evaluation)
@@ -75,9 +87,13 @@ def demo(
         err.print("starting a broker")
     with open_route(directory, kafka=kafka) as route:
         settings = StreamSettings.read(
-            model=str(directory / "models"), checkpoint=directory / "checkpoint", trigger="500ms", **route.settings
+            config,
+            model=str(directory / "models"),
+            checkpoint=directory / "checkpoint",
+            trigger="500ms",
+            **route.settings,
         )
-        print_file_settings(settings)
+        print_stream_settings(settings)
         _step(f"2. Streaming from {settings.source} to {settings.sink}")
         seen = _Tally()
         job = StreamJob(spark, prepare(settings), seen)
@@ -137,7 +153,9 @@ class _Tally(Observer):
                 if not job.is_active:
                     job.wait()
                 if time.monotonic() - quiet_since > _TIMEOUT:
-                    raise SparkdlError(f"{self.images} of {images} images after {_TIMEOUT:.0f} s of silence")
+                    raise SparkdlError(
+                        f"no micro-batch for {_TIMEOUT:.0f} s; {self.images} of {images} images were classified"
+                    )
 
 
 def _step(words: str) -> None:
@@ -169,7 +187,9 @@ def _check_directory(directory: Path) -> None:
         and not (directory / _MARK).is_file()
         and (not directory.is_dir() or any(directory.iterdir()))
     ):
-        raise RequestError(f"--out: {directory} is not empty and not from an earlier demo; it is left alone")
+        raise RequestError(
+            f"--out: {directory} is not empty and not from an earlier demo; it is left alone: name another"
+        )
 
 
 def _make_empty(directory: Path) -> None:

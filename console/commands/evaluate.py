@@ -7,10 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.options import Conf, Data, DataLayout, Ignore, ImageColumn, LabelColumn, make_directory
-from console.output import err, print_json, print_problems, print_reading, working
+from console.options import (
+    MODEL,
+    OUTPUT,
+    Conf,
+    Data,
+    DataLayout,
+    Ignore,
+    ImageColumn,
+    LabelColumn,
+    Seed,
+    make_directory,
+)
+from console.output import err, print_json, print_problems, print_reading
+from console.progress import working
 from console.session import start_spark
 from console.tables import print_comparison, print_evaluation
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 from sparkdl.system.extras import require_extra
 from training.data.request import Layout
 
@@ -23,28 +36,40 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="A registry, a version, or a saved PipelineModel.")],
+    *,
+    model: Annotated[
+        str,
+        typer.Option(help=MODEL_FORMS, metavar="MODEL", rich_help_panel=MODEL),
+    ],
+    against: Annotated[
+        str | None,
+        typer.Option(help="Model to compare with, on the same images.", metavar="MODEL", rich_help_panel=MODEL),
+    ] = None,
     data: Data,
-    against: Annotated[str | None, typer.Option(help="Another model, to compare with on the same images.")] = None,
-    out_directory: Annotated[Path | None, typer.Option("--out", help="Directory of the report.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of drawn samples.")] = 0,
+    seed: Seed = 0,
     ignore: Ignore = None,
     layout: DataLayout = Layout.AUTO,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics, or the comparison, as JSON.")] = False,
+    out_directory: Annotated[
+        Path | None,
+        typer.Option("--out", help="Directory to write a report to.", metavar="DIR", rich_help_panel=OUTPUT),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the metrics, or the comparison, as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
     conf: Conf = None,
 ) -> None:
-    """Measure a model on labelled images, or compare two."""
+    """Measure a model on labelled images, or compare two models."""
     require_extra("train", "sparkdl evaluate")
-    from sparkdl.models.registry import resolve_model
+    from sparkdl.models.addresses import find_model
     from training.data.loading import open_dataset
     from training.evaluation.comparison import compare
     from training.reporting.provenance import evaluation_provenance, was_trained_on
     from training.reporting.report import write_report
 
-    version = resolve_model(model)
-    other = resolve_model(against) if against is not None else None
+    version = find_model(model)
+    other = find_model(against) if against is not None else None
     whole = open_dataset(
         data,
         seed,
@@ -57,12 +82,14 @@ def evaluate(
     dataset = whole.to_evaluate()
     if whole.subsets:
         unused = ", ".join(f"{name} {count}" for name, count in whole.subsets.items() if name != whole.test_subset)
-        err.print(f"evaluating on {whole.test_subset}, {len(dataset)} images; not used: {unused or 'none'}")
+        err.print(
+            f"evaluating on {whole.test_subset}, {len(dataset)} images; not used: {unused or 'none'}", soft_wrap=True
+        )
     if out_directory is not None:
         make_directory(out_directory, "--out")
     for each in (version, *([other] if other else [])):
         if was_trained_on(each, dataset, seed):
-            err.print(f"{each.name} was trained on images of {data} too: its metrics will be too optimistic")
+            err.print(f"{each.name} was trained on images of {data}, so its metrics are too optimistic", soft_wrap=True)
     spark = start_spark(conf or ())
     evaluation = _measure(spark, version, dataset)
     comparison = None
@@ -73,7 +100,7 @@ def evaluate(
         comparison = compare(names[0], evaluation, names[1], _measure(spark, other, dataset))
     if out_directory is not None:
         write_report(out_directory, evaluation, dataset, evaluation_provenance(version, dataset, seed), comparison)
-        err.print(f"report in {out_directory}")
+        err.print(f"report in {out_directory}", soft_wrap=True)
     if comparison is not None:
         print_json(comparison.figures) if as_json else print_comparison(comparison)
     else:

@@ -10,40 +10,50 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.output import err, fetching, print_json
+from console.command import command, make_group
+from console.output import err, print_json
+from console.progress import fetching
 from console.signals import catch_stop_signals
 from sparkdl.errors import SparkdlError
 
 if TYPE_CHECKING:
     from streaming.kafka.local.broker import Broker
 
-app = typer.Typer(help="Run a local single-node Apache Kafka, for development and tests.")
+app = make_group("kafka", "Run a local single-node Apache Kafka broker, for development and tests.")
 Directory = Annotated[
     Path | None,
     typer.Option(
         "--dir",
         envvar="SPARKDL_KAFKA_DIR",
-        show_envvar=False,
-        help="Directory of its settings, data and log [default: in the user's data directory].",
+        metavar="DIR",
+        show_default="in the user's data directory",
+        help="Directory of its settings, data and log.",
     ),
 ]
 _POLL_SECONDS = 0.5  # between two checks of a broker in the foreground
 
 
-@app.command()
+@command(app, "start")
 def start(
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="0 for a free port [default: the last one used, or 9092].", metavar="PORT"),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port, or 0 for a free one.",
+            show_default="the last one used, or 9092",
+            metavar="PORT",
+        ),
     ] = None,
     directory: Directory = None,
     foreground: Annotated[
-        bool, typer.Option("--foreground", help="Stay until Ctrl-C or SIGTERM, then stop it.")
+        bool, typer.Option("--foreground", help="Run until Ctrl-C or SIGTERM, then stop the broker.")
     ] = False,
 ) -> None:
-    """Start the broker in the background and print its address. Its topics are kept.
+    """Start the broker in the background and print its address.
 
-    The first start downloads Kafka (45 MB) from Maven Central or from SPARKDL_MAVEN_REPOSITORY.
+    Topics are kept between starts. The first start downloads Kafka (45 MB) from Maven Central, or from the repository
+    in SPARKDL_MAVEN_REPOSITORY.
     """
     broker = _broker(directory)
     with fetching("Kafka") as note:
@@ -53,21 +63,21 @@ def start(
         already = broker.status().pid is not None
         address = broker.start(port, note)
     print(address, flush=True)
-    words = "runs already" if already else "is running"
+    words = "is already running" if already else "is running"
     err.print(f"Kafka {words} at {address}; stop it with: {_line('stop', directory)}", soft_wrap=True)
 
 
-@app.command()
+@command(app, "stop")
 def stop(directory: Directory = None) -> None:
-    """Stop the broker; its data is kept."""
+    """Stop the broker. Its data is kept."""
     err.print("Kafka has stopped" if _broker(directory).stop() else "Kafka was not running")
 
 
-@app.command()
+@command(app, "status")
 def status(
-    directory: Directory = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+    directory: Directory = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
-    """Print the broker's address. Exit code 0 if it runs, 1 if it does not."""
+    """Print the address of the broker. The exit code is 0 if it is running, 1 if it is not."""
     broker = _broker(directory)
     found = broker.status()
     if as_json:

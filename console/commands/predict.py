@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.options import Conf, Ignore
-from console.output import Format, err, print_left_out, print_rows, working
+from console.options import MODEL, OUTPUT, Conf, Ignore
+from console.output import Format, err, print_left_out, print_rows
+from console.progress import working
 from console.session import start_spark
 from sparkdl.errors import RequestError
+from sparkdl.models.mlflow.address import FORMS as MODEL_FORMS
 
 if TYPE_CHECKING:
     from sparkdl.inference.classifier import Classifier
@@ -18,20 +21,34 @@ if TYPE_CHECKING:
 
 
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.")],
+    paths: Annotated[list[Path], typer.Argument(help="Image files, or directories of them.", metavar="PATH")],
     model: Annotated[
         str,
         typer.Option(
-            help="A registry, a version, a saved PipelineModel, or `imagenet`: 1,000 everyday classes, not trained."
+            help=f"{MODEL_FORMS}; or imagenet: 1,000 everyday classes, untrained.",
+            metavar="MODEL",
+            rich_help_panel=MODEL,
         ),
     ] = "models",
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    form: Annotated[
+        Format, typer.Option("--format", help="Output format.", metavar="|".join(Format), rich_help_panel=OUTPUT)
+    ] = Format.TABLE,
     ignore: Ignore = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Classes to keep in probabilities; by default as in a stream.",
+            metavar="N",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     conf: Conf = None,
 ) -> None:
-    """Classify image files."""
+    """Classify image files and print one row for each."""
     from sparkdl.formats.image_files import list_images
-    from sparkdl.models.registry import resolve_model
+    from sparkdl.inference.top_k import entries_kept
+    from sparkdl.models.addresses import find_model
     from sparkdl.system.files import check_readable
     from sparkdl.system.ignored_names import IgnoredNames
     from sparkdl.system.left_out import LeftOut
@@ -39,7 +56,7 @@ def predict(
     from training.data.names import valid
 
     ignored = IgnoredNames(ignore or ())
-    version = None if _is_imagenet(model) else resolve_model(model)
+    version = None if _is_imagenet(model) else find_model(model)
     files: list[Path] = []
     left_out = LeftOut()
     for path in paths:
@@ -59,15 +76,31 @@ def predict(
 
     spark = start_spark(conf or ())
     with working(f"classifying {len(files)} images with {model if version is None else version.name}"):
-        classified = _classifier(version).classify(encoded_rows(spark, images)).drop("payload", "origin", "label")
-        rows = [row.asDict() for row in classified.orderBy("id").collect()]
-    if version is None:
-        for row in rows:
-            row["probabilities"] = _most_probable(row["probabilities"])
+        classifier = _classifier(version)
+        rows = [
+            row.asDict()
+            for row in classifier.classify(
+                encoded_rows(spark, images), top_k=entries_kept(classifier.classes) if top_k is None else top_k
+            )
+            .drop("payload", "origin", "label")
+            .orderBy("id")
+            .collect()
+        ]
+    for row in rows:  # a map of Spark has no order
+        row["probabilities"] = _by_probability(row["probabilities"], classifier.classes or ())
     print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
     failed = sum(row["reason"] is not None for row in rows)
     if failed:
-        err.print(f"{failed} of {len(rows)} could not be classified")
+        err.print(f"{failed} of {len(rows)} could not be classified", soft_wrap=True)
+
+
+def _by_probability(probabilities: dict[str, float] | None, classes: Sequence[str]) -> dict[str, float] | None:
+    """Return probabilities in the order of all classes; if some were left out, with the highest first."""
+    if probabilities is None:
+        return None
+    if len(probabilities) == len(classes):
+        return {name: probabilities[name] for name in classes}
+    return dict(sorted(probabilities.items(), key=lambda entry: -entry[1]))
 
 
 def _is_imagenet(model: str) -> bool:
@@ -81,10 +114,3 @@ def _classifier(version: ModelVersion | None) -> Classifier:
     from sparkdl.inference.imagenet import imagenet_classifier
 
     return imagenet_classifier()
-
-
-def _most_probable(probabilities: dict[str, float] | None) -> dict[str, float] | None:
-    """Return the five most probable of a thousand classes, the most probable first."""
-    if probabilities is None:
-        return None
-    return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:5])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.options import KafkaConfig
+from console.options import OUTPUT, KafkaConfig
 from console.output import Format, err, out, print_json, print_rows, to_text
+from console.progress import counting
 from sparkdl.errors import RequestError
 from sparkdl.system.terminal import printable
 
@@ -17,26 +18,43 @@ if TYPE_CHECKING:
     from streaming.readers.base import Reader
 
 _PREDICTION = ("id", "prediction", "confidence", "label", "needs_review")
+_ROWS = "Rows"
 _DEAD = ("id", "reason", "detail", "size", "label")
 
 
 def predictions(
     sink: Annotated[
-        str, typer.Argument(help="The sink: parquet:DIR, delta:DIR, a directory, or kafka://HOST:PORT/TOPIC.")
+        str,
+        typer.Argument(
+            help="Sink of the stream: parquet:DIR, delta:DIR, a directory, or kafka://HOST:PORT/TOPIC.", metavar="SINK"
+        ),
     ],
-    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Show dead letters.")] = False,
-    summary: Annotated[bool, typer.Option("--summary", help="Show counts, not rows.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for more; end with Ctrl-C.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows.")] = None,
-    export: Annotated[
-        Path | None, typer.Option(help="With --dead-letters: write their bytes as files to this new directory.")
+    dead_letters: Annotated[
+        bool, typer.Option("--dead-letters", help="Print dead letters, not predictions.", rich_help_panel=_ROWS)
+    ] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Print counts, not rows.", rich_help_panel=_ROWS)] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Wait for new rows until Ctrl-C.", rich_help_panel=_ROWS)
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of rows.", metavar="N", rich_help_panel=_ROWS)
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --dead-letters: write the original bytes as files to this new directory.",
+            metavar="DIR",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="Output format.", metavar="|".join(Format), rich_help_panel=OUTPUT)
+    ] = Format.TABLE,
     kafka_config: KafkaConfig = None,
 ) -> None:
-    """Read what a stream has written."""
+    """Read the predictions and dead letters that a stream has written."""
     if export is not None and (not dead_letters or summary or follow or limit):
-        raise RequestError("--export goes with --dead-letters alone")
+        raise RequestError("--export is for --dead-letters, without --summary, --follow and --limit")
     from streaming.kafka.client_config import ClientConfig
     from streaming.sinks.factory import parse_sink
 
@@ -64,14 +82,16 @@ def _export(reader: Reader, directory: Path) -> None:
     from streaming.readers.export import export_dead_letters, export_directory
 
     files = 0
-    with export_directory(directory) as opened:
-        for row in export_dead_letters(reader, opened):
+    with export_directory(directory) as opened, counting("exporting dead letters") as note:
+        for number, row in enumerate(export_dead_letters(reader, opened), 1):
+            note(number)
             files += row["file"] is not None
             if row["file"] is None:
-                said = f"no bytes of {row['id']} were kept ({row['reason']}): see {row['origin']}"
+                said = f"the bytes of {row['id']} were not kept ({row['reason']}): see {row['origin']}"
                 err.print(printable(said), soft_wrap=True)
     err.print(
-        f"{files} dead letters in {directory}; sparkdl produce --data {directory} sends them again", soft_wrap=True
+        f"{files} dead letters in {directory}; to send them again: sparkdl produce --data {directory} --to SOURCE",
+        soft_wrap=True,
     )
 
 

@@ -6,37 +6,60 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console.options import Data, DataLayout, Ignore, ImageColumn, KafkaConfig, LabelColumn
-from console.output import err, print_reading
+from console.options import KAFKA, Data, DataLayout, Ignore, ImageColumn, KafkaConfig, LabelColumn, Seed
+from console.output import complain, err, print_reading
+from console.progress import counting
 from console.signals import catch_stop_signals
 from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.system.terminal import printable
 from training.data.request import Layout
+
+_SENDING = "Sending"
 
 
 def produce(
+    *,
     data: Data,
-    to: Annotated[str, typer.Option(help="The directory to write to, or kafka://HOST:PORT/TOPIC.")],
-    rate: Annotated[float | None, typer.Option(help="Images per second; default: no limit.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of images.")] = None,
-    shuffle: Annotated[bool, typer.Option("--shuffle", help="Send in random order.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the order and of drawn samples.")] = 0,
-    loop: Annotated[bool, typer.Option("--loop", help="Start again after the last image.")] = False,
-    label_folders: Annotated[
-        bool, typer.Option("--label-folders", help="Put each image into a folder named as its label.")
-    ] = False,
+    seed: Seed = 0,
     ignore: Ignore = None,
     layout: DataLayout = Layout.AUTO,
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Directory to write to, or kafka://HOST:PORT/TOPIC.", metavar="TARGET", rich_help_panel=_SENDING
+        ),
+    ],
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Images per second.", metavar="NUMBER", show_default="no limit", rich_help_panel=_SENDING),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Maximum number of images.", metavar="N", rich_help_panel=_SENDING),
+    ] = None,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Send in random order.", rich_help_panel=_SENDING)] = False,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Start again after the last image.", rich_help_panel=_SENDING)
+    ] = False,
+    label_folders: Annotated[
+        bool,
+        typer.Option(
+            "--label-folders", help="Write each image to a folder named after its label.", rich_help_panel=_SENDING
+        ),
+    ] = False,
     kafka_config: KafkaConfig = None,
     message: Annotated[
-        str, typer.Option(help="How a message of Kafka holds its image: raw, json:FIELD, base64 or cloudevents.")
+        str,
+        typer.Option(
+            help="Encoding of the image in a message: raw, json:FIELD, base64 or cloudevents.",
+            metavar="FORM",
+            rich_help_panel=KAFKA,
+        ),
     ] = "raw",
 ) -> None:
-    """Replay labelled images into a directory, one file each, or onto a topic, one message each.
+    """Send images to a directory as files, or to a Kafka topic as messages.
 
     A file appears only when it is complete. Ctrl-C stops; every image that is counted as sent has arrived.
     """
@@ -48,13 +71,13 @@ def produce(
     if "://" in to and not is_kafka(to):
         raise RequestError(f"expected --to as a directory or kafka://HOST:PORT/TOPIC, received {to!r}")
     if is_kafka(to) and label_folders:
-        raise RequestError("--label-folders is for directories: a message has its label as a header")
+        raise RequestError("--label-folders is for directories: a message has its label in a header")
     try:
         envelope = Envelope.parse(message)
     except ValueError as error:
         raise RequestError(f"--message: {error}, received {message!r}") from error
     if envelope is not None and not is_kafka(to):
-        raise RequestError(f"--message {message} is for topics on Kafka: omit it, a file is the image itself")
+        raise RequestError(f"--message {message} is for Kafka topics: omit it for a directory")
     address = KafkaAddress.parse(to) if is_kafka(to) else None
     dataset = open_dataset(
         data,
@@ -68,15 +91,13 @@ def produce(
     print_reading(dataset)
     images = sequence(dataset, limit=limit, shuffle=shuffle, seed=seed, loop=loop)
     total = limit if loop else min(len(dataset), limit or len(dataset))
-    columns = (TextColumn("sent"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with catch_stop_signals() as is_over, Progress(*columns, console=err, disable=not err.is_terminal) as bar:
-        task = bar.add_task("sent", total=total)
+    with catch_stop_signals() as is_over, counting("sending", total) as show:
         count = 0
 
         def note(sent: int) -> None:
             nonlocal count
             count = sent
-            bar.update(task, completed=sent)
+            show(sent)
 
         if address is not None:
             from producer.topic import replay_to_topic
@@ -92,9 +113,9 @@ def produce(
     err.print(f"sent {count} images to {to}", soft_wrap=True)
     if delivery is not None:
         for name, why in delivery.refused:
-            err.print(printable(f"refused: {name}: {why}"), soft_wrap=True)
+            complain(f"refused: {name}: {why}")
         for name in delivery.lost:
-            err.print(printable(f"not acknowledged: {name}"), soft_wrap=True)
+            complain(f"not acknowledged: {name}")
         if delivery.lost:
             raise SparkdlError(f"{len(delivery.lost)} images were not acknowledged: {delivery.why}")
         if delivery.refused:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,22 +16,37 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from console.options import Conf, print_file_settings
-from console.output import err
+from console.command import Config
+from console.options import IMAGES, KAFKA, MODEL, SPARK, Conf
+from console.output import complain, err
 from console.session import start_spark
+from console.settings import print_stream_settings
 from streaming.settings import StreamSettings
 
 if TYPE_CHECKING:
     from streaming.job import StreamJob
 
 
-def stream(*, debug: bool, conf: list[str] | None, **given: Any) -> None:
-    """Classify images as they arrive. Each option can also be set as SPARKDL_NAME or in sparkdl.toml.
+_STREAM, _FILES, _OPERATION = "Stream", "Watched directory", "Operation"
+_GROUPS = {
+    _STREAM: ("source", "model", "sink", "checkpoint", "available_now", "trigger", "max_images_per_trigger"),
+    IMAGES: ("max_bytes", "max_pixels", "decode_timeout"),
+    _FILES: ("ignore", "label_from", "stable_after", "after_read", "archive_dir"),
+    KAFKA: ("kafka_config", "message", "starting_offsets", "min_partitions", "fail_on_data_loss"),
+    MODEL: ("review_below", "top_k", "mlflow"),
+    _OPERATION: ("retries", "http", "debug"),
+    SPARK: ("conf",),
+}
+"""The options under each heading of the help, in its order."""
 
-    Ctrl-C or SIGTERM ends the stream after the running micro-batch; a second one ends it at once.
+
+def stream(*, debug: bool, conf: list[str] | None, config: Path | None, **given: Any) -> None:
+    """Classify images as they arrive, until Ctrl-C or SIGTERM.
+
+    The first signal ends the stream after the running micro-batch, a second one at once.
     """
-    settings = StreamSettings.read(**{name: value for name, value in given.items() if value != []})
-    print_file_settings(settings)
+    settings = StreamSettings.read(config, **{name: value for name, value in given.items() if value != []})
+    print_stream_settings(settings)
     from streaming.checkpoint.lock import CheckpointLock
 
     # First of all, so that a second stream is refused before it has loaded anything. For a checkpoint that is not there
@@ -50,7 +66,7 @@ def stream(*, debug: bool, conf: list[str] | None, **given: Any) -> None:
     from streaming.monitoring.metrics import Metrics
     from streaming.monitoring.server import serve
 
-    log, metrics = BatchLog(debug=debug), Metrics()
+    log, metrics = BatchLog(debug=debug, quiet=err.quiet), Metrics()
     job: StreamJob | None = None
 
     def load() -> None:
@@ -76,37 +92,70 @@ def stream(*, debug: bool, conf: list[str] | None, **given: Any) -> None:
             job.wait()
         except SparkdlError as error:
             if debug and isinstance(error.__cause__, Exception):
-                err.print(with_causes(error.__cause__))
+                complain(with_causes(error.__cause__), keep="\n\t")
             raise
 
 
 def _parameters() -> Iterator[inspect.Parameter]:
-    """The command's options: one for each of `StreamSettings`, with its description and default, and two more."""
-    for name, field in StreamSettings.model_fields.items():
-        yield _parameter(name, field)
-    debug = typer.Option("--debug", help="Print all that Spark says of a failure.")
-    yield inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, debug])
-    yield inspect.Parameter("conf", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Conf)
+    """The command's options: one for each of `StreamSettings`, with its description and default, and three more."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    fields = StreamSettings.model_fields
+    debug = typer.Option("--debug", help="Print the whole stack trace of a failure.", rich_help_panel=_OPERATION)
+    others = {"debug": Annotated[bool, debug], "conf": Conf}
+    for group, names in _GROUPS.items():
+        for name in names:
+            if name in fields:
+                yield _parameter(name, fields[name], group)
+            else:
+                yield inspect.Parameter(name, kind, default=False if name == "debug" else None, annotation=others[name])
+    yield inspect.Parameter("config", kind, default=None, annotation=Config)
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, group: str) -> inspect.Parameter:
     """An option that is None where it is not given; `StreamSettings` parses and checks what is."""
     flag = f"--{name.replace('_', '-')}"
     is_switch = isinstance(field.default, bool)
     flags = [f"{flag}/--no-{name.replace('_', '-')}" if field.default is True else flag] if is_switch else [flag]
-    text, metavar = field.description or "", None if is_switch else _metavar(field)
-    if field.default is True:
-        text += " [default: yes]"
-    if not is_switch and field.default not in (None, (), PydanticUndefined):
-        text += f" [default: {f'{field.default:g}s' if metavar == 'DURATION' else field.default}]"
-    option = typer.Option(*flags, help=text, metavar=metavar)
+    metavar = None if is_switch else _metavar(name, field)
+    option = typer.Option(
+        *flags,
+        help=(field.description or "") + (" [required]" if field.is_required() else ""),
+        metavar=metavar,
+        show_default=_default(field, is_duration=metavar == "DURATION") or False,
+        rich_help_panel=group,
+    )
     kind = bool if is_switch else list[str] if isinstance(field.default, tuple) else str
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
 
 
-def _metavar(field: FieldInfo) -> str:
+def _default(field: FieldInfo, *, is_duration: bool) -> str:
+    if field.default is True:
+        return "yes"
+    if field.default in (None, (), False, PydanticUndefined):
+        return ""
+    return f"{field.default:g}s" if is_duration else str(field.default)
+
+
+_METAVARS = {
+    "source": "ADDRESS",
+    "sink": "ADDRESS",
+    "model": "MODEL",
+    "mlflow": "URI",
+    "checkpoint": "DIR",
+    "archive_dir": "DIR",
+    "kafka_config": "FILE",
+    "message": "FORM",
+    "starting_offsets": "OFFSETS",
+    "http": "[HOST:]PORT",
+    "max_bytes": "N",
+    "max_pixels": "N",
+    "top_k": "N",
+}
+
+
+def _metavar(name: str, field: FieldInfo) -> str:
     """How the value is written."""
     if isinstance(field.annotation, type) and issubclass(field.annotation, StrEnum):
         return "|".join(field.annotation)
@@ -114,8 +163,8 @@ def _metavar(field: FieldInfo) -> str:
         return "PATTERN"
     if any(isinstance(constraint, BeforeValidator) for constraint in field.metadata):
         return "DURATION"
-    kinds = (("Path", "PATH"), ("int", "INTEGER"), ("float", "NUMBER"))
-    return next((metavar for kind, metavar in kinds if kind in str(field.annotation)), "TEXT")
+    kinds = (("Path", "PATH"), ("int", "N"), ("float", "NUMBER"))
+    return _METAVARS.get(name) or next((text for kind, text in kinds if kind in str(field.annotation)), "TEXT")
 
 
 stream.__signature__ = inspect.Signature(list(_parameters()))  # type: ignore[attr-defined]

@@ -101,6 +101,7 @@ class Classifier(ABC):
         *,
         read_in_workers: bool = False,
         envelope: Envelope | None = None,
+        top_k: int | None = None,
     ) -> DataFrame:
         """Decode the `payload` of each row and apply the pipeline to it.
 
@@ -116,13 +117,16 @@ class Classifier(ABC):
         envelope
             How `payload` contains the image; None if it is the image. An envelope with attributes needs their column,
             `sparkdl.formats.envelopes.ATTRIBUTES`.
+        top_k
+            The number of most probable classes in `probabilities`, 1 or more; None for all.
 
         Returns
         -------
         The same rows, with `payload` only if the image was rejected, and these columns added: `prediction string`,
-        `confidence double` (0..1), `probabilities map<string,double>`, all null if the image was rejected; `reason
-        string`, `detail string`, null if it was not; `scored_at timestamp`, when it was classified or rejected;
-        `batch_id bigint`, the micro-batch of a streaming query, null in other queries.
+        `confidence double` (0..1), `probabilities map<string,double>`, `labels array<string>`, all null if the image
+        was rejected; `labels` is null too unless an image can have several classes; `reason string`, `detail string`,
+        null if it was not; `scored_at timestamp`, when it was classified or rejected; `batch_id bigint`, the
+        micro-batch of a streaming query, null in other queries.
 
         Raises
         ------
@@ -162,8 +166,9 @@ class FusedClassifier(Classifier):
         *,
         read_in_workers: bool = False,
         envelope: Envelope | None = None,
+        top_k: int | None = None,
     ) -> DataFrame:
-        return self.model.predict(records, limits, read_in_workers=read_in_workers, envelope=envelope)
+        return self.model.predict(records, limits, read_in_workers=read_in_workers, envelope=envelope, top_k=top_k)
 
 
 class PipelineClassifier(Classifier):
@@ -188,6 +193,7 @@ class PipelineClassifier(Classifier):
         *,
         read_in_workers: bool = False,
         envelope: Envelope | None = None,
+        top_k: int | None = None,
     ) -> DataFrame:
         from sparkdl.inference import stages
 
@@ -204,7 +210,8 @@ class PipelineClassifier(Classifier):
             *((F.when(~good, value) if name == "payload" else value).alias(name) for name, value in values.items()),
             F.when(good, _name(F.col("_index"), self.classes)).alias("prediction"),
             F.when(good, confidence).alias("confidence"),
-            F.when(good, _named(F.col("_probabilities"), self.classes)).alias("probabilities"),
+            F.when(good, _bounded(_named(F.col("_probabilities"), self.classes), top_k)).alias("probabilities"),
+            F.lit(None).cast("array<string>").alias("labels"),
             F.when(failed, Reason.MODEL_ERROR.value).otherwise(reason).alias("reason"),
             F.when(failed, NO_PROBABILITIES).otherwise(detail).alias("detail"),
             _now().alias("scored_at"),
@@ -264,3 +271,13 @@ def _named(probabilities: Column, classes: tuple[str, ...] | None) -> Column:
         return F.map_from_arrays(_names(classes), probabilities)
     indices = F.transform(F.sequence(F.lit(0), F.size(probabilities) - 1), lambda i: i.cast("string"))
     return F.map_from_arrays(indices, probabilities)
+
+
+def _bounded(probabilities: Column, top_k: int | None) -> Column:
+    """Return the `top_k` highest entries of a map, the highest first."""
+    if top_k is None:
+        return probabilities
+    entries = F.array_sort(
+        F.map_entries(probabilities), lambda left, right: F.signum(right["value"] - left["value"]).cast("int")
+    )
+    return F.map_from_entries(F.slice(entries, 1, top_k))

@@ -11,13 +11,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL.Image import Resampling
-from pyspark.sql.types import DoubleType, LongType, MapType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import (
+    ArrayType,
+    DoubleType,
+    LongType,
+    MapType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
 from sparkdl.decoding.isolation.client import Decoded
 from sparkdl.decoding.udf import decode_payloads, reasons_of
 from sparkdl.formats.envelopes import ATTRIBUTES, Envelope
 from sparkdl.images.ink import normalize_ink
 from sparkdl.images.rejection import Limits, Reason, Rejected
+from sparkdl.inference.heads import Head, OutputHead
 from sparkdl.networks.runtime import Network, Shared, extract_features
 from sparkdl.spark import arrow
 from sparkdl.spark.batch_id import running_batch
@@ -29,41 +39,24 @@ RESULT_TYPE = StructType(
         StructField("prediction", StringType(), True),
         StructField("confidence", DoubleType(), True),
         StructField("probabilities", MapType(StringType(), DoubleType(), False), True),
+        StructField("labels", ArrayType(StringType(), False), True),
         StructField("reason", StringType(), True),
         StructField("detail", StringType(), True),
         StructField("scored_at", TimestampType(), True),
         StructField("batch_id", LongType(), True),
     ]
 )
-"""The columns that a fused pipeline adds to an input record: the first three, or `reason` and `detail`; then the time
-and the micro-batch."""
+"""The columns that a fused pipeline adds to an input record: the first four, or `reason` and `detail`; then the time
+and the micro-batch. `labels` is null unless an image can have several classes."""
 
-PREDICTION_TYPE = StructType(RESULT_TYPE.fields[:5])
-"""The result for one image: the first three columns, or `reason` and `detail`."""
+PREDICTION_TYPE = StructType(RESULT_TYPE.fields[:6])
+"""The result for one image: the first four columns, or `reason` and `detail`."""
 
 NO_PROBABILITIES = "the model gave no probabilities for this image"
 """The detail of an image on which the model fails."""
 
+_SORTED_ROWS = 256  # sorted at once; with a thousand classes they take 2 MB
 _READ_BYTES = 2 << 20  # encoded bytes decoded at once, unless one image has more
-
-
-@dataclass(frozen=True)
-class Head:
-    """A linear classifier of K classes on D features; the probabilities are its softmax.
-
-    Attributes
-    ----------
-    coefficients
-        float64 [D, K].
-    intercepts
-        float64 [K].
-    classes
-        The names of the classes.
-    """
-
-    coefficients: NDArray[np.float64]
-    intercepts: NDArray[np.float64]
-    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,14 +71,17 @@ class FusedInference:
         The classifier, as a value that workers have.
     envelope
         How `payload` contains the image; None if it is the image.
+    top_k
+        The number of most probable classes in `probabilities`; None for all.
     """
 
     limits: Limits
     ink_margin: float | None
     network: Network
     resample: Resampling
-    head: Shared[Head]
+    head: Shared[Head | OutputHead]
     envelope: Envelope | None = None
+    top_k: int | None = None
 
     def predict_payloads(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Add the columns of `RESULT_TYPE` to rows with `payload`; keep `payload` of rejected images only."""
@@ -123,7 +119,8 @@ class FusedInference:
         gray = self.ink_margin is not None
         decoded = decode_payloads(payloads, self.limits, gray=gray, envelope=self.envelope, attributes=attributes)
         head = self.head.value
-        return results_of(softmax(self._features(decoded), head), head.classes, decoded)
+        shares = head.probabilities(self._features(decoded))
+        return results_of(shares, head.classes, decoded, threshold=head.threshold, top_k=self.top_k)
 
     def _read(self, origins: list[str]) -> Iterator[tuple[list[bytes | None], list[int | None]]]:
         """Read files, a few megabytes at a time, because files may be large."""
@@ -146,18 +143,15 @@ class FusedInference:
         return extract_features(pictures, self.network, self.resample)
 
 
-def softmax(features: NDArray[np.float32], head: Head) -> NDArray[np.float64]:
-    """Return the probabilities, float64 [N, K], of N images from their features [N, D]."""
-    if not len(features):
-        return np.empty((0, len(head.intercepts)))
-    # Row by row, because the last digit of a matrix product depends on the number of rows.
-    logits = (features[:, np.newaxis].astype(np.float64) @ head.coefficients)[:, 0] + head.intercepts
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Decoded) -> pa.StructArray:
-    """Return rows of the first columns of `RESULT_TYPE`, of `PREDICTION_TYPE`, for N images.
+def results_of(
+    shares: NDArray[np.float64],
+    classes: Sequence[str],
+    decoded: Decoded,
+    *,
+    threshold: float | None = None,
+    top_k: int | None = None,
+) -> pa.StructArray:
+    """Return rows of the first columns of `RESULT_TYPE`, those of `PREDICTION_TYPE`, for N images.
 
     Parameters
     ----------
@@ -166,6 +160,10 @@ def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Dec
         feature is not, the image is rejected too, as `MODEL_ERROR`.
     classes
         The names of the K classes.
+    threshold
+        The probability from which on a class is one of `labels`; None if an image has one class.
+    top_k
+        The number of most probable classes in `probabilities`, the most probable first; None for all.
     """
     rows = np.flatnonzero(decoded.shapes[:, 2])
     confidence = np.zeros(len(decoded.shapes))
@@ -177,16 +175,49 @@ def results_of(shares: NDArray[np.float64], classes: Sequence[str], decoded: Dec
     best = np.zeros(len(confidence), np.int32)
     best[rows] = shares.argmax(axis=1) if len(rows) else 0
     good = shares[~rejected[rows]]
-    ends = np.concatenate([[0], np.cumsum(~rejected)]) * len(classes)
     names = arrow.string_array(classes)
-    keys = names.take(arrow.number_array(np.tile(np.arange(len(classes), dtype=np.int32), len(good))))
-    starts = arrow.number_array(ends.astype(np.int32), np.append(~rejected, True))
+    if top_k is None or top_k >= len(classes):
+        kept, values = np.tile(np.arange(len(classes), dtype=np.int32), len(good)), good
+    else:
+        most = most_probable(good, top_k)
+        kept, values = most.astype(np.int32).ravel(), np.take_along_axis(good, most, axis=1)
+    counts = np.where(rejected, 0, values.shape[1] if len(values) else 0)
     return pa.StructArray.from_arrays(
         [
             names.take(arrow.number_array(best, ~rejected)),
             arrow.number_array(confidence, ~rejected),
-            pa.MapArray.from_arrays(starts, keys, arrow.number_array(good.ravel())),
+            pa.MapArray.from_arrays(
+                _starts(counts, rejected), names.take(arrow.number_array(kept)), arrow.number_array(values.ravel())
+            ),
+            _labels_of(good, names, rejected, threshold),
             *reasons_of(decoded),
         ],
         names=PREDICTION_TYPE.names,
     )
+
+
+def most_probable(shares: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Return the indices of the `count` highest of each row of [N, K], highest first, the first of equals first."""
+    found = np.empty((len(shares), count), np.intp)
+    for start in range(0, len(shares), _SORTED_ROWS):
+        part = slice(start, start + _SORTED_ROWS)
+        found[part] = np.argsort(-shares[part], axis=1, kind="stable")[:, :count]
+    return found
+
+
+def _starts(counts: NDArray[np.intp], rejected: NDArray[np.bool_]) -> pa.Array:
+    """Return where each row's entries start, null for a rejected row."""
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return arrow.number_array(ends, np.append(~rejected, True))
+
+
+def _labels_of(
+    shares: NDArray[np.float64], names: pa.Array, rejected: NDArray[np.bool_], threshold: float | None
+) -> pa.Array:
+    if threshold is None:
+        return pa.nulls(len(rejected), pa.list_(pa.string()))
+    above = shares >= threshold
+    counts = np.zeros(len(rejected), np.intp)
+    counts[~rejected] = above.sum(axis=1)
+    chosen = names.take(arrow.number_array(np.nonzero(above)[1].astype(np.int32)))
+    return pa.ListArray.from_arrays(_starts(counts, rejected), chosen)

@@ -17,11 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Resampling
 
 from sparkdl.formats.envelopes import Envelope
 from sparkdl.images.rejection import Limits
-from sparkdl.inference.fused_worker import RESULT_TYPE, FusedInference, Head
-from sparkdl.networks.runtime import Network
+from sparkdl.inference.fused_worker import RESULT_TYPE, FusedInference
+from sparkdl.inference.heads import Head, OutputHead
+from sparkdl.networks.framing import STRETCH, Framing
+from sparkdl.networks.imported.description import Activation
+from sparkdl.networks.runtime import CHUNK, Network
 from sparkdl.networks.spec import SCALE_HINTS, NetworkSpec
 from sparkdl.spark.private import map_in_arrow
 
@@ -62,6 +66,59 @@ class Featurizer:
         """The ONNX file."""
         return self.load()
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that the network takes."""
+        return self.spec.input_shape
+
+    @property
+    def resample(self) -> Resampling:
+        """Pillow's filter."""
+        return SCALE_HINTS[self.scale_hint]
+
+    @property
+    def framing(self) -> Framing:
+        """How images become ones of that size."""
+        return STRETCH
+
+    @property
+    def batch_size(self) -> int:
+        """Images per call."""
+        return CHUNK
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An `ImportedClassifier`: images of `input_column` become probabilities in `probability_column`.
+
+    Attributes
+    ----------
+    activation, threshold
+        As of `sparkdl.inference.heads.OutputHead`.
+    load
+        Returns the ONNX file of the network.
+    """
+
+    input_column: str
+    probability_column: str
+    class_count: int
+    input_shape: tuple[int, int, int]
+    framing: Framing
+    resample: Resampling
+    batch_size: int
+    activation: Activation
+    threshold: float | None
+    load: Callable[[], bytes]
+
+    @cached_property
+    def network(self) -> bytes:
+        """The ONNX file."""
+        return self.load()
+
+    def head(self, classes: tuple[str, ...] | None) -> OutputHead:
+        """Return its head; without names the classes are named by their index."""
+        return OutputHead(self.activation, classes or tuple(map(str, range(self.class_count))), self.threshold)
+
 
 @dataclass(frozen=True)
 class Regression:
@@ -101,7 +158,7 @@ class Temperature:
     temperature: float
 
 
-Stage = Ink | Featurizer | Regression | Temperature
+Stage = Ink | Featurizer | Imported | Regression | Temperature
 """A stage that can be fused."""
 
 
@@ -113,6 +170,8 @@ class FusedModel:
     ----------
     ink_margin
         The margin of `sparkdl.InkNormalizer`; None if the pipeline has no such stage.
+    featurizer
+        What gives the network, and how images are made ready for it.
     head
         The classifier, with the temperature if there is one.
     labels
@@ -120,12 +179,18 @@ class FusedModel:
     """
 
     ink_margin: float | None
-    featurizer: Featurizer
-    head: Head
+    featurizer: Featurizer | Imported
+    head: Head | OutputHead
     labels: tuple[str, ...] | None
 
     def predict(
-        self, records: DataFrame, limits: Limits, *, read_in_workers: bool, envelope: Envelope | None = None
+        self,
+        records: DataFrame,
+        limits: Limits,
+        *,
+        read_in_workers: bool,
+        envelope: Envelope | None = None,
+        top_k: int | None = None,
     ) -> DataFrame:
         """Return the rows of `sparkdl.inference.classifier.Classifier.classify`.
 
@@ -134,29 +199,32 @@ class FusedModel:
         """
         from pyspark.sql.types import StructType
 
-        inference = self.inference(records.sparkSession.sparkContext, limits, envelope)
+        inference = self.inference(records.sparkSession.sparkContext, limits, envelope, top_k)
         predict = inference.predict_files if read_in_workers else inference.predict_payloads
         return map_in_arrow(records, predict, StructType([*records.schema, *RESULT_TYPE]))
 
-    def inference(self, context: SparkContext, limits: Limits, envelope: Envelope | None = None) -> FusedInference:
+    def inference(
+        self, context: SparkContext, limits: Limits, envelope: Envelope | None = None, top_k: int | None = None
+    ) -> FusedInference:
         """Return the worker's side, with the network and the head as broadcasts."""
-        content = self.featurizer.network
-        digest = hashlib.sha256(content).hexdigest()
+        featurizer, content = self.featurizer, self.featurizer.network
+        digest, shared = hashlib.sha256(content).hexdigest(), context.broadcast(content)
         return FusedInference(
             limits,
             self.ink_margin,
-            Network(digest, context.broadcast(content), self.featurizer.spec.input_shape),
-            SCALE_HINTS[self.featurizer.scale_hint],
+            Network(digest, shared, featurizer.input_shape, featurizer.framing, featurizer.batch_size),
+            featurizer.resample,
             context.broadcast(self.head),
             envelope,
+            top_k,
         )
 
 
 def fuse(stages: Sequence[Stage], labels: tuple[str, ...] | None) -> FusedModel | None:
     """Return the fused `stages`; None if they are of other kinds or in another order.
 
-    The order is `Ink` (optional), `Featurizer`, `Regression`, `Temperature` (optional). Each stage reads the output
-    column of the stage before it.
+    The order is `Ink` (optional), `Featurizer`, `Regression`, `Temperature` (optional), or `Imported` alone. Each stage
+    reads the output column of the stage before it.
 
     Parameters
     ----------
@@ -164,6 +232,8 @@ def fuse(stages: Sequence[Stage], labels: tuple[str, ...] | None) -> FusedModel 
         The names of the classes; None to name them by their index.
     """
     rest = list(stages)
+    if len(rest) == 1 and isinstance(rest[0], Imported):
+        return FusedModel(None, rest[0], rest[0].head(labels), labels)
     ink = rest.pop(0) if rest and isinstance(rest[0], Ink) else None
     scaling = rest.pop() if rest and isinstance(rest[-1], Temperature) else None
     if len(rest) != 2:

@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sparkdl.images.ink import check_margin
-from sparkdl.inference.fusion import Featurizer, FusedModel, Ink, Regression, Stage, Temperature, fuse
+from sparkdl.inference.fusion import Featurizer, FusedModel, Imported, Ink, Regression, Stage, Temperature, fuse
+from sparkdl.networks.imported.backbones import remember
+from sparkdl.networks.imported.settings import ImportedSettings
 from sparkdl.networks.spec import NETWORK_FILE, NetworkSpec, check_scale_hint
 from sparkdl.networks.validation import check_digest, check_network
 
@@ -86,6 +88,8 @@ def _ink(metadata: Metadata, directory: Path) -> Ink:
 
 def _featurizer(metadata: Metadata, directory: Path) -> Featurizer:
     params = _params(metadata)
+    if "backbone" in metadata["network"]:
+        remember(params["modelName"], metadata["network"]["backbone"])
     spec = NetworkSpec.of(
         params["modelName"],
         input_size=params.get("inputSize"),
@@ -100,6 +104,27 @@ def _featurizer(metadata: Metadata, directory: Path) -> Featurizer:
     check_network(content, str(path))
     hint = check_scale_hint(params["scaleHint"])
     return Featurizer(params["inputCol"], params["outputCol"], spec, hint, lambda: content)
+
+
+def _imported(metadata: Metadata, directory: Path) -> Imported:
+    params = _params(metadata)
+    path = directory / NETWORK_FILE
+    content = path.read_bytes()
+    check_digest(content, metadata["network"]["sha256"], str(path))
+    check_network(content, str(path))
+    settings = ImportedSettings.from_params(params)
+    return Imported(
+        input_column=params["inputCol"],
+        probability_column=params["probabilityCol"],
+        class_count=settings.class_count,
+        input_shape=settings.input_shape,
+        framing=settings.framing,
+        resample=settings.resample,
+        batch_size=settings.batch_size,
+        activation=settings.activation,
+        threshold=settings.threshold,
+        load=lambda: content,
+    )
 
 
 def _temperature(metadata: Metadata, directory: Path) -> Temperature:
@@ -147,6 +172,7 @@ def _matrix(saved: Mapping[str, Any]) -> NDArray[np.float64]:
 _READERS: dict[str, Callable[[Metadata, Path], Stage]] = {
     "sparkdl.InkNormalizer": _ink,
     "sparkdl.DeepImageFeaturizer": _featurizer,
+    "sparkdl.ImportedClassifier": _imported,
     "sparkdl.TemperatureScaling": _temperature,
     _REGRESSION: _regression,
 }

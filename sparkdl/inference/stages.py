@@ -10,8 +10,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from sparkdl.errors import RequestError
-from sparkdl.inference.fusion import Featurizer, Ink, Regression, Stage, Temperature
+from sparkdl.inference.fusion import Featurizer, Imported, Ink, Regression, Stage, Temperature
 from sparkdl.transformers.featurizer import DeepImageFeaturizer
+from sparkdl.transformers.imported_classifier import ImportedClassifier
 from sparkdl.transformers.ink_normalizer import InkNormalizer
 from sparkdl.transformers.temperature_scaling import TemperatureScaling
 
@@ -69,13 +70,17 @@ def describe(pipeline: PipelineModel) -> list[Stage] | None:
     """Return the stages for `sparkdl.inference.fusion.fuse`, without `IndexToString`; None if one is unknown."""
     described: list[Stage] = []
     for stage in pipeline.stages:
-        if isinstance(stage, InkNormalizer | DeepImageFeaturizer) and not stage.isDefined(stage.inputCol):
+        if isinstance(stage, InkNormalizer | DeepImageFeaturizer | ImportedClassifier) and not stage.isDefined(
+            stage.inputCol
+        ):
             return None  # applying the stage reports what is missing
         if isinstance(stage, InkNormalizer):
             described.append(Ink(stage.getInputCol(), stage.getOutputCol(), stage.getMargin()))
         elif isinstance(stage, DeepImageFeaturizer):
             columns = stage.getInputCol(), stage.getOutputCol()
             described.append(Featurizer(*columns, stage.network_spec(), stage.getScaleHint(), stage.network))
+        elif isinstance(stage, ImportedClassifier):
+            described.append(_imported(stage))
         elif isinstance(stage, LogisticRegressionModel):
             described.append(_regression(stage))
         elif isinstance(stage, TemperatureScaling):
@@ -83,6 +88,22 @@ def describe(pipeline: PipelineModel) -> list[Stage] | None:
         elif not isinstance(stage, IndexToString):
             return None
     return described
+
+
+def _imported(stage: ImportedClassifier) -> Imported:
+    settings = stage.settings()
+    return Imported(
+        input_column=stage.getInputCol(),
+        probability_column=stage.getProbabilityCol(),
+        class_count=settings.class_count,
+        input_shape=settings.input_shape,
+        framing=settings.framing,
+        resample=settings.resample,
+        batch_size=settings.batch_size,
+        activation=settings.activation,
+        threshold=settings.threshold,
+        load=stage.network,
+    )
 
 
 def _regression(model: LogisticRegressionModel) -> Regression:

@@ -16,6 +16,7 @@ PIPELINES = frozenset({"org.apache.spark.ml.PipelineModel", "pyspark.ml.pipeline
 STAGES = frozenset(
     {
         "sparkdl.DeepImageFeaturizer",
+        "sparkdl.ImportedClassifier",
         "sparkdl.DeepImagePredictor",
         "sparkdl.KerasTransformer",
         "sparkdl.OnnxImageTransformer",

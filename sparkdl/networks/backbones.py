@@ -28,6 +28,9 @@ class Backbone:
         The network's pixels are `(x - mean) * scale`, with one mean and scale per channel and x in 0..255.
     keras_file
         The file name of the weights without top that Keras downloads and checks; None if there are none.
+    is_imported
+        Whether it came from a file (`sparkdl.networks.imported.backbones`); then it has one tap, and takes its images
+        as they are.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Backbone:
     mean: tuple[float, ...]
     scale: float
     keras_file: str | None
+    is_imported: bool = False
 
 
 def _keras_tf(name: str, size: int, tap: str, file: str) -> Backbone:
@@ -64,7 +68,12 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def backbone(name: str) -> Backbone:
-    """Return the backbone called `name`; raise a RequestError with the nearest names if there is none."""
-    if name not in BACKBONES:
-        raise unknown("network", name, BACKBONES)
-    return BACKBONES[name]
+    """Return a backbone, built in or imported; raise a RequestError with the nearest names if there is none."""
+    if name in BACKBONES:
+        return BACKBONES[name]
+    from sparkdl.networks.imported import backbones as imported
+
+    found = imported.find(name)
+    if found is None:
+        raise unknown("network", name, [*BACKBONES, *imported.names()])
+    return found

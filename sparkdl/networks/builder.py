@@ -72,6 +72,10 @@ def _body(network: Backbone, weights: Path | None, spec: NetworkSpec) -> onnx.Mo
     """Return the graph from preprocessed pixels to tap layers, as `efficientnet.build` describes it."""
     if network.keras_file is None:
         assert weights is not None  # such a network always has a file
+        if network.is_imported:
+            from sparkdl.networks.imported import backbones as imported
+
+            return imported.build(weights, spec.tap_layers)
         if network.name == "InkNet":
             from sparkdl.networks import inknet
 

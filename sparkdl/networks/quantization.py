@@ -15,7 +15,7 @@ _BATCH = 32
 _KINDS = ["Conv", "Add", "Clip", "Relu", "MaxPool"]  # other operators cost little, and keep their precision
 
 
-def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
+def quantize(network: bytes, images: NDArray[np.uint8], *, batch_size: int = _BATCH) -> bytes:
     """Return the network with its convolutions in 8-bit integers, with the same input and output.
 
     Weights are signed, with one scale per channel; activations are unsigned, with their range on `images`
@@ -28,7 +28,9 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
     network
         An ONNX file of `sparkdl.networks.builder.build_network`.
     images
-        A sample of the network's input: uint8 [N, H, W, 1 or 3], at least a hundred images.
+        A sample of the network's input: uint8 [N, H, W, 1 or 3], a hundred images or more.
+    batch_size
+        Images per call of the network, at most.
     """
     # Imported here because it takes seconds and no stream needs it.
     import onnx
@@ -37,7 +39,7 @@ def quantize(network: bytes, images: NDArray[np.uint8]) -> bytes:
     class Reader(CalibrationDataReader):  # type: ignore[misc] # untyped
         def __init__(self) -> None:
             self._batches: Iterator[NDArray[np.uint8]] = iter(
-                np.array_split(images, max(len(images) // _BATCH, 1)) if len(images) else []
+                np.array_split(images, -(-len(images) // min(batch_size, _BATCH))) if len(images) else []
             )
 
         def get_next(self) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from sparkdl.errors import SparkdlError
 from sparkdl.images.pixels import composite_on_white, to_gray
+from sparkdl.networks.framing import STRETCH, Framing, frame
 from sparkdl.spark.private import forget_value
 from sparkdl.spark.worker_gc import freeze_gc
 
@@ -61,9 +62,15 @@ class Network(OnnxFile):
     ----------
     input_shape
         Height, width and channels (1, gray, or 3) of its input images.
+    framing
+        How an image is resized and cropped to that size.
+    batch_size
+        Images per call.
     """
 
     input_shape: tuple[int, int, int]
+    framing: Framing = STRETCH
+    batch_size: int = CHUNK
 
 
 def session(network: OnnxFile) -> onnxruntime.InferenceSession:
@@ -103,12 +110,11 @@ def extract_features(
     if not images:
         return np.empty((0, 0), np.float32)
     opened = session(network)
-    size = batch_size(opened, CHUNK)
+    size = batch_size(opened, network.batch_size)
     chunks = []
     for start in range(0, len(images), size):
-        batch = np.stack(
-            [resize_to_input(image, network.input_shape, resample) for image in images[start : start + size]]
-        )
+        part = images[start : start + size]
+        batch = np.stack([resize_to_input(image, network.input_shape, resample, network.framing) for image in part])
         chunks.append(opened.run(["features"], {"image": batch})[0])
     return np.concatenate(chunks)
 
@@ -119,23 +125,19 @@ def batch_size(opened: onnxruntime.InferenceSession, wanted: int) -> int:
 
 
 def resize_to_input(
-    image: NDArray[np.uint8], shape: tuple[int, int, int], resample: Image.Resampling
+    image: NDArray[np.uint8], shape: tuple[int, int, int], resample: Image.Resampling, framing: Framing = STRETCH
 ) -> NDArray[np.uint8]:
     """Resize an image to the input of a network: uint8 [height, width, 1 or 3] from [H, W, C], C = 1, 3 or 4.
 
-    The aspect ratio is not kept. Alpha is composited on white, as in decoding. A gray image becomes three equal
-    channels; a colour image becomes gray as by `sparkdl.images.pixels.to_gray`.
+    The aspect ratio is not kept, unless `framing` keeps it. Alpha is composited on white, as in decoding. A gray
+    image becomes three equal channels; a colour image becomes gray as by `sparkdl.images.pixels.to_gray`.
     """
-    *size, wanted = shape
+    height, width, wanted = shape
     image = composite_on_white(image)
     if wanted == 1 and image.shape[2] != 1:
         image = to_gray(image)[:, :, np.newaxis]
-    channels = image.shape[2]
-    if list(image.shape[:2]) != size:
-        # The order of the channels does not matter to Pillow.
-        picture = Image.fromarray(image[:, :, 0] if channels == 1 else np.ascontiguousarray(image))
-        image = np.asarray(picture.resize((size[1], size[0]), resample)).reshape(*size, -1)
-    return np.repeat(image, 3, axis=2) if channels < wanted else image
+    image = frame(image, (height, width), resample, framing)
+    return np.repeat(image, 3, axis=2) if image.shape[2] < wanted else image
 
 
 def to_vectors(features: NDArray[Any]) -> pa.StructArray:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from sparkdl.errors import SparkdlError
 from sparkdl.networks.wire_format import Bounds, ExceededError, check_size
+
+if TYPE_CHECKING:
+    import onnx
 
 MAX_BYTES = 1 << 30
 """Maximum bytes of a network. The largest named one, VGG19 with its classifier, has 0.6 GB."""
@@ -45,6 +49,24 @@ def check_network(content: bytes, name: str) -> None:
         If the network has data in another file, an operator that is not ONNX's, a graph inside the graph or a model
         function, or the file is not ONNX or too large; the message names the cause.
     """
+    model = parse_network(content, name)
+    for kind, present in (("functions", model.functions), ("training information", model.training_info)):
+        if present:
+            raise SparkdlError(f"{name}: it holds {kind}, expected only one graph")
+    for node in model.graph.node:
+        if node.domain not in _DOMAINS:
+            raise SparkdlError(f"{name}: its operator {node.domain}.{node.op_type} is not one of ONNX")
+    _check_parts(model, name)
+
+
+def parse_network(content: bytes, name: str) -> onnx.ModelProto:
+    """Return the model in an ONNX file that is not too large to parse; what it holds is not checked.
+
+    Raises
+    ------
+    SparkdlError
+        If it is no ONNX with nodes in it, or too large.
+    """
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -60,28 +82,27 @@ def check_network(content: bytes, name: str) -> None:
         raise SparkdlError(f"{name} is not an ONNX file, or is truncated: {error}") from error
     if content[4:8] == _ORT_FORMAT or not model.graph.node:
         raise SparkdlError(f"{name} is not an ONNX file: expected a graph with nodes in it")
-    for kind, present in (("functions", model.functions), ("training information", model.training_info)):
-        if present:
-            raise SparkdlError(f"{name}: it holds {kind}, expected only one graph")
-    for node in model.graph.node:
-        if node.domain not in _DOMAINS:
-            raise SparkdlError(f"{name}: its operator {node.domain}.{node.op_type} is not one of ONNX")
-    _check_parts(model, name)
+    return model
 
 
-def _check_parts(model: Any, name: str) -> None:
-    """Check all messages of the file, so that no location of a tensor or graph is missed."""
+def parts_of(model: onnx.ModelProto) -> Iterator[Any]:
+    """Yield all messages of a model, at every depth, so that no location of a tensor or graph is missed."""
     from google.protobuf.message import Message
 
     waiting: list[Any] = [model]
     while waiting:
         part = waiting.pop()
+        yield part
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if isinstance(value, Message) else value)
+
+
+def _check_parts(model: onnx.ModelProto, name: str) -> None:
+    for part in parts_of(model):
         kind = part.DESCRIPTOR.name
         if kind == "TensorProto" and (part.data_location or part.external_data):
             path = next((entry.value for entry in part.external_data if entry.key == "location"), "")
             raise SparkdlError(f"{name}: its tensor {part.name!r} is in another file, {path!r}, which is never read")
         if kind == "AttributeProto" and (part.HasField("g") or part.graphs):
             raise SparkdlError(f"{name}: its attribute {part.name!r} is a graph, expected no loops and no branches")
-        for field, value in part.ListFields():
-            if field.message_type is not None:
-                waiting.extend([value] if isinstance(value, Message) else value)

@@ -24,10 +24,16 @@ def find_weights(network: Backbone, asked: str | None, *, classifier: bool = Fal
     the weights of EfficientNetLite0.
     """
     if asked is not None:
+        if network.is_imported:
+            raise RequestError(f"{network.name} was imported with its weights: expected no weights, received {asked}")
         path = Path(asked)
         if not path.is_file():
             raise RequestError(f"no such file of weights for {network.name}: {asked}")
         return path
+    if network.is_imported:
+        from sparkdl.networks.imported.backbones import file_of
+
+        return file_of(network.name)
     if network.name == "InkNet":
         raise RequestError("InkNet has no published weights: train it (recipe digits-large), or set weights to a file")
     name = network.keras_file or _LITE0_WEIGHTS

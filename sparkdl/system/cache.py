@@ -1,4 +1,8 @@
-"""The cache directory: jars, networks, the CDS archive and scripts that this process or its children load or run."""
+"""The user's directories: a cache, and data that cannot be made again.
+
+The cache has the jars, networks, CDS archive and scripts that this process or its children load or run. The data are
+imported backbones.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from sparkdl.system.files import replacing, write_atomically
 from sparkdl.system.ownership import writable_by_others
 
 CACHE_VARIABLE = "SPARKDL_CACHE_DIR"
-_ANOTHER = f"set {CACHE_VARIABLE} to a directory that you alone can write to"
+DATA_VARIABLE = "SPARKDL_DATA_DIR"
 
 
 def cache_directory(part: str) -> Path:
@@ -27,16 +31,37 @@ def cache_directory(part: str) -> Path:
     RequestError
         If another user except root can write to it or replace a directory on its path.
     """
+    default = platformdirs.user_cache_path("sparkdl-streaming")
+    return _own_directory("cache", Path(os.environ.get(CACHE_VARIABLE) or default), part, CACHE_VARIABLE)
+
+
+def data_directory(part: str) -> Path:
+    """Return the directory of one kind of data, which may not exist yet.
+
+    It is in the directory that `SPARKDL_DATA_DIR` names, or in the user's data directory.
+
+    Raises
+    ------
+    RequestError
+        As `cache_directory` does.
+    """
+    default = platformdirs.user_data_path("sparkdl-streaming")
+    return _own_directory("data directory", Path(os.environ.get(DATA_VARIABLE) or default), part, DATA_VARIABLE)
+
+
+def _own_directory(kind: str, named: Path, part: str, variable: str) -> Path:
     # Links are resolved, because a link of another user could lead elsewhere after this check.
-    named = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("sparkdl-streaming")
-    directory = Path(named).absolute().resolve() / part
+    directory = named.absolute().resolve() / part
     for inner in (*reversed(directory.parents), directory):
         try:
             status = inner.lstat()
         except OSError:  # the rest of the path is created at the first write
             break
         if fault := writable_by_others(status, sticky=True):
-            raise RequestError(f"the cache {directory.parent} is refused: {inner} {fault}; {_ANOTHER}")
+            raise RequestError(
+                f"the {kind} {directory.parent} is refused: {inner} {fault}; set {variable} to a directory that you "
+                "alone can write to"
+            )
     return directory
 
 

@@ -18,6 +18,8 @@ EXTRAS = {
     "heif": {"pillow_heif": "pillow-heif"},
     "keras": {"tensorflow": "TensorFlow", "keras": "Keras", "tf2onnx": "tf2onnx"},
     "kaggle": {"kagglehub": "kagglehub"},
+    "hf": {"huggingface_hub": "huggingface-hub"},
+    "mlflow": {"mlflow": "mlflow-skinny", "pandas": "pandas", "sqlalchemy": "SQLAlchemy", "alembic": "alembic"},
 }
 """The modules that each extra provides, with the names of their packages."""
 

@@ -218,6 +218,14 @@ class DeepImageFeaturizer(
             color_mode=self.getColorMode(),
         )
 
+    def network_metadata(self) -> dict[str, Any]:
+        """Return what a saved stage states of its network, besides its digest."""
+        spec, network = self.network_spec(), backbone(self.getModelName())
+        stated: dict[str, Any] = {"input_size": list(spec.input_size), "tap_layers": list(spec.tap_layers)}
+        if network.is_imported:
+            stated["backbone"] = {"input_size": list(network.input_size), "channels": network.channels}
+        return stated
+
     def network(self) -> bytes:
         """Return the stage's ONNX file: the saved one if the Params have not changed since, otherwise a new one."""
         spec = self.network_spec()
@@ -234,10 +242,6 @@ class DeepImageFeaturizer(
     def set_network(self, content: bytes) -> None:
         """Use an ONNX file that was built for the current Params, until they change."""
         self._saved = (self.network_spec(), content)
-
-    def network_metadata(self) -> dict[str, Any]:
-        spec = self.network_spec()
-        return {"input_size": list(spec.input_size), "tap_layers": list(spec.tap_layers)}
 
     def freeze(self) -> DeepImageFeaturizer:
         """Build the network now and clear `weights`, so that a saved stage does not refer to that file."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable
 
+from sparkdl.networks.imported.backbones import remember
 from sparkdl.networks.spec import NETWORK_FILE
 from sparkdl.networks.validation import MAX_BYTES, check_digest, check_network
 from sparkdl.spark.hadoop_fs import Files, read_bytes
@@ -52,12 +53,8 @@ class NetworkWriter(DefaultParamsWriter):
 
     def saveImpl(self, path: str) -> None:
         stage = cast("Any", self.instance)
-        content = stage.network()
-        network = {
-            "file": NETWORK_FILE,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            **stage.network_metadata(),
-        }
+        content, stated = stage.network(), stage.network_metadata()
+        network = {"file": NETWORK_FILE, "sha256": hashlib.sha256(content).hexdigest(), **stated}
         DefaultParamsWriter.saveMetadata(
             self.instance, path, self.sparkSession, {"network": network}, saved_params(self.instance)
         )
@@ -78,6 +75,8 @@ class NetworkReader(DefaultParamsReader[T]):
         metadata = DefaultParamsReader.loadMetadata(
             path, self.sparkSession, f"{type(stage).__module__}.{type(stage).__name__}"
         )
+        if "backbone" in metadata["network"]:
+            remember(metadata["paramMap"]["modelName"], metadata["network"]["backbone"])
         reset_uid(stage, metadata["uid"])
         DefaultParamsReader.getAndSetParams(stage, metadata)
         file = f"{path}/{NETWORK_FILE}"

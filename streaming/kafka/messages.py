@@ -38,6 +38,7 @@ _PREDICTION: dict[str, Any] = {
     "produced_at": str | None,
     "predicted_at": str,
     "batch_id": int,
+    "labels": list | None,
 }
 """The JSON type of each column of `streaming.schemas.PREDICTION`. Messages are checked because any writer to the topic
 can write anything.
@@ -106,6 +107,9 @@ def prediction_row(value: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("not a prediction: JSON that is nested too deeply") from error
     if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in _PREDICTION.items()):
+        raise ValueError("not a prediction")
+    row.setdefault("labels", None)  # messages of earlier versions lack it
+    if not all(isinstance(label, str) for label in row["labels"] or ()):
         raise ValueError("not a prediction")
     row["produced_at"], row["predicted_at"] = _stated_time(row["produced_at"]), _time(row["predicted_at"])
     return row

@@ -21,13 +21,15 @@ _MAX_ANSWER = 1 << 20  # bytes of an answer; servers other than Kafka appear to 
 _OTHER_HOST = (62, 64)  # OpenSSL's codes for a certificate of another host name or IP address
 
 
-def probe(server: str, config: ClientConfig) -> None:
+def probe(server: str, config: ClientConfig, timeout: float = TIMEOUT) -> None:
     """Connect to a broker with `config`, log in, and close the connection.
 
     Parameters
     ----------
     server
         `HOST:PORT`.
+    timeout
+        Seconds in which the broker must answer.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def probe(server: str, config: ClientConfig) -> None:
     """
     host, _, port = server.rpartition(":")
     host = host.strip("[]")
-    with _secured(socket.create_connection((host, int(port)), TIMEOUT), host, server, config) as connection:
+    with _secured(socket.create_connection((host, int(port)), timeout), host, server, config) as connection:
         try:
             _ask(connection, _API_VERSIONS)
         except (OSError, struct.error) as error:

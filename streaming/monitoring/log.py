@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,18 +21,20 @@ _TOLD = (Why.TEMPORARY, Why.IGNORED, Why.NOT_REGULAR)
 
 
 class BatchLog(Observer):
-    """Logs to stderr: coloured text on a terminal, JSON lines otherwise.
+    """Logs to stderr: coloured text on a terminal, without colour if `NO_COLOR` is set; JSON lines otherwise.
 
     Parameters
     ----------
     debug
         Whether to log the full text of Spark for a failure.
+    quiet
+        Whether to log warnings and errors only.
     """
 
-    def __init__(self, *, debug: bool = False) -> None:
+    def __init__(self, *, debug: bool = False, quiet: bool = False) -> None:
         self._debug = debug
         renderers: list[structlog.typing.Processor] = (
-            [_harmless, structlog.dev.ConsoleRenderer(pad_event_to=16)]
+            [_harmless, structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR"), pad_event_to=16)]
             if sys.stderr.isatty()
             else [structlog.processors.JSONRenderer()]
         )
@@ -41,6 +45,7 @@ class BatchLog(Observer):
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 *renderers,
             ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
         )
         self._since = time.monotonic()
         self._told: set[Why] = set()
@@ -97,6 +102,9 @@ class BatchLog(Observer):
 
     def model_refused(self, name: str, reason: str) -> None:
         self._log.error("model refused", model=name, reason=reason)
+
+    def model_unreachable(self, model: str, reason: str) -> None:
+        self._log.warning("model server does not answer", model=model, reason=reason)
 
     def ended(self) -> None:
         self._log.info(

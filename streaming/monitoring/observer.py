@@ -69,5 +69,11 @@ class Observer:
     def model_refused(self, name: str, reason: str) -> None:
         """A promoted version was refused; the stream continues with the current one."""
 
+    def model_unreachable(self, model: str, reason: str) -> None:
+        """The server that names the promoted version does not answer; the stream continues with the current one.
+
+        Told at most once in ten minutes.
+        """
+
     def ended(self) -> None:
         """The stream was stopped, or has processed all input."""

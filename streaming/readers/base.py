@@ -120,6 +120,7 @@ class BatchReader(Reader):
                     for row in _with_readable_times(table).to_pylist():
                         if not dead:
                             row["probabilities"] = dict(row["probabilities"])
+                            row.setdefault("labels", None)  # rows of earlier versions lack it
                         yield row
             if not follow:
                 return

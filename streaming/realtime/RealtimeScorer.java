@@ -93,7 +93,7 @@ public class RealtimeScorer implements UDF3 {
                 }
                 if (deaths == MAX_DEATHS) {
                     String detail = "the scorer ended " + deaths + " times while it had this image";
-                    return row(batch, null, null, Instant.now(), null, null, null, "model_error", detail);
+                    return row(batch, null, null, Instant.now(), null, null, null, null, "model_error", detail);
                 }
                 if (System.nanoTime() > deadline) {
                     throw new IOException("no scorer answers: " + error.getMessage(), error);
@@ -173,7 +173,7 @@ public class RealtimeScorer implements UDF3 {
         String reason = text(input);
         String detail = text(input);
         if (reason != null) {
-            return row(batch, name, Double.valueOf(reviewBelow), at, null, null, null, reason, detail);
+            return row(batch, name, Double.valueOf(reviewBelow), at, null, null, null, null, reason, detail);
         }
         String prediction = text(input);
         double confidence = input.readDouble();
@@ -183,7 +183,13 @@ public class RealtimeScorer implements UDF3 {
             String label = text(input);
             probabilities.put(label, Double.valueOf(input.readDouble()));
         }
-        return row(batch, name, Double.valueOf(reviewBelow), at, prediction, Double.valueOf(confidence), probabilities, null, null);
+        int chosen = input.readInt();
+        List labels = chosen < 0 ? null : new ArrayList();
+        for (int index = 0; index < chosen; index++) {
+            labels.add(text(input));
+        }
+        Double sure = Double.valueOf(confidence);
+        return row(batch, name, Double.valueOf(reviewBelow), at, prediction, sure, probabilities, labels, null, null);
     }
 
     private static String text(DataInputStream input) throws IOException {
@@ -198,8 +204,11 @@ public class RealtimeScorer implements UDF3 {
 
     private static Object row(
             Long batch, String name, Double reviewBelow, Instant at, String prediction, Double confidence,
-            Map probabilities, String reason, String detail) {
+            Map probabilities, List labels, String reason, String detail) {
         return RowFactory.create(
-            new Object[] {prediction, confidence, probabilities, reason, detail, at, batch, name, reviewBelow});
+            new Object[] {
+                prediction, confidence, probabilities, labels == null ? null : labels.toArray(),
+                reason, detail, at, batch, name, reviewBelow
+            });
     }
 }

@@ -146,7 +146,8 @@ class RealtimeEngine:
 
     def _write_to(self, path: Path, version: ModelVersion, classifier: Classifier, review_below: float) -> str:
         model = fused_model(version, classifier)
-        return write_model(path, model, version.name, review_below, self._settings.limits, self._source.envelope)
+        top_k = self._settings.entries_kept(model.head.classes)
+        return write_model(path, model, version.name, review_below, self._settings.limits, self._source.envelope, top_k)
 
     def _executor_scorers(self) -> str:
         """Return the number of scorers per executor: its cores, or 0 for all cores of its machine."""

@@ -42,9 +42,10 @@ class Scorer:
 
     def __init__(self, model: ScorerModel) -> None:
         self._model = model
-        network = Network(hashlib.sha256(model.network).hexdigest(), _Held(model.network), model.input_shape)
+        digest, content = hashlib.sha256(model.network).hexdigest(), _Held(model.network)
+        network = Network(digest, content, model.input_shape, model.framing, model.batch_size)
         self._inference = FusedInference(
-            model.limits, model.ink_margin, network, model.resample, _Held(model.head), model.envelope
+            model.limits, model.ink_margin, network, model.resample, _Held(model.head), model.envelope, model.top_k
         )
 
     def score(self, requests: Sequence[Request]) -> list[bytes]:
@@ -65,13 +66,15 @@ class Scorer:
         head += _text(row["reason"]) + _text(row["detail"])
         if row["reason"] is not None:
             return head
-        shares = row["probabilities"]
+        shares, labels = row["probabilities"], row["labels"]
         return b"".join(
             [
                 head,
                 _text(row["prediction"]),
                 struct.pack(">di", row["confidence"], len(shares)),
                 *(_text(name) + struct.pack(">d", share) for name, share in shares),
+                struct.pack(">i", -1 if labels is None else len(labels)),
+                *(_text(name) for name in labels or ()),
             ]
         )
 

@@ -9,13 +9,15 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL.Image import Resampling
 
 from sparkdl.formats.envelopes import RAW, Envelope
 from sparkdl.images.rejection import Limits
-from sparkdl.inference.fused_worker import Head
 from sparkdl.inference.fusion import FusedModel
-from sparkdl.networks.spec import SCALE_HINTS
+from sparkdl.inference.heads import Head, OutputHead
+from sparkdl.networks.framing import Framing
+from sparkdl.networks.imported.settings import check_activation
 from sparkdl.system.files import replacing
 
 
@@ -35,8 +37,12 @@ class ScorerModel:
         The ONNX file.
     input_shape
         Height, width and channels of its images.
+    framing, batch_size
+        As of `sparkdl.networks.runtime.Network`.
     ink_margin
         The margin of `sparkdl.InkNormalizer`; None for no ink crop.
+    top_k
+        The number of most probable classes in an answer; None for all.
     """
 
     ticket: str
@@ -46,13 +52,22 @@ class ScorerModel:
     envelope: Envelope | None
     network: bytes
     input_shape: tuple[int, int, int]
+    framing: Framing
     resample: Resampling
+    batch_size: int
     ink_margin: float | None
-    head: Head
+    head: Head | OutputHead
+    top_k: int | None
 
 
 def write_model(
-    path: Path, model: FusedModel, name: str, review_below: float, limits: Limits, envelope: Envelope | None
+    path: Path,
+    model: FusedModel,
+    name: str,
+    review_below: float,
+    limits: Limits,
+    envelope: Envelope | None,
+    top_k: int | None = None,
 ) -> str:
     """Write a model to `path` atomically; return its ticket."""
     ticket = uuid4().hex
@@ -62,19 +77,22 @@ def write_model(
         "review_below": review_below,
         "limits": asdict(limits),
         "envelope": RAW if envelope is None else str(envelope),
-        "input_shape": model.featurizer.spec.input_shape,
-        "scale_hint": model.featurizer.scale_hint,
+        "input_shape": model.featurizer.input_shape,
+        "framing": model.featurizer.framing.to_json(),
+        "resample": model.featurizer.resample.name,
+        "batch_size": model.featurizer.batch_size,
         "ink_margin": model.ink_margin,
         "classes": model.head.classes,
+        "activation": model.head.activation if isinstance(model.head, OutputHead) else None,
+        "threshold": model.head.threshold,
+        "top_k": top_k,
     }
+    arrays: dict[str, NDArray[Any]] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+    arrays["network"] = np.frombuffer(model.featurizer.network, np.uint8)
+    if isinstance(model.head, Head):
+        arrays |= {"coefficients": model.head.coefficients, "intercepts": model.head.intercepts}
     with replacing(path) as partial, partial.open("wb") as file:
-        np.savez(
-            file,
-            about=np.frombuffer(json.dumps(about).encode(), np.uint8),
-            network=np.frombuffer(model.featurizer.network, np.uint8),
-            coefficients=model.head.coefficients,
-            intercepts=model.head.intercepts,
-        )
+        np.savez(file, allow_pickle=False, **arrays)
     return ticket
 
 
@@ -83,6 +101,12 @@ def read_model(path: Path) -> ScorerModel:
     with np.load(path, allow_pickle=False) as arrays:
         about: dict[str, Any] = json.loads(arrays["about"].tobytes())
         height, width, channels = about["input_shape"]
+        classes = tuple(about["classes"])
+        head: Head | OutputHead
+        if about["activation"] is None:
+            head = Head(np.ascontiguousarray(arrays["coefficients"]), arrays["intercepts"], classes)
+        else:
+            head = OutputHead(check_activation(about["activation"]), classes, about["threshold"])
         return ScorerModel(
             about["ticket"],
             about["name"],
@@ -91,7 +115,10 @@ def read_model(path: Path) -> ScorerModel:
             Envelope.parse(about["envelope"]),
             arrays["network"].tobytes(),
             (height, width, channels),
-            SCALE_HINTS[about["scale_hint"]],
+            Framing.from_json(about["framing"]),
+            Resampling[about["resample"]],
+            about["batch_size"],
             about["ink_margin"],
-            Head(np.ascontiguousarray(arrays["coefficients"]), arrays["intercepts"], tuple(about["classes"])),
+            head,
+            about["top_k"],
         )

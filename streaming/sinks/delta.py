@@ -65,6 +65,7 @@ class DeltaSink(StagedSink):
             .mode("append")
             .option("txnAppId", self._checkpoint)
             .option("txnVersion", batch_id)
+            .option("mergeSchema", "true")  # a table of an earlier version gets the columns that it lacks
             .save(f"{self._root}/{part}")
         )
 

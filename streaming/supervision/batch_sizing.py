@@ -5,6 +5,7 @@ from __future__ import annotations
 INITIAL = 256
 """Images per micro-batch before the first measurement: they may all be slow or crash their decoder."""
 _TARGET_SECONDS = 8.0  # of a full micro-batch: long compared with its fixed costs, short enough to wait for
+_FIXED_SECONDS = 0.2  # of a micro-batch of any size: planning, and publishing its results
 _MIN, _MAX = 32, 16384
 _RESIZE_FACTOR = 1.5  # smaller changes are not worth a new query, which costs as much as some hundred images
 _FULL = 0.9  # a micro-batch with this share of the size counts as full; smaller ones are not measured
@@ -34,7 +35,9 @@ class BatchSizer:
         """Record the size and duration of a micro-batch."""
         # The first micro-batch includes the start of the workers and the loading of the network.
         if self._warm and not self._fixed and images >= _FULL * self.size:
-            self._target = min(max(round(images / seconds * _TARGET_SECONDS), _MIN), _MAX)
+            # A small micro-batch tells little about the fixed part, so at most half of it counts as such.
+            per_image = max(seconds - _FIXED_SECONDS, seconds / 2) / images
+            self._target = min(max(round((_TARGET_SECONDS - _FIXED_SECONDS) / per_image), _MIN), _MAX)
         self._warm = True
 
     @property

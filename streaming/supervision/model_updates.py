@@ -6,7 +6,6 @@ import io
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
@@ -14,30 +13,17 @@ from pyspark.sql import DataFrame, SparkSession
 from sparkdl.errors import SparkdlError
 from sparkdl.images.rejection import DEFAULT_LIMITS
 from sparkdl.inference.classifier import Classifier
-from sparkdl.models.registry import CURRENT, ModelVersion, Registry
+from sparkdl.models.registry import ModelVersion
 from streaming.failures import root_cause
 from streaming.results import results
 from streaming.schemas import INPUT_RECORD
+from streaming.supervision.promotions import Promotions, RefusedModelError
 
-_POLL = 1.0  # seconds between two polls of the registry
-
-
-class RefusedModelError(SparkdlError):
-    """A promoted version cannot be used.
-
-    Attributes
-    ----------
-    name
-        The name of the version, or of the file that should name it.
-    """
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(reason)
-        self.name = name
+_POLL = 1.0  # seconds between two polls
 
 
 class ModelWatcher:
-    """Watches a registry for promoted versions. A model that is not in a registry is never updated.
+    """Watches for promoted versions, see `streaming.supervision.promotions`.
 
     Parameters
     ----------
@@ -48,10 +34,8 @@ class ModelWatcher:
     """
 
     def __init__(self, address: str, running: ModelVersion) -> None:
-        path = Path(address).resolve()
-        self._registry = Registry(path) if running.path.parent == path else None
+        self._promotions = Promotions.of(address, running)
         self.running = running
-        self._known = self._signature()
         self._polled_at = time.monotonic()
 
     def next_model(
@@ -69,40 +53,20 @@ class ModelWatcher:
         RefusedModelError
             If the promoted version does not exist, differs from what was saved, cannot be loaded, has other classes
             than `running`, or fails to classify.
+        UnreachableModelError
+            If the server that would name it does not answer; raised at most once in ten minutes.
         """
         if time.monotonic() - self._polled_at < _POLL:
             return None
         self._polled_at = time.monotonic()
-        version = self.promoted()
-        return None if version is None else (version, load_next(version, running, attempt))
-
-    def promoted(self) -> ModelVersion | None:
-        """Return the version that was promoted since the last call; None if there is none or it is the running one.
-
-        Raises
-        ------
-        RefusedModelError
-            If the promoted version does not exist.
-        """
-        signature = self._signature()
-        if self._registry is None or signature in (None, self._known):
+        version = self._promotions.take()
+        if version is None or version.name == self.running.name:
             return None
-        self._known = signature
-        try:
-            promoted = self._registry.current()
-        except SparkdlError as error:
-            raise RefusedModelError(CURRENT, str(error)) from error
-        return promoted if promoted is not None and promoted.name != self.running.name else None
+        return version, load_next(version, running, attempt)
 
-    def _signature(self) -> tuple[int, int] | None:
-        """Return a value that changes with each promotion, even of the same version."""
-        if self._registry is None:
-            return None
-        try:
-            status = (self._registry.path / CURRENT).stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino
+    def close(self) -> None:
+        """Stop watching."""
+        self._promotions.close()
 
 
 def load_next(

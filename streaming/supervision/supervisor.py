@@ -34,7 +34,8 @@ from streaming.sinks.base import BatchSink, DirectSink
 from streaming.supervision.batch_query import BatchQuery
 from streaming.supervision.batch_sizing import BatchSizer
 from streaming.supervision.direct_query import DirectQuery
-from streaming.supervision.model_updates import ModelWatcher, RefusedModelError, try_classifier
+from streaming.supervision.model_updates import ModelWatcher, try_classifier
+from streaming.supervision.promotions import ModelUpdateError
 from streaming.supervision.query import QueryRun
 from streaming.supervision.realtime_query import RealtimeQuery
 from streaming.supervision.retries import RetryPolicy
@@ -132,6 +133,7 @@ class Supervisor:
             self._plan.source.close(self._settings.checkpoint)
             self._notify(lambda observer: observer.ended())
         finally:
+            self._watcher.close()
             if self._realtime is not None:
                 self._realtime.close()
             with suppress(Exception):  # the JVM may have ended
@@ -163,6 +165,7 @@ class Supervisor:
             settings.limits,
             read_in_workers=read_in_workers,
             envelope=source.envelope,
+            top_k=settings.entries_kept(self._classifier.classes),
         )
         sink = self._plan.sink
         if isinstance(sink, DirectSink):
@@ -271,9 +274,8 @@ class Supervisor:
     def _next_model(self) -> tuple[ModelVersion, Classifier] | None:
         try:
             return self._watcher.next_model(self._classifier, self._try)
-        except RefusedModelError as refusal:
-            name, reason = refusal.name, str(refusal)
-            self._notify(lambda observer: observer.model_refused(name, reason))
+        except ModelUpdateError as problem:
+            self._notify(problem.notify)
             return None
 
     def _wait_to_retry(self, error: Exception) -> None:

@@ -34,6 +34,7 @@ METRICS = {
     "roc_auc",
     "per_class",
     "confusion_matrix",
+    "confusions",
 }
 
 
@@ -71,7 +72,10 @@ def folders(drawn: Dataset, tmp_path: Path) -> Path:
         (["train", "--data", "samples:2", "--test-fraction", "1.5"], "between 0 and 1"),
         (["train", "--data", "samples:9", "--models", "a-file"], "a-file"),
         (["train", "--data", "samples:9", "--conf", "nonsense"], "--conf KEY=VALUE"),
-        (["evaluate", "--model", "registry", "--data", "samples:2", "--out", "a-file"], "--out: no directory"),
+        (
+            ["evaluate", "--model", "registry", "--data", "samples:2", "--out", "a-file"],
+            "--out: cannot create the directory",
+        ),
         (["evaluate", "--model", "nowhere", "--data", "samples:2"], "no such model: nowhere"),
         (["evaluate", "--model", "empty", "--data", "samples:2"], "empty is not a model"),
         (["evaluate", "--model", "registry", "--against", "nowhere", "--data", "samples:2"], "no such model: nowhere"),
@@ -152,7 +156,7 @@ def test_a_wrong_request_gets_one_line_and_exit_code_2(
 
 def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
-    assert "Commands:" in capsys.readouterr().out
+    assert "\nStreams:\n" in capsys.readouterr().out
 
 
 def test_train_stream_and_read_with_the_command_alone(
@@ -240,7 +244,7 @@ def test_evaluate_warns_if_the_model_was_trained_on_the_images(
 ) -> None:
     assert run(["evaluate", "--model", str(model.path), "--data", "samples:2"]) == 0
     printed = capsys.readouterr()
-    assert "was trained on images of samples:2 too" in printed.err
+    assert "was trained on images of samples:2, so its metrics are too optimistic" in printed.err
     assert "calibration error" in printed.out
     assert "images per second" in printed.out
     assert run(["evaluate", "--model", str(model.path), "--data", "samples:2", "--seed", "5"]) == 0

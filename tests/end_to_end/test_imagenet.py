@@ -22,5 +22,5 @@ def test_a_photograph_is_classified_without_a_model_of_ones_own(spark: SparkSess
     assert flower["prediction"] == "daisy"
     probabilities = list(flower["probabilities"].values())
     assert next(iter(flower["probabilities"])) == "daisy"
-    assert len(probabilities) == 5
+    assert len(probabilities) == 10
     assert probabilities == sorted(probabilities, reverse=True)

@@ -24,7 +24,7 @@ from streams import Place, rows_of
 from sparkdl import DeepImageFeaturizer, InkNormalizer, Rejected, decode, read_images
 from sparkdl.images.schema import struct_to_arrays
 from sparkdl.inference.classifier import Classifier, FusedClassifier, PipelineClassifier, decode_rows
-from sparkdl.inference.fused_worker import softmax
+from sparkdl.inference.heads import softmax
 from sparkdl.models.registry import Registry
 from streaming.sources.directory.source import DirectorySource
 

@@ -11,6 +11,26 @@ from pathlib import Path
 
 from paths import ROOT
 
+SLOW = {
+    "cryptography",
+    "deltalake",
+    "h5py",
+    "kafka",
+    "kagglehub",
+    "keras",
+    "matplotlib",
+    "mlflow",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pyspark",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "tensorflow",
+}
+"""Modules that take long to load."""
+
 _HOOKS = ROOT / "tests" / "support" / "hooks"
 
 

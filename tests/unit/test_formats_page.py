@@ -1,4 +1,4 @@
-"""The tables of formats in docs/explanation/decoding.md say what the decoder does."""
+"""The tables of formats in docs/reference/formats.md say what the decoder does."""
 
 from __future__ import annotations
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
     from sparkdl.inference.classifier import Classifier
 
+MAX_MATRIX_CLASSES = 100
+"""Classes up to which the metrics have the confusion matrix; that of 1,000 classes would take 3 MB."""
+MAX_CONFUSIONS = 100
+"""Kinds of mistakes in the metrics."""
+_MAX_NAMES = 20  # in a message
+
 
 @dataclass(frozen=True)
 class Throughput:
@@ -94,6 +100,19 @@ class Evaluation:
         return np.array([column[name] for name in names], np.int64)
 
     @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """int64 [K, K]: images by true class (rows) and predicted class (columns)."""
+        k = len(self.classes)
+        return np.bincount(self.truth * k + self.predicted, minlength=k * k).reshape(k, k)
+
+    def confusions(self, limit: int) -> list[tuple[int, int, int]]:
+        """Return true class, predicted class and images of the most frequent mistakes, the most frequent first."""
+        wrong = self.confusion - np.diag(np.diag(self.confusion))
+        true, predicted = np.nonzero(wrong)
+        order = np.argsort(-wrong[true, predicted], kind="stable")[:limit]
+        return [(int(true[i]), int(predicted[i]), int(wrong[true[i], predicted[i]])) for i in order]
+
+    @cached_property
     def mistakes(self) -> tuple[int, ...]:
         """The indices of misclassified images, the most confident first."""
         wrong = np.flatnonzero(self.truth != self.predicted)
@@ -108,7 +127,8 @@ class Evaluation:
         `*_macro` is the mean over the classes that occur as a label or a prediction; `*_weighted` is weighted by
         images. `roc_auc` is the mean over classes of one class against the rest, None if a class has no image.
         `calibration` comes from `training.evaluation.calibration`. `review` is None without a threshold.
-        `confusion_matrix` has a row per true class.
+        `confusion_matrix` has a row per true class; None above `MAX_MATRIX_CLASSES` classes. `confusions` has the most
+        frequent mistakes.
         """
         n, k = len(self.labels), len(self.classes)
         counts = Counts.of(self.truth, self.predicted, k)
@@ -117,7 +137,6 @@ class Evaluation:
         averages = counts.averages()
         intervals = {**bootstrap_intervals(self.truth, self.predicted), "recall_weighted": accuracy_interval}
         areas = roc_areas(self.truth, self.probabilities)
-        matrix = np.bincount(self.truth * k + self.predicted, minlength=k * k).reshape(k, k)
         return {
             "n": n,
             "accuracy": correct / n,
@@ -148,7 +167,8 @@ class Evaluation:
                 }
                 for i, (name, support) in enumerate(zip(self.classes, counts.support.tolist(), strict=True))
             },
-            "confusion_matrix": matrix.tolist(),
+            "confusion_matrix": self.confusion.tolist() if k <= MAX_MATRIX_CLASSES else None,
+            "confusions": [list(found) for found in self.confusions(MAX_CONFUSIONS)],
             "classes": list(self.classes),
             "unreadable": len(self.unreadable),
         }
@@ -188,6 +208,20 @@ class Evaluation:
                 }
             )
         )
+
+
+def weakest_classes(evaluation: Evaluation, limit: int) -> list[str]:
+    """Return all classes if they are at most `limit`, else those with images that have the lowest recall."""
+    classes = evaluation.metrics["per_class"]
+    if len(classes) <= limit:
+        return list(classes)
+    tested = [name for name, row in classes.items() if row["support"]]
+    return sorted(tested, key=lambda name: classes[name]["recall"])[:limit]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _mean_area(areas: Sequence[float | None]) -> float | None:
@@ -268,6 +302,6 @@ def _spellings(dataset: Dataset, known: Sequence[str]) -> dict[str, str]:
     unknown_labels = [label for label, name in spellings.items() if name not in known]
     if unknown_labels:
         raise RequestError(
-            f"{dataset.address}: the model knows the classes {', '.join(known)}, but not {', '.join(unknown_labels)}"
+            f"{dataset.address}: the model knows the classes {_listed(known)}, but not {_listed(unknown_labels)}"
         )
     return spellings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyspark import StorageLevel
 from pyspark.ml import Pipeline, PipelineModel, Transformer
@@ -22,7 +23,7 @@ from training.fitting.classifiers import cross_validate, fit_classifier, make_cl
 from training.fitting.features import check_requirements, feature_stages
 from training.fitting.inknet.trainer import discard_training
 from training.fitting.inknet.training_images import train_network
-from training.fitting.progress import Progress, no_progress
+from training.fitting.progress import Progress, no_progress, reported, tally_file
 from training.fitting.quantization import quantize_network
 from training.fitting.recipes import Recipe
 from training.fitting.thresholds import Threshold
@@ -109,14 +110,21 @@ def fit_recipe(
     """
     check_requirements(recipe)
     make_classifier(recipe, seed)  # refuses unknown Params and bad values before any work
-    images = image_rows(spark, dataset, dataset.classes)
+    with tally_file(spark) as tally:
+        return _fit_counted(spark, dataset, recipe, seed, progress, tally)
+
+
+def _fit_counted(
+    spark: SparkSession, dataset: Dataset, recipe: Recipe, seed: int, progress: Progress, tally: Path | None
+) -> FittedRecipe:
+    images = image_rows(spark, dataset, dataset.classes, tally)
     stages, holdout_ids = _fit_feature_stages(spark, dataset, images, recipe, seed, progress)
     if recipe.augmentations and not recipe.trains_network:
         images = add_augmented_rows(images, recipe, seed)
     features = PipelineModel(stages).transform(images).drop("image", "ink")
-    progress("reading images and computing features", 0, 0)
     with _cached(features) as rows:
-        unreadable = _find_unreadable(dataset, rows)
+        with reported(progress, "computing features", "computing the last features", tally, len(dataset)):
+            unreadable = _find_unreadable(dataset, rows)
         decoded = rows.where("reason is null")
         progress("fitting the classifier", 0, 0)
         holdout = None

@@ -200,6 +200,10 @@ def recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
         if key not in _SETTABLE:
             raise unknown("recipe setting", key, _SETTABLE)
         changes[key] = value
+    if (network := changes.get("model_name", base.model_name)) != base.model_name:
+        own = backbone(network)  # the layer and the size of another network are seldom those of this one
+        changes.setdefault("tap_layers", own.tap_layer)
+        changes.setdefault("input_size", str(own.input_size[0]))
     try:
         return Recipe.model_validate({**base.model_dump(), "classifier_params": params, **changes})
     except ValidationError as error:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from training.evaluation.comparison import Comparison
-from training.evaluation.evaluate import Evaluation
+from training.evaluation.evaluate import Evaluation, weakest_classes
 from training.reporting.markdown import cell, count, number, table, with_interval
 from training.reporting.provenance import Provenance
 
 _MAX_PAIRS, _MAX_WEAK_CLASSES = 10, 5  # rows
+_MAX_CLASSES = 100  # rows
 _HIGH_CONFIDENCE = 0.9
 
 
@@ -40,13 +39,10 @@ def limitations_section(evaluation: Evaluation) -> list[str]:
             "",
         ]
     lines += [f"{count(wrong, 'mistake')} in {count(m['n'], 'image')}. The most frequent confusions:", ""]
-    matrix = np.array(m["confusion_matrix"])
-    np.fill_diagonal(matrix, 0)
-    top = [divmod(int(cell), len(matrix)) for cell in np.argsort(-matrix, axis=None, kind="stable")[:_MAX_PAIRS]]
     classes, support = evaluation.classes, [row["support"] for row in m["per_class"].values()]
     lines += table(
         ("class", "predicted as", "images", "share of the class"),
-        [(classes[i], classes[j], matrix[i, j], f"{matrix[i, j] / support[i]:.1%}") for i, j in top if matrix[i, j]],
+        [(classes[i], classes[j], n, f"{n / support[i]:.1%}") for i, j, n in evaluation.confusions(_MAX_PAIRS)],
     )
     weak = sorted((row["recall"], name) for name, row in m["per_class"].items() if row["support"] and row["recall"] < 1)
     lines += ["The classes with the lowest recall:", ""]
@@ -182,7 +178,15 @@ def comparison_section(comparison: Comparison) -> list[str]:
 
 
 def class_section(evaluation: Evaluation) -> list[str]:
-    """Return the section with the metrics of each class."""
+    """Return the section with the metrics of each class, of many classes of those with the lowest recall."""
+    m = evaluation.metrics["per_class"]
+    shown = weakest_classes(evaluation, _MAX_CLASSES)
+    left = len(m) - len(shown)
+    note = (
+        [f"The {len(shown)} classes with the lowest recall; per_class.csv has the other {left} too.", ""]
+        if left
+        else []
+    )
     rows = [
         (
             name,
@@ -192,6 +196,6 @@ def class_section(evaluation: Evaluation) -> list[str]:
             number(row["roc_auc"]),
             row["support"],
         )
-        for name, row in evaluation.metrics["per_class"].items()
+        for name, row in ((name, m[name]) for name in shown)
     ]
-    return ["## Per class", "", *table(("class", "precision", "recall", "F1", "ROC-AUC", "images"), rows)]
+    return ["## Per class", "", *note, *table(("class", "precision", "recall", "F1", "ROC-AUC", "images"), rows)]

@@ -66,6 +66,10 @@ def _training_data(provenance: Provenance) -> list[str]:
     lines = ["## Training data", ""]
     if not description:
         return [*lines, "Unknown: the model is a saved pipeline without a description.", ""]
+    if imported := provenance.section("imported"):
+        rows = [(key.replace("_", " "), value) for key, value in imported.items() if value is not None]
+        created = ("imported on", description.get("created_at", "-"))
+        return [*lines, "Unknown: the model was trained elsewhere.", "", *table(("", ""), [created, *rows])]
     recipe = {key: value for key, value in provenance.section("recipe").items() if key not in {"name", "summary"}}
     name, summary = (provenance.section("recipe").get(key, "-") for key in ("name", "summary"))
     rows = [("created", description.get("created_at", "-")), ("recipe", f"{name}: {summary}")]

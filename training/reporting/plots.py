@@ -23,6 +23,7 @@ _MAX_NAME_LENGTH = 24  # characters
 _MAX_NUMBERS, _MAX_NAMES = 30, 120  # classes up to which cells show numbers, and axes show names
 _MAX_CURVES = 20  # classes up to which each curve has a colour and a line in the legend
 _LOWEST_CURVES = 10  # with more classes, the curves with a colour and a line in the legend
+_MAX_GRAY_CURVES = 100  # of the other classes, the lowest
 _MIN_CORNER_AREA = 0.9  # if all areas are at least this, an inset enlarges the upper left corner
 
 
@@ -55,7 +56,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _draw_confusion(evaluation: Evaluation, names: Mapping[str, str]) -> Figure:
-    matrix = np.array(evaluation.metrics["confusion_matrix"])
+    matrix = evaluation.confusion
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     k = len(evaluation.classes)
     side = min(3 + 0.42 * k, 14)
@@ -103,7 +104,8 @@ def _draw_roc(evaluation: Evaluation, names: Mapping[str, str]) -> Figure:
         corner.set_yticks([0.8, 0.85, 0.9, 0.95, 1])
         corner.tick_params(labelsize=7)
         panes.append(corner)
-    for k in [k for k in areas if k not in chosen] + chosen:
+    gray = [k for k in sorted(areas, key=lambda k: areas[k]) if k not in chosen][:_MAX_GRAY_CURVES]
+    for k in gray + chosen:
         false_rate, true_rate, _ = roc_curve(evaluation.truth == k, evaluation.probabilities[:, k])
         style: dict[str, Any] = {"linewidth": 0.5, "color": "lightgray", "zorder": 1}
         if k in chosen:
@@ -119,11 +121,7 @@ def _draw_roc(evaluation: Evaluation, names: Mapping[str, str]) -> Figure:
     area = metrics["roc_auc"]
     axes.set_title("One-versus-rest ROC" + (f", mean AUC {area:.4f}" if area is not None else ""))
     if chosen:
-        title = (
-            "AUC, class"
-            if few
-            else f"the {_LOWEST_CURVES} classes of lowest AUC;\nthe other {len(areas) - _LOWEST_CURVES} are gray"
-        )
+        title = "AUC, class" if few else f"the {_LOWEST_CURVES} classes of lowest AUC;\nthe next {len(gray)} are gray"
         axes.legend(
             title=title, fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False
         )

@@ -22,6 +22,7 @@ from typing import Any
 BATCH = 32  # images read and written at a time
 CHUNK = 8  # images per call of the network; the best of 8, 16, 32 and 64
 FILE = 1024  # predictions per file
+ALL_CLASSES, TOP = 100, 10
 
 
 def preparing(side: int, channels: int) -> Callable[[bytes], Any]:
@@ -42,6 +43,31 @@ def preparing(side: int, channels: int) -> Callable[[bytes], Any]:
     return prepare
 
 
+def preparing_photo(side: int, mean: Sequence[float], std: Sequence[float]) -> Callable[[bytes], Any]:
+    """Return a function from an encoded image to the input of an imported network: float32 [3, side, side]."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    factor = (1 / (255 * np.array(std))).astype(np.float32)
+    offset = (np.array(mean) / np.array(std)).astype(np.float32)
+
+    def prepare(payload: bytes) -> Any:
+        with Image.open(io.BytesIO(payload)) as image:
+            resized = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+        return (np.asarray(resized) * factor - offset).transpose(2, 0, 1)
+
+    return prepare
+
+
+def softmax(logits: Any) -> Any:
+    import numpy as np
+
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
 def classifying(model: Path) -> Callable[[Any], Any]:
     """Return a function from features [N, D] to probabilities [N, K]."""
     import numpy as np
@@ -49,12 +75,7 @@ def classifying(model: Path) -> Callable[[Any], Any]:
     head = np.load(model / "head.npz")
     coefficients, intercepts = head["coefficients"], head["intercepts"]
 
-    def classify(features: Any) -> Any:
-        logits = features @ coefficients + intercepts
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
-
-    return classify
+    return lambda features: softmax(features @ coefficients + intercepts)
 
 
 def steps(model: Path, threads: int) -> tuple[Callable[[bytes], Any], Callable[[Any], Any]]:
@@ -69,13 +90,17 @@ def steps(model: Path, threads: int) -> tuple[Callable[[bytes], Any], Callable[[
         options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model / "network.onnx", options, providers=["CPUExecutionProvider"])
     about = json.loads((model / "about.json").read_text())
-    classify = classifying(model)
+    is_imported = "mean" in about
+    classify = softmax if is_imported else classifying(model)
+    taken, given = session.get_inputs()[0].name, session.get_outputs()[0].name
 
     def infer(prepared: list[Any]) -> Any:
         images = np.stack(prepared)
         parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
-        return classify(np.concatenate([session.run(["features"], {"image": part})[0] for part in parts]))
+        return classify(np.concatenate([session.run([given], {taken: part})[0] for part in parts]))
 
+    if is_imported:
+        return preparing_photo(about["side"], about["mean"], about["std"]), infer
     return preparing(about["side"], about["channels"]), infer
 
 
@@ -94,9 +119,13 @@ class Writer:
         self.files = 0
 
     def add(self, ids: Sequence[str], probabilities: Any) -> None:
+        import numpy as np
+
         for name, shares in zip(ids, probabilities, strict=True):
             best = int(shares.argmax())
-            self.rows.append((name, self.classes[best], float(shares[best]), shares.tolist()))
+            # Of many classes the ten most probable, as a stream has them.
+            kept = shares if len(shares) <= ALL_CLASSES else np.sort(shares)[-TOP:]
+            self.rows.append((name, self.classes[best], float(shares[best]), kept.tolist()))
         if len(self.rows) >= FILE:
             self.flush()
 

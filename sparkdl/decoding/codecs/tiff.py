@@ -1,8 +1,8 @@
 """TIFF to pixels: the first full picture of a file, if its kind is supported.
 
 This module reads the directory itself and uses libraries only as codecs: libtiff for LZW, PackBits, Zstandard, fax and
-JPEG strips, zlib and lzma for the rest (`sparkdl.decoding.codecs.tiff_samples`). `docs/explanation/decoding.md`
-compares it with other readers.
+JPEG strips, zlib and lzma for the rest (`sparkdl.decoding.codecs.tiff_samples`). `docs/reference/formats.md` compares
+it with other readers.
 """
 
 from __future__ import annotations

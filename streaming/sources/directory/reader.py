@@ -10,45 +10,33 @@ The offset is the number of a log, which `streaming.sources.directory.file_log` 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.streaming.datasource import ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
-from sparkdl.images.labels import label_of_folder
 from sparkdl.spark.worker_gc import freeze_gc
 from sparkdl.system.directory_walk import walk
-from sparkdl.system.file_uris import origin_of
-from sparkdl.system.files import read_beginning
 from sparkdl.system.ignored_names import IgnoredNames
 from sparkdl.system.left_out import LeftOut, Why
 from streaming.schemas import INPUT_RECORD
 from streaming.sources.directory.cleanup import Cleanup, completed_logs
 from streaming.sources.directory.file_log import FILES, FileLog, damaged
-from streaming.sources.directory.listing import WatchedFile, parent_of, stat_file
+from streaming.sources.directory.file_rows import printable_name, read_rows
+from streaming.sources.directory.listing import WatchedFile, stat_file
 from streaming.sources.directory.passed_over import PassedOver
 from streaming.sources.directory.stability import Stability
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 NAME = "sparkdl-directory"
-_BATCH_BYTES = 2 << 20  # encoded bytes per Arrow batch, unless one image has more
-_BATCH_ROWS = 256
 _TRIGGER_BYTES = 128 << 20  # encoded bytes per micro-batch, unless one image has more: the driver holds them in memory
 _SMALL_BYTES = 256 << 10  # smaller files are not counted if workers read: only dead letters keep bytes, 256 at a time
 _LISTED_FOR = 50  # a listing with enough files may be reused for this many times its duration
 _POLL = 0.2  # seconds between two listings while files may still be growing
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Microseconds since then that Python's datetime can represent; the readers use it.
-_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 class DirectoryDataSource(DataSource):
@@ -119,6 +107,8 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._log: FileLog | None = None
         self._listed: list[WatchedFile] = []  # listed but not chosen yet, oldest last
         self._listed_until = 0.0
+        self._lister: ThreadPoolExecutor | None = None  # not made here: Spark copies readers to its workers
+        self._listing_ahead: Future[set[str]] | None = None
         self._until: set[str] | None = None
         self._stable_at = 0.0
 
@@ -136,6 +126,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
         log = self._file_log()
+        is_listed = self._finish_listing(log)
         if self._cleanup:
             self._cleanup.run(log, completed_logs(self._checkpoint))
         if log.last > start["logs"]:
@@ -144,9 +135,24 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             raise damaged(log.directory, f"log {start['logs']} is missing")
         # Micro-batches must fit in memory, even if the trigger asks for all files.
         max_files = limit.max_files if isinstance(limit, ReadMaxFiles) else self._max_files
-        while not (chosen := self._choose(log, max_files)) and (pause := self._pause()) > 0:
+        while not (chosen := self._choose(log, max_files, is_listed)) and (pause := self._pause()) > 0:
             time.sleep(pause)
-        return {"logs": log.append(chosen)} if chosen else start
+        if not chosen:
+            return start
+        number = log.append(chosen)
+        if self._listed:  # so there is a next micro-batch: list its files while this one is computed
+            self._lister = self._lister or ThreadPoolExecutor(1)
+            self._listing_ahead = self._lister.submit(self._list_again, log)
+        return {"logs": number}
+
+    def _finish_listing(self, log: FileLog) -> bool:
+        """Wait for the listing that was started after the last micro-batch; return whether there was one."""
+        if self._listing_ahead is None:
+            return False
+        names = self._listing_ahead.result()
+        self._listing_ahead = None
+        self._compact(log, names)  # not in the thread: the driver may change the log once the stream ends
+        return True
 
     def _file_log(self) -> FileLog:
         """Return the log; the first call reads it from the checkpoint."""
@@ -163,9 +169,9 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         names, fresh, left_out = set[str](), list[WatchedFile](), LeftOut()
 
         def leave_out(why: Why, name: str, error: OSError | None) -> None:
-            left_out.add(why, _printable(name))
+            left_out.add(why, printable_name(name))
             if error:
-                self._passed_over.report(_printable(name), error)
+                self._passed_over.report(printable_name(name), error)
 
         for name, entry in walk(self._directory, self._ignored, leave_out):
             names.add(name)
@@ -176,18 +182,31 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._passed_over.record(left_out)
         return names, fresh
 
-    def _choose(self, log: FileLog, max_files: int) -> list[WatchedFile]:
-        """Return the oldest stable files that are not in the log, at most as many as fit in a micro-batch."""
-        again = len(self._listed) >= max_files and time.monotonic() < self._listed_until and not log.needs_compaction
-        if again and (chosen := self._take(max_files, again=True)):
+    def _choose(self, log: FileLog, max_files: int, is_listed: bool) -> list[WatchedFile]:
+        """Return the oldest stable files that are not in the log, at most as many as fit in a micro-batch.
+
+        Parameters
+        ----------
+        is_listed
+            Whether the directory was listed since the last micro-batch was chosen.
+        """
+        again = (is_listed or time.monotonic() < self._listed_until) and not log.needs_compaction
+        if again and len(self._listed) >= max_files and (chosen := self._take(max_files, again=True)):
             return chosen
+        self._compact(log, self._list_again(log))
+        return self._take(max_files)
+
+    def _compact(self, log: FileLog, names: set[str]) -> None:
+        log.compact(names, time.time(), self._ignored.covers)
+
+    def _list_again(self, log: FileLog) -> set[str]:
+        """Replace `_listed` by a new listing, and return all names in the directory."""
         began = time.monotonic()
         names, fresh = self._list(log)
-        log.compact(names, time.time(), self._ignored.covers)
         self._stability.observe(fresh, time.monotonic())
         self._listed = sorted(fresh, key=lambda file: (file.modified_ns, file.name), reverse=True)
         self._listed_until = time.monotonic() + _LISTED_FOR * (time.monotonic() - began)
-        return self._take(max_files)
+        return names
 
     def _take(self, max_files: int, *, again: bool = False) -> list[WatchedFile]:
         """Return the next listed files; with `again`, check that they have not changed since they were listed."""
@@ -223,19 +242,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def read(self, partition: InputPartition) -> Iterator[Any]:
         assert isinstance(partition, _FilePartition)
         freeze_gc()
-        rows: list[tuple[Any, ...]] = []
-        weight = 0
-        for file in partition.files:
-            path = self._directory / file.name
-            payload, size = read_beginning(path, self._max_bytes) if self._include_payload else (None, None)
-            name = _printable(file.name)
-            rows.append((name, origin_of(path), payload, size, _label(file.name), _moment(file.modified_ns)))
-            weight += len(payload or b"")  # not the listed size: the file may have grown
-            if len(rows) >= _BATCH_ROWS or weight >= _BATCH_BYTES:
-                yield _to_arrow(rows)
-                rows, weight = [], 0
-        if rows:
-            yield _to_arrow(rows)
+        yield from read_rows(self._directory, partition.files, self._max_bytes if self._include_payload else None)
 
 
 def balance_partitions(files: Sequence[WatchedFile], count: int) -> list[list[WatchedFile]]:
@@ -247,39 +254,3 @@ def balance_partitions(files: Sequence[WatchedFile], count: int) -> list[list[Wa
         parts[lightest].append(file)
         weights[lightest] += file.size + 4096  # opening a file costs as much as reading about 4 KiB
     return parts
-
-
-def _label(name: str) -> str | None:
-    parent = parent_of(name)
-    return None if parent is None else label_of_folder(parent)
-
-
-def _printable(name: str) -> str:
-    """Return `name` as valid Unicode: bytes that are not UTF-8 become \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _moment(nanoseconds: int) -> int | None:
-    """Convert nanoseconds since 1970 to microseconds; None outside the years 1 to 9999."""
-    microseconds = nanoseconds // 1000
-    return microseconds if _FIRST <= microseconds <= _LAST else None
-
-
-def _to_arrow(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
-    # Imported here because one of Spark's processes loads this module only to create the source, and would keep them.
-    import pyarrow as pa
-
-    from sparkdl.spark import arrow
-
-    names, origins, payloads, sizes, parents, times = zip(*rows, strict=True)
-    return pa.RecordBatch.from_arrays(
-        [
-            arrow.string_array(names),
-            arrow.string_array(origins),
-            arrow.binary_array(payloads),
-            arrow.nullable_array(sizes, pa.int64()),
-            arrow.string_array(parents),
-            arrow.nullable_array(times, pa.timestamp("us", "UTC")),
-        ],
-        names=INPUT_RECORD.names,
-    )

@@ -48,7 +48,7 @@ def test_start_status_and_stop(directory: Path) -> None:
 
     again = kafka("start")
     assert (again.code, again.out) == (0, started.out)
-    assert "runs already" in again.err
+    assert "is already running" in again.err
     status = kafka("status")
     assert (status.code, status.out) == (0, started.out)
     described = json.loads(kafka("status", "--json").out)

@@ -241,6 +241,6 @@ def test_a_form_is_not_for_directories(place: Place, capsys: pytest.CaptureFixtu
         "sparkdl: --message base64 is for sources on Kafka: omit it, a file is the image itself\n"
     )
     assert run(["produce", "--data", "samples:1", "--to", str(place.watched), "--message", "base64"]) == 2
-    assert "--message base64 is for topics on Kafka" in capsys.readouterr().err
+    assert "--message base64 is for Kafka topics" in capsys.readouterr().err
     assert run(["produce", "--data", "samples:1", "--to", "kafka://h:1/t", "--message", "x"]) == 2
     assert "--message: expected raw, json:FIELD, base64 or cloudevents, received 'x'" in capsys.readouterr().err

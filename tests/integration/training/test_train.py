@@ -36,9 +36,36 @@ def quick() -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def trained(spark: SparkSession, folder: Dataset, quick: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def reports() -> list[tuple[str, int, int]]:
+    """The progress that `trained` reports."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(
+    spark: SparkSession,
+    folder: Dataset,
+    quick: Recipe,
+    tmp_path_factory: pytest.TempPathFactory,
+    reports: list[tuple[str, int, int]],
+) -> Trained:
     models = Registry(tmp_path_factory.mktemp("models"))
-    return train(spark, folder, quick, models, seed=1, test_fraction=0.5, promote=False)
+
+    def note(step: str, done: int, total: int) -> None:
+        reports.append((step, done, total))
+
+    return train(spark, folder, quick, models, seed=1, test_fraction=0.5, promote=False, progress=note)
+
+
+def test_progress_counts_the_images_whose_features_are_computed(
+    trained: Trained, folder: Dataset, reports: list[tuple[str, int, int]]
+) -> None:
+    part, _ = folder.split(0.5, seed=1)
+    counts = [(done, total) for step, done, total in reports if step == "computing features"]
+    assert counts[0] == (0, len(part))
+    assert counts == sorted(counts)
+    steps = list(dict.fromkeys(step for step, _, _ in reports))
+    assert steps == ["computing features", "computing the last features", "fitting the classifier", "testing"]
 
 
 def test_a_run_promotes_what_it_made(registry: Registry, model: ModelVersion) -> None:

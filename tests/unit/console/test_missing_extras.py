@@ -23,14 +23,17 @@ OPTIONAL = {module for modules in EXTRAS.values() for module in modules} | {"pan
         (["produce", "--data", "samples:1", "--to", "kafka://h:1/t"], "kafka"),
         (["predictions", "kafka://h:1/t"], "kafka"),
         (["predictions", "delta:."], "delta"),
+        (["predict", ".", "--model", "mlflow:a@b"], "mlflow"),
+        (["models", "export", "current", "--to", "mlflow:a"], "mlflow"),
         (["produce", "--data", "kaggle:owner/name", "--to", "out"], "kaggle"),
+        (["models", "import", "hf:owner/name"], "hf"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
 def test_a_missing_extra_is_named_in_one_line_before_any_work(arguments: list[str], extra: str, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
-    answer = run_process(arguments, place, tmp_path, without=OPTIONAL)
+    answer = run_process(arguments, place, tmp_path, without=OPTIONAL, MLFLOW_TRACKING_URI="http://h:1")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("sparkdl: ")
     assert answer.err.count("\n") == 1

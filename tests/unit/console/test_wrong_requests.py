@@ -5,25 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_process import run_process
+from command_process import SLOW, run_process
 from folders import write_files
 
-SLOW = {
-    "cryptography",
-    "deltalake",
-    "h5py",
-    "kafka",
-    "kagglehub",
-    "keras",
-    "matplotlib",
-    "onnx",
-    "onnxruntime",
-    "pandas",
-    "pyspark",
-    "scipy",
-    "sklearn",
-    "tensorflow",
-}
 STREAM = ("stream", "--source", "empty", "--model", "pipeline", "--sink", "out", "--checkpoint", "progress")
 
 
@@ -63,6 +47,14 @@ def place(tmp_path: Path) -> Path:
         (["predict", "empty", "--modle", "pipeline"], "--model"),
         (["predict", "empty", "--model", "nowhere"], "no such model: nowhere"),
         (["predict", "nowhere.png", "--model", "pipeline"], "no such file or directory: nowhere.png"),
+        (["train", "--data", "samples:2", "--mlflow", "localhost:5000"], "is no MLflow server: expected http://"),
+        (["train", "--data", "samples:2", "--mlflow", "sqlite:////nowhere/m.db"], "no such directory: /nowhere"),
+        (["models", "export", "current", "--to", "mlflow:", "--mlflow", "http://h:1"], "expected mlflow:NAME"),
+        (["models", "export", "current", "--to", "mlflow:a", "--alias", "latest"], "--alias"),
+        (["models", "export", "current", "--to", "mlflow:a", "--mlflow", "http://h:1"], "no such model: models"),
+        (["predict", "empty", "--model", "mlflow:digits"], "expected mlflow:NAME@ALIAS"),
+        ([*STREAM, "--model", "mlflow:digits@champion"], "give --mlflow URI or set MLFLOW_TRACKING_URI"),
+        ([*STREAM, "--model", "mlflow:digits@champion", "--mlflow", "ftp://h"], "is no MLflow server"),
         (["stream"], "--source is missing"),
         ([*STREAM, "--conf", "nonsense"], "--conf KEY=VALUE"),
         ([*STREAM, "--trigger", "soon"], "such as 500ms"),

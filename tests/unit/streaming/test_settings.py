@@ -149,7 +149,7 @@ def test_a_value_out_of_range_is_named_with_its_option(given: dict[str, Any], wo
 
 def test_a_value_of_the_environment_is_checked_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARKDL_REVIEW_BELOW", "high")
-    assert refusal().startswith("--review-below: expected a number")
+    assert refusal().startswith("SPARKDL_REVIEW_BELOW: expected a number")
 
 
 @pytest.mark.parametrize("content", [b"trigger = ", b"source = 'in'\nsource = 'in'\n", b"source = '\xff'"])

@@ -175,15 +175,15 @@ def said(capsys: pytest.CaptureFixture[str], *more: str) -> list[str]:
 
 def test_nothing_is_said_where_nothing_was_taken(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys) == []
-    (here / TOML).write_text('source = "in"\nanother = 7')
+    (here / TOML).write_text('source = "in"\n[train]\nseed = 7')
     assert said(capsys) == []
 
 
 def test_the_file_and_what_was_taken_from_it_are_named(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (here / TOML).write_text('source = "in"\ntrigger = "2m"\nsettle = "1s"\nreview_below = 0.5')
-    monkeypatch.setenv("SPARKDL_SETTLE", "3s")
+    (here / TOML).write_text('source = "in"\ntrigger = "2m"\nstable_after = "1s"\nreview_below = 0.5')
+    monkeypatch.setenv("SPARKDL_STABLE_AFTER", "3s")
     assert said(capsys) == [f"settings from {here / TOML}: trigger = '2m', review_below = 0.5"]
 
 
@@ -198,9 +198,13 @@ def test_the_file_and_what_was_taken_from_it_are_named(
         ('http = "8090"', "health and metrics are served to this machine on 127.0.0.1, port 8090 (http)"),
         (
             'http = "0.0.0.0:8090"',
-            "health and metrics are served to any machine that reaches it on 0.0.0.0, port 8090 (http)",
+            "health and metrics are served to any machine that can reach it on 0.0.0.0, port 8090 (http)",
         ),
-        ('kafka_config = "k"', "Kafka's clients log in as k says (kafka_config)"),
+        (
+            'model = "mlflow:a@b"',
+            "the model mlflow:a@b is fetched from an MLflow server and followed there (model, mlflow)",
+        ),
+        ('kafka_config = "k"', "Kafka clients log in with k (kafka_config)"),
     ],
 )
 def test_what_deletes_or_uses_the_network_is_said_in_words(

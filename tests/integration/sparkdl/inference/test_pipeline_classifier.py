@@ -89,7 +89,7 @@ def test_probabilities_name_every_class_and_sum_to_one(
 
 
 def test_the_columns_of_the_encoded_rows_stay(spark: SparkSession, classifier: Classifier) -> None:
-    added = ["prediction", "confidence", "probabilities", "reason", "detail", "scored_at", "batch_id"]
+    added = ["prediction", "confidence", "probabilities", "labels", "reason", "detail", "scored_at", "batch_id"]
     assert classifier.classify(encoded_rows(spark, [b""])).columns == ["id", "origin", "payload", *added]
 
 

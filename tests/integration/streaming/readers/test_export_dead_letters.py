@@ -240,5 +240,5 @@ def test_a_new_directory_can_be_written_by_this_user_alone(sink: Path, tmp_path:
 
 def test_export_is_for_dead_letters(sink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["predictions", str(sink), "--export", str(tmp_path / "out")]) == 2
-    assert "--export goes with --dead-letters alone" in capsys.readouterr().err
+    assert "--export is for --dead-letters" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -12,15 +12,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import psutil
 import pytest
+from foreign_networks import LABELS, classifier
 from streams import wait_until
 
 from sparkdl.images.rejection import DEFAULT_LIMITS
 from sparkdl.inference.classifier import FusedClassifier
-from sparkdl.inference.fusion import FusedModel
+from sparkdl.inference.fusion import FusedModel, Imported
+from sparkdl.models.importing import prepare_import
 from sparkdl.models.registry import ModelVersion
+from sparkdl.networks.framing import Framing
+from sparkdl.networks.imported.description import NORMALIZATIONS, Described
+from sparkdl.networks.imported.sources import read_source
 from sparkdl.system.subprocesses import python_command, python_environment
+from streaming.realtime.inference import Request, Scorer
 from streaming.realtime.model_file import read_model, write_model
 from streaming.realtime.scorer import state_of
 from training.data.loading import Dataset
@@ -172,3 +179,37 @@ def test_a_model_is_the_same_after_it_was_written_and_read(file: Path, fused: Fu
     assert (read.head.coefficients == fused.head.coefficients).all()
     assert (read.head.intercepts == fused.head.intercepts).all()
     assert (read.head.classes, read.ink_margin) == (fused.head.classes, fused.ink_margin)
+
+
+def test_an_imported_model_answers_with_its_labels_and_few_probabilities(tmp_path: Path, drawn: Dataset) -> None:
+    stated = Described(labels=LABELS, normalization=NORMALIZATIONS["unit"][0], framing=Framing(40))
+    onnx.save(classifier(last="Sigmoid"), tmp_path / "animals.onnx")
+    prepared = prepare_import(read_source(str(tmp_path / "animals.onnx"), stated), threshold=0.4)
+    chosen = prepared.settings
+    stage = Imported(
+        "image", "p", 5, chosen.input_shape, chosen.framing, chosen.resample, 4, "none", 0.4, lambda: prepared.network
+    )
+    path = tmp_path / "model.npz"
+    write_model(path, FusedModel(None, stage, stage.head(LABELS), LABELS), "m", 0.5, DEFAULT_LIMITS, None, top_k=2)
+    read = read_model(path)
+    assert (read.head, read.framing, read.batch_size, read.top_k) == (stage.head(LABELS), Framing(40), 4, 2)
+    (answer,) = Scorer(read).score([Request(drawn.images[0].read())])
+    _, rest = text_of(answer)
+    rest = rest[16:]
+    for _ in range(2):
+        _, rest = text_of(rest)
+    prediction, rest = text_of(rest)
+    (confidence, count), rest = struct.unpack(">di", rest[:12]), rest[12:]
+    shares = {}
+    for _ in range(count):
+        label, rest = text_of(rest)
+        (shares[label],), rest = struct.unpack(">d", rest[:8]), rest[8:]
+    (chosen_count,), rest = struct.unpack(">i", rest[:4]), rest[4:]
+    labels = []
+    for _ in range(chosen_count):
+        label, rest = text_of(rest)
+        labels.append(label)
+    assert rest == b""
+    assert (count, next(iter(shares)), shares[prediction]) == (2, prediction, confidence)
+    assert set(labels) >= {label for label, share in shares.items() if share >= 0.4}
+    assert labels

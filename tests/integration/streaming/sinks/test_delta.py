@@ -17,6 +17,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 from refusals import refused
 from streams import BROKEN, MAX_BYTES, Place, digits, encoded_rows, wait_until
 
@@ -108,6 +109,18 @@ def test_both_tables_are_there_with_their_columns_before_the_first_batch(
     reader = DeltaReader(str(tmp_path / "new"))
     assert list(reader.rows()) == list(reader.rows(dead=True)) == []
     assert reader.summary()["images"] == 0
+
+
+def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(
+    delta_spark: SparkSession, rows: DataFrame, tmp_path: Path
+) -> None:
+    sink = opened(delta_spark, tmp_path / "sink")
+    shutil.rmtree(tmp_path / "sink" / "predictions")
+    earlier = StructType([field for field in PREDICTION if field.name != "labels"])
+    empty = delta_spark.createDataFrame([], earlier)
+    empty.write.format("delta").save(str(tmp_path / "sink" / "predictions"))
+    sink.write(rows, 0)
+    assert [row["labels"] for row in DeltaReader(str(tmp_path / "sink")).rows()] == [None] * GOOD
 
 
 def test_spark_and_delta_rs_read_each_image_once(delta_spark: SparkSession, original: Path, drawn: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Promises of `docs/how-to/extending.md`: its example of a sink runs as it is written, and writes each result once."""
+"""The sink in `docs/how-to/custom-source-sink.md` runs as it is written, and writes each result once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from training.data.loading import Dataset
 
 
 def example() -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "extending.md").read_text(), re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "custom-source-sink.md").read_text(), re.DOTALL
+    )
     return str(code)
 
 

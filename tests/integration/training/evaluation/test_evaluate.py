@@ -32,6 +32,7 @@ CONTRACT = (
     "roc_auc",
     "per_class",
     "confusion_matrix",
+    "confusions",
 )
 
 

@@ -24,6 +24,7 @@ ROW = {
     "produced_at": None,
     "predicted_at": "2026-11-23T10:30:00.5Z",
     "batch_id": 3,
+    "labels": ["7", "8"],
 }
 
 
@@ -56,6 +57,17 @@ def test_what_is_not_known_has_no_header() -> None:
 def test_a_prediction_is_read_with_its_times() -> None:
     read = prediction_row(json.dumps(ROW).encode())
     assert read == {**ROW, "predicted_at": datetime(2026, 11, 23, 10, 30, 0, 500000, UTC)}
+
+
+def test_a_prediction_of_an_earlier_version_has_no_labels() -> None:
+    earlier = {name: value for name, value in ROW.items() if name != "labels"}
+    assert prediction_row(json.dumps(earlier).encode())["labels"] is None
+
+
+@pytest.mark.parametrize("labels", ["cat", [1], [None], {"cat": 1}])
+def test_labels_that_are_no_list_of_names_are_no_prediction(labels: object) -> None:
+    with pytest.raises(ValueError, match="not a prediction"):
+        prediction_row(json.dumps({**ROW, "labels": labels}).encode())
 
 
 @pytest.mark.parametrize(("name", "value"), [("prediction", ["7"]), ("id", {}), ("confidence", "1"), ("model", None)])

@@ -31,6 +31,18 @@ def test_it_stays_within_bounds(rate: float) -> None:
     assert 32 <= settled(rate).size <= 16384
 
 
+@pytest.mark.parametrize("rate", [300, 760, 1500])
+def test_the_first_measurement_is_enough_whatever_a_micro_batch_costs_besides_its_images(rate: float) -> None:
+    sizer = BatchSizer()
+    for _ in range(2):
+        sizer.record(sizer.size, 0.2 + sizer.size / rate)
+    assert sizer.should_resize
+    sizer.apply()
+    assert sizer.size / rate > 7
+    sizer.record(sizer.size, 0.2 + sizer.size / rate)
+    assert not sizer.should_resize
+
+
 def test_the_first_micro_batch_tells_nothing() -> None:
     sizer = BatchSizer()
     sizer.record(INITIAL, 1000)

@@ -337,3 +337,22 @@ def test_a_picture_of_16_bits_is_shown_with_its_grays(tmp_path: Path) -> None:
     assert tile[50, 5] < 40
     assert 90 < tile[50, 48] < 165
     assert tile[50, 90] > 215
+
+
+@pytest.mark.slow  # draws 1,000 images and 1,000 rows of plots, 5 s
+def test_a_report_of_a_thousand_classes_stays_readable(tmp_path: Path) -> None:
+    classes = tuple(f"class number {number:04}" for number in range(1000))
+    evaluation, images = measured(classes, each=1)
+    write_report(tmp_path, evaluation, images, Provenance("1000 images", {"imported": {"source": "x.onnx"}}))
+    assert (tmp_path / "metrics.json").stat().st_size < 500_000
+    page = (tmp_path / "report.md").read_text()
+    assert len(page) < 30_000
+    assert "The 100 classes with the lowest recall; per_class.csv has the other 900 too." in page
+    assert "the model was trained elsewhere" in page
+    with (tmp_path / "per_class.csv").open() as file:
+        assert len(list(csv.reader(file))) == 1001
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["confusion_matrix"] is None
+    assert len(metrics["confusions"]) == 100
+    assert {images for _, _, images in metrics["confusions"]} == {1}
+    assert all(not is_blank(tmp_path / name) for name in PLOTS)

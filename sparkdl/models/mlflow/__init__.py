@@ -1,0 +1,1 @@
+"""Models in MLflow: runs are logged, versions registered as pyfuncs, and an alias followed."""

@@ -1,0 +1,1 @@
+"""Networks from outside: ONNX and Keras files and Hugging Face folders, adapted to the images of this package."""
