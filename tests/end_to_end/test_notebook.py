@@ -89,4 +89,4 @@ def test_the_notebook_runs_on_drawn_digits_without_any_download(
 
     outputs, namespace = run_cells({"folder": str(tmp_path), "network": "EfficientNetLite0", "partitions": 4})
 
-    check(outputs, namespace, 400, at_least=0.5)
+    check(outputs, namespace, 400, at_least=0.3)  # a guess has 0.1

@@ -35,8 +35,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("estimator")
     write_models(directory)
     rng = np.random.default_rng(1)
-    for row in range(24):  # dark images of class 0, bright ones of class 1
-        image = rng.integers(0, 120, SHAPE) + 130 * (row % 2)
+    for row in range(24):  # bright images of class 0, dark ones of class 1: the untrained model gets them wrong
+        image = rng.integers(0, 120, SHAPE) + 130 * (1 - row % 2)
         Image.fromarray(image.astype(np.uint8)).save(directory / f"{row}.png")
     return directory
 
@@ -81,7 +81,7 @@ def accuracy(model: Any, frame: DataFrame) -> float:
 @slow
 def test_a_fitted_model_has_learned_and_is_an_onnx_stage(images: DataFrame, directory: Path, tmp_path: Path) -> None:
     untrained = KerasImageFileTransformer(inputCol="uri", outputCol="scores", modelFile=str(directory / "image.keras"))
-    assert accuracy(untrained, images) < 0.9
+    assert accuracy(untrained, images) < 0.5
 
     model = estimator(directory).fit(images)
 
