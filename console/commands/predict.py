@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,20 +85,18 @@ def predict(
             .orderBy("id")
             .collect()
         ]
-    for row in rows:  # a map of Spark has no order
-        row["probabilities"] = _by_probability(row["probabilities"], classifier.classes or ())
+    for row in rows:
+        row["probabilities"] = _most_probable_first(row["probabilities"], len(classifier.classes or ()))
     print_rows(rows, ("id", "prediction", "confidence", "reason"), form)
     failed = sum(row["reason"] is not None for row in rows)
     if failed:
         err.print(f"{failed} of {len(rows)} could not be classified", soft_wrap=True)
 
 
-def _by_probability(probabilities: dict[str, float] | None, classes: Sequence[str]) -> dict[str, float] | None:
-    """Return probabilities in the order of all classes; if some were left out, with the highest first."""
-    if probabilities is None:
-        return None
-    if len(probabilities) == len(classes):
-        return {name: probabilities[name] for name in classes}
+def _most_probable_first(probabilities: dict[str, float] | None, class_count: int) -> dict[str, float] | None:
+    """Return probabilities with the highest first if some classes were left out; a map of Spark has no order."""
+    if probabilities is None or len(probabilities) >= class_count:
+        return probabilities
     return dict(sorted(probabilities.items(), key=lambda entry: -entry[1]))
 
 

@@ -19,8 +19,8 @@ from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from sparkdl.errors import RequestError, SparkdlError
-from sparkdl.images.schema import check_image_column, struct_to_arrays
+from sparkdl.errors import RequestError
+from sparkdl.images.schema import check_image_column, present_arrays
 from sparkdl.networks.imported import settings as checks
 from sparkdl.networks.imported.activation import activate
 from sparkdl.networks.imported.settings import ImportedSettings
@@ -227,13 +227,7 @@ class ImportedClassifier(
 
 def _classify(images: Column, network: Network, chosen: ImportedSettings) -> Column:
     def probabilities(column: pa.Array) -> pa.Array:
-        arrays = []
-        for row, array in enumerate(struct_to_arrays(column)):
-            if array is None:
-                origin = column.field("origin")[row].as_py()
-                raise SparkdlError(f"image {origin!r} is null or undefined (mode -1); drop such rows before this stage")
-            arrays.append(array)
-        features = extract_features(arrays, network, chosen.resample)
+        features = extract_features(present_arrays(column), network, chosen.resample)
         return to_vectors(activate(features, chosen.activation))
 
     return arrow_udf(probabilities, VectorUDT())(images)

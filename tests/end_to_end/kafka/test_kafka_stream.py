@@ -171,7 +171,7 @@ def test_what_is_on_the_topic_is_json_keyed_by_id(
     row = json.loads(message.value)
     assert message.key == row["id"].encode() == f"{source}/0/0".encode()
     assert set(row) == {
-        *("id", "origin", "prediction", "confidence", "probabilities", "label", "needs_review", "model"),
+        *("id", "origin", "prediction", "confidence", "probabilities", "label", "labels", "needs_review", "model"),
         *("produced_at", "predicted_at", "batch_id"),
     }
     assert dict(message.headers) == {"schema": b"1", "content-type": b"application/json"}
