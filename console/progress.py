@@ -95,7 +95,7 @@ def progressing(first: str = "training", *, announce: bool = True) -> Iterator[C
     first
         The name that is shown before the first step.
     announce
-        Whether the beginning and the end of a step are lines of their own, where there is no terminal.
+        Whether the beginning and the end of a step are separate lines, where there is no terminal.
     """
     if err.quiet:
         yield lambda what, done, total: None

@@ -2,7 +2,7 @@
 
 The names, arguments and defaults are those of Deep Learning Pipelines 1.5, where the module was `sparkdl.image.imageIO`
 (`import sparkdl.legacy` gives that name too). Code for new pipelines is better off with `sparkdl.read_images` and
-`sparkdl.decode`, which decode in a process of their own.
+`sparkdl.decode`, which decode in a separate process.
 
 Examples
 --------

@@ -170,7 +170,7 @@ class Trial:
         try:
             yield process
         finally:
-            family = processes_of(process.pid)  # Spark's Python processes are in groups of their own
+            family = processes_of(process.pid)  # Spark's Python processes are in separate groups
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             for member in family:

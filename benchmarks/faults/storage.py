@@ -3,7 +3,7 @@
 python benchmarks/faults/storage.py [--images N] [CASE...]
 
 Cases: `full-sink` and `full-checkpoint` (no space left on the device), `read-only-sink` and `read-only-checkpoint`,
-`removed-sink` (renamed away and back), `cut-checkpoint` (the last entries of Spark's logs are truncated, as after a
+`removed-sink` (renamed away and back), `cut-checkpoint` (the last entries of the Spark logs are truncated, as after a
 power failure). The first four mount a small file system in memory and need root; if it cannot be mounted, they are left
 out with a message. Images arrive continuously. Exit code 0 if every image is in the sink exactly once after the cause
 is removed.

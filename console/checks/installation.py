@@ -93,7 +93,7 @@ def find_extra(extra: str, purpose: str) -> Finding:
     if not wanted:
         return Finding(State.WARN, f"unknown, because {DISTRIBUTION} is not installed", "pip install --editable .")
     if not wrong:
-        # What a requirement takes with an extra of its own.
+        # What a requirement takes with an extra.
         wrong = [
             f"{package}{_ABSENT}" for module, package in EXTRAS.get(extra, {}).items() if find_spec(module) is None
         ]

@@ -1,7 +1,7 @@
 """MkDocs hooks: fill in what is generated from the code, and turn notebooks into pages.
 
-A page names generated text by a comment of its own line, `<!-- generate: NAME -->`; `generated_text.GENERATORS` has the
-names. Run by `make docs`.
+A page names generated text by a comment on a separate line, `<!-- generate: NAME -->`; `generated_text.GENERATORS` has
+the names. Run by `make docs`.
 """
 
 from __future__ import annotations

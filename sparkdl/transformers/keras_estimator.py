@@ -75,7 +75,7 @@ class KerasImageFileEstimator(
 ):
     """Trains a Keras model on the image files that a column of URIs names.
 
-    Each model is trained by Keras in a process of its own, on the driver's machine: a `CrossValidator` trains as many
+    Each model is trained by Keras in a separate process, on the driver's machine: a `CrossValidator` trains as many
     at a time as its `parallelism` says. The fitted model is a `KerasImageFileTransformer` with its network as ONNX.
 
     Parameters

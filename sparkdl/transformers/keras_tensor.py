@@ -38,7 +38,7 @@ class KerasTransformer(KerasStage, HasInputCol, HasOutputCol):
 
     Notes
     -----
-    TensorFlow converts the model to ONNX at the first `transform` or save, in a process of its own (the extra `keras`);
+    TensorFlow converts the model to ONNX at the first `transform` or save, in a separate process (the extra `keras`);
     workers and saved stages do without it.
 
     Examples

@@ -25,7 +25,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[st
     return read_results(results)
 
 
-# They start Java and a broker of their own, since Spark takes relative paths from where its JVM was started.
+# They start another Java and another broker, since Spark takes relative paths from where its JVM was started.
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN)
 def test_the_snippets_of_a_page_run(page: str, failures: dict[str, list[dict[str, str]]]) -> None:

@@ -48,7 +48,7 @@ def place(tmp_path: Path, registry: Registry) -> Place:
 
 @contextmanager
 def running(place: Place, command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A stream in a process of its own, of which nothing is left in the end."""
+    """A stream in a separate process, of which nothing is left in the end."""
     family: list[psutil.Process] = []
     with (place.root / "log").open("w") as log:
         process = subprocess.Popen(

@@ -29,7 +29,7 @@ PLANTED = ("traceback", "pickle", "socket", "numpy", "pyarrow", "pyspark", "spar
 
 
 class Running(NamedTuple):
-    """A stream in a process of its own that has classified images, with Spark's UI and its answers over HTTP on.
+    """A stream in a separate process that has classified images, with Spark's UI and its answers over HTTP on.
 
     Its working directory is the one that it watches, where somebody has put Python modules between the images.
     """

@@ -13,7 +13,7 @@ from paths import ROOT
 NOTEBOOK = ROOT / "docs" / "tutorial" / "transfer_learning.ipynb"
 
 
-@pytest.mark.slow  # a kernel with a Spark of its own; on the real digits where NUMTADB_HOME is set
+@pytest.mark.slow  # a kernel that starts its own Spark; on the real digits where NUMTADB_HOME is set
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -112,7 +112,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def digits(drawn: Dataset, count: int) -> list[LabelledImage]:
-    """`count` drawn digits under names of their own."""
+    """`count` drawn digits under unique names."""
     taken = itertools.islice(itertools.cycle(drawn.images), count)
     return [LabelledImage(f"{n:04d}.png", image.label, payload=image.read()) for n, image in enumerate(taken)]
 

@@ -13,7 +13,7 @@ from sparkdl.models.mlflow.tracking import TrackingServer
 
 
 def tracking_server(factory: pytest.TempPathFactory) -> TrackingServer:
-    """A database of its own, with its artifacts beside it."""
+    """A separate database, with its artifacts next to it."""
 
     def make(path: Path) -> None:
         TrackingServer(f"sqlite:///{path}", creates=True).check_reachable()  # MLflow takes seconds for its tables

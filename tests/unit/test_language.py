@@ -30,6 +30,8 @@ PHRASES = (
     r"in vain",
     r"(?:is|are) told",
     r"looked after",
+    r"of (?:its|my|our|their) own",
+    r"of (?:ours|theirs|yours)",
     r"plays? the part",
     r"says? of (?:it|the|a|an|its|their)",
     r"stands? in(?! line)",

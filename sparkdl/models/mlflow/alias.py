@@ -22,7 +22,7 @@ class Refusal:
 
 
 class AliasWatch:
-    """Watches the alias of a version. The server is asked in a thread of its own: it may take minutes to fail.
+    """Watches the alias of a version. The server is asked in a separate thread: it may take minutes to fail.
 
     Parameters
     ----------

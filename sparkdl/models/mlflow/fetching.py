@@ -155,7 +155,7 @@ def _download(server: TrackingServer, scratch: Path, name: str, number: str, ent
 
 
 def _check_files(repository: ArtifactRepository, name: str) -> None:
-    """Refuse a model that holds no version of ours, before any of it is fetched."""
+    """Refuse a model that contains no sparkdl version, before any of it is fetched."""
     left, files, total = [DATA], 0, 0
     while left:
         for entry in _entries(repository, left.pop()):

@@ -48,7 +48,7 @@ def read_folder(path: Path, described: Described) -> Folder:
     Raises
     ------
     SparkdlError
-        If it asks for code of its own (`auto_map`, `trust_remote_code`), or its weights are pickles only.
+        If it asks for custom code (`auto_map`, `trust_remote_code`), or its weights are pickles only.
     RequestError
         If it has no ONNX file, or its JSON files state what is not read.
     """

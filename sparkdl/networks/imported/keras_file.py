@@ -1,4 +1,4 @@
-"""Keras files (`.keras`, `.h5`): checked and converted to ONNX in a process of their own."""
+"""Keras files (`.keras`, `.h5`): checked and converted to ONNX in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trial of an adapted network, in a process of its own with bounded memory and time.
+"""Trial of an adapted network, in a separate process with bounded memory and time.
 
 The check of the graph cannot tell how much memory and time it takes; this process is what a graph that takes too much
 ends.

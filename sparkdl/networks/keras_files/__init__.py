@@ -1,1 +1,1 @@
-"""Keras files from any source: checked without Keras, converted and trained in processes of their own."""
+"""Keras files from any source: checked without Keras, converted and trained in separate processes."""

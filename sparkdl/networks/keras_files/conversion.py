@@ -57,7 +57,7 @@ def convert_keras(file: str) -> bytes:
     """Return the ONNX file of a Keras model, from the cache if it was converted before.
 
     The graph has one input, `input`: [N, ...], of the type that the model takes, and one output, `output`: [N, ...].
-    TensorFlow runs in a process of its own, see `sparkdl.networks.keras_export`.
+    TensorFlow runs in a separate process, see `sparkdl.networks.keras_export`.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def convert_keras(file: str) -> bytes:
 
 
 def train_keras(file: str, training: Training) -> bytes:
-    """Train a Keras model in a process of its own and return it as `convert_keras` does.
+    """Train a Keras model in a separate process and return it as `convert_keras` does.
 
     The process uses a GPU if TensorFlow finds one.
     """

@@ -16,7 +16,7 @@ from streaming.kafka.local.jars import broker_jars
 
 _STOP = 30.0  # seconds to wait for a process to end
 _LOGGING = Path(__file__).with_name("kafka-log4j2.properties")
-# For short-lived processes on few cores: one compiler tier, and a garbage collector without threads of its own.
+# For short-lived processes on few cores: one compiler tier, and a single-threaded garbage collector.
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 
 

@@ -266,7 +266,7 @@ def test_what_the_connector_says_of_the_endpoint_is_understood(
     endpoint.status = status
     address = KafkaAddress(broker.addresses()[SASL_PLAINTEXT], new_name())
     options = ClientConfig.read(
-        file_of(tmp_path, login(endpoint.url, secret=secret, jaas='note="a login of its own"'))
+        file_of(tmp_path, login(endpoint.url, secret=secret, jaas='note="another login"'))
     ).spark_options()
     reader = kafka_spark.read.format("kafka").options(**options).option("subscribe", address.topic)
     with pytest.raises(Py4JJavaError) as caught:

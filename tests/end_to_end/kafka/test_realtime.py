@@ -30,7 +30,7 @@ TIMES = {"predicted_at", "failed_at", "batch_id"}
 
 @pytest.fixture
 def place(tmp_path: Path, model: ModelVersion) -> Place:
-    """A place with a registry of its own, which holds two copies of the shared model, one promoted."""
+    """A place with a separate registry, which holds two copies of the shared model, one promoted."""
     (tmp_path / "watched").mkdir()
     registry = Registry(tmp_path / "models")
     shutil.copytree(model.path, registry.path / model.name)

@@ -54,7 +54,7 @@ def has_image(image: str) -> bool:
 @contextmanager
 def container_broker(image: str) -> Iterator[str]:
     """The address of a single-node broker in a container of an image that is configured as `apache/kafka` is."""
-    # Its reaper is an image of its own, which need not be there; the ports of the daemon's host are asked for.
+    # Its reaper is a separate image, which need not be there; the ports of the daemon's host are asked for.
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
     from testcontainers.core.container import DockerContainer

@@ -1,4 +1,4 @@
-"""What the tests of Kafka share: topics of their own, messages put on them and taken from them by a plain client."""
+"""What the tests of Kafka share: unique topics, messages put on them and taken from them by a plain client."""
 
 from __future__ import annotations
 

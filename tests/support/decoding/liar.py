@@ -125,7 +125,7 @@ def _flickers(shared: SharedMemory, index: int, _: str) -> None:
 
 
 def _forks(shared: SharedMemory, index: int, path: str) -> None:
-    """Leaves a child behind, in a session of its own, that holds all it has."""
+    """Leaves a child behind, in a new session, that holds all it has."""
     if not os.fork():
         os.setsid()
         if not os.fork():

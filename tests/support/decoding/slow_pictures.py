@@ -19,7 +19,7 @@ def many_scans() -> bytes:
 
 
 def short_runs(side: int = 3000) -> bytes:
-    """A run-length encoded bitmap each of whose pixels is a run of its own."""
+    """A run-length encoded bitmap each of whose pixels is a separate run."""
     pixels = b"\x01\x07" * (side * side) + b"\0\1"
     palette = bytes(range(256)) * 4
     header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(pixels), 2835, 2835, 256, 0)

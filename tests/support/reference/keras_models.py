@@ -1,4 +1,4 @@
-"""Keras models as files, with what Keras makes of some inputs; written by a process of its own.
+"""Keras models as files, with what Keras makes of some inputs; written by a separate process.
 
 `python keras_models.py DIRECTORY` writes `image.keras` and `image.h5`, from 8 x 6 px RGB to two classes; `table.keras`,
 from five numbers to three; `float.keras`, from images of any size to images; and `expected.npz`.

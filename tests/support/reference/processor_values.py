@@ -1,6 +1,6 @@
 """Writes `processor_values.json`: what the image processors of transformers 4.57 make of one picture, for ten configs.
 
-It needs a Python of its own, with `pip install 'transformers<5' pillow numpy`; the tests need its output only:
+It needs a separate Python, with `pip install 'transformers<5' pillow numpy`; the tests need its output only:
 
     python tests/support/reference/processor_values.py
 """

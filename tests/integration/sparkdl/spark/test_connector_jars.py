@@ -49,7 +49,7 @@ def mirror(genuine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def stream(tmp_path: Path, sink: str) -> subprocess.CompletedProcess[str]:
-    """What a stream does up to its session, in a process of its own, and one use of the connector."""
+    """What a stream does up to its session, in a separate process, and one use of the connector."""
     code = (
         "import sys\n"
         "from pathlib import Path\n"

@@ -135,7 +135,7 @@ def test_what_a_killed_process_left_goes_when_the_next_one_starts(tmp_path: Path
 
 
 def in_the_background(temporary: Path) -> subprocess.Popen[str]:
-    """A process that has a directory of its own until it reads a line."""
+    """A process that has a private directory until it reads a line."""
     program = "from sparkdl.spark.session import scratch_directory; print(scratch_directory(), flush=True); input()"
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(temporary)}
     command = [sys.executable, "-c", program]

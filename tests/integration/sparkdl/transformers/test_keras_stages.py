@@ -1,6 +1,6 @@
 """Promises of the stages and functions that apply a Keras model: what Keras computes, without Keras in a worker.
 
-Slow: TensorFlow converts each model in a process of its own, which takes 5 s.
+Slow: TensorFlow converts each model in a separate process, which takes 5 s.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ IMAGES = 400
 
 @pytest.fixture
 def place(tmp_path: Path, model: ModelVersion) -> Place:
-    """A place with a registry of its own, which holds a copy of the shared model, promoted."""
+    """A place with a separate registry, which holds a copy of the shared model, promoted."""
     (tmp_path / "watched").mkdir()
     registry = Registry(tmp_path / "models")
     shutil.copytree(model.path, registry.path / model.name)

@@ -25,7 +25,7 @@ def listed(*names: str) -> list[WatchedFile]:
 
 
 def take_many(log: FileLog, count: int) -> set[str]:
-    """Takes `count` files, each in a log of its own, and returns their names."""
+    """Takes `count` files, each in a separate log, and returns their names."""
     return {f"{log.append(listed(f'{log.last:04d}.png')) - 1:04d}.png" for _ in range(count)}
 
 
