@@ -151,7 +151,10 @@ def decoder_alone(payload: bytes) -> str:
         decoder.decode([memoryview(payload)])
     again = (time.perf_counter() - begun) / FORKS
     decoder.close()
-    return f"a worker has its first image decoded after {seconds:.2f} s; decoder and template have {own:.0f} MiB (PSS); after a crash an image is decoded {1000 * again:.1f} ms later"
+    return (
+        f"a worker has its first image decoded after {seconds:.2f} s; decoder and template have {own:.0f} MiB (PSS); "
+        f"after a crash an image is decoded {1000 * again:.1f} ms later"
+    )
 
 
 def main() -> None:

@@ -38,17 +38,25 @@ LAYERS = _names(
 
 OPERATIONS = _names(
     """
-    Divide GetItem Max Mean Min Power Relu Sigmoid Sqrt Square Sum Transpose TrueDivide
+    Clip Divide Gelu GetItem HardSigmoid HardSilu HardSwish Max Mean Min Negative Power Relu Relu6 Sigmoid Silu Sqrt
+    Square Sum Swish Tanh Transpose TrueDivide
     """
 )
 """Of `keras.ops`, which a functional model may contain as layers."""
+
+APPLICATION_LAYERS = _names(
+    """
+    LayerScale StochasticDepth
+    """
+)
+"""Of `keras.applications.convnext`."""
 
 PARTS = _names(
     """
     Constant DTypePolicy GlorotNormal GlorotUniform HeNormal HeUniform IdentityInitializer L1 L1L2 L2 LecunNormal
     LecunUniform MaxNorm MinMaxNorm NonNeg Ones Orthogonal OrthogonalInitializer OrthogonalRegularizer Policy
-    RandomNormal RandomUniform TruncatedNormal UnitNorm VarianceScaling Zeros __ellipsis__ __keras_tensor__
-    __numpy__ __slice__ __tensor__
+    RandomNormal RandomUniform SeedGenerator TruncatedNormal UnitNorm VarianceScaling Zeros __ellipsis__
+    __keras_tensor__ __numpy__ __slice__ __tensor__
     """
 )
 """Initializers, regularizers, constraints, types and values."""
@@ -80,4 +88,4 @@ FUNCTIONS = _names(
 )
 """Activations."""
 
-CLASSES = MODELS | LAYERS | OPERATIONS | PARTS
+CLASSES = MODELS | LAYERS | APPLICATION_LAYERS | OPERATIONS | PARTS

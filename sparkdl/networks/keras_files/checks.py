@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 
 _MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
 _MAX_CONFIG_BYTES = 32 << 20
+_MAX_VALUES = 2_000_000
+_MAX_SIZE = 1 << 24  # of a layer; the largest of VGG16 is 4,096
+_NO_SIZES = ("seed", "shared_object_id")
+_SCALERS = ("Rescaling", "Normalization")
 _MAX_ARCHIVE_BYTES = hdf5.MAX_BYTES + (_MAX_CONFIG_BYTES << 1)
 _MODULE = re.compile(r"(tf_)?keras(\.[A-Za-z_]\w*)*", re.ASCII)
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _NO_CODE = "expected layers of Keras that hold numbers and names only; export the network as ONNX instead"
 
 
-def check_keras_file(path: Path, name: str) -> None:
-    """Refuse a Keras model that could do more than compute, without opening it in Keras.
+def check_keras_file(path: Path, name: str) -> dict[str, Any]:
+    """Return the configuration of a Keras model that can do no more than compute. Keras does not open the file.
 
     Keras's own safe mode does not look into `.h5` files in all its releases, and has had ways around it in `.keras`
     files. So the configuration is held against a table of classes (`sparkdl.networks.keras_files.allowed`), and the
@@ -54,28 +59,56 @@ def check_keras_file(path: Path, name: str) -> None:
             config = _config_of_hdf5(path, name)
         else:
             raise RequestError(f"{name}: expected a Keras model, .keras or .h5, received another kind of file")
-        check_config(json.loads(config), name)
+        return check_config(json.loads(config), name)
     except SparkdlError:
         raise
     except (ValueError, KeyError, RecursionError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise SparkdlError(f"{name} is refused: {str(error)[:300]}") from error
 
 
-def check_config(config: Any, name: str) -> None:
-    """Raise a SparkdlError that names the first class, function or module in a configuration which is not Keras's."""
+def check_config(config: Any, name: str) -> dict[str, Any]:
+    """Return a configuration without what the model was compiled with, which is not read.
+
+    Raises
+    ------
+    SparkdlError
+        Naming the first class, function or module that is not one of Keras, or the first size or number of values that
+        is too large.
+    """
     if not isinstance(config, dict) or config.get("class_name") not in CLASSES:
         received = config.get("class_name") if isinstance(config, dict) else type(config).__name__
         raise SparkdlError(f"{name} is refused: it holds {str(received)[:100]!r}, {_NO_CODE}")
-    # A model is loaded without its optimizer, losses and metrics, so these are not read.
-    waiting: list[Any] = [{key: value for key, value in config.items() if key != "compile_config"}]
+    checked = {key: value for key, value in config.items() if key != "compile_config"}
+    waiting: list[tuple[str, Any]] = [("", checked)]
+    seen = 0
     while waiting:
-        value = waiting.pop()
+        key, value = waiting.pop()
+        seen += 1
+        if seen > _MAX_VALUES:
+            raise SparkdlError(f"{name} is refused: its configuration has more than {_MAX_VALUES} values")
         if isinstance(value, list):
-            waiting.extend(value)
+            waiting.extend((key, entry) for entry in value)
         elif isinstance(value, dict):
             if "class_name" in value:
                 _check_object(value, name)
+            waiting.extend(value.items())
+        elif isinstance(value, int) and abs(value) > _MAX_SIZE and key not in _NO_SIZES:
+            raise SparkdlError(f"{name} is refused: expected sizes up to {_MAX_SIZE}, received {key[:100]} {value}")
+    return checked
+
+
+def scales_pixels(config: Mapping[str, Any]) -> bool:
+    """Return whether a model has a layer that scales its input, so that it takes pixels as they are, 0 to 255."""
+    waiting: list[Any] = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            if value.get("class_name") in _SCALERS:
+                return True
             waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return False
 
 
 def _check_object(value: dict[str, Any], name: str) -> None:

@@ -32,9 +32,6 @@ _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",  # the same weights give the same bytes
     **hdf5.ENVIRONMENT,
 }
-CHILD_ENVIRONMENT = {**_ENVIRONMENT, **NO_GPU}
-"""Variables of a process that converts."""
-
 _ERRORS: dict[str, type[SparkdlError]] = {"RequestError": RequestError, "SparkdlError": SparkdlError}
 
 
@@ -73,7 +70,7 @@ def ask_child(
             error = json.loads(error_file.read_text("utf-8"))
             raise _ERRORS[error["kind"]](error["message"])
         if child.returncode != 0:
-            raise SparkdlError(f"{task} {last_words(child)}")
+            raise SparkdlError(f"{task} {_last_words(child)}")
         return answer_file.read_bytes()
 
 
@@ -152,8 +149,7 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
-def last_words(child: subprocess.CompletedProcess[str]) -> str:
-    """Return how a process failed, the rest of a sentence about its task."""
+def _last_words(child: subprocess.CompletedProcess[str]) -> str:
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         return f"was killed by {name}" + (": an export takes up to 5 GB of memory" if name == "SIGKILL" else "")

@@ -53,8 +53,10 @@ class Training:
     seed: int
 
 
-def convert_keras(file: str) -> bytes:
+def convert_keras(file: str, name: str | None = None) -> bytes:
     """Return the ONNX file of a Keras model, from the cache if it was converted before.
+
+    Messages call it `name`, by default `file`.
 
     The graph has one input, `input`: [N, ...], of the type that the model takes, and one output, `output`: [N, ...].
     TensorFlow runs in a separate process, see `sparkdl.networks.keras_export`.
@@ -66,13 +68,14 @@ def convert_keras(file: str) -> bytes:
     SparkdlError
         If it is refused (`sparkdl.networks.keras_files.checks`), or cannot be converted.
     """
-    with _checked_copy(file) as copy:
+    name = name or file
+    with _checked_copy(file, name) as copy:
         cached = cache_directory("networks") / f"keras-{sha256(copy)[:32]}-{_FORMAT}.onnx"
         if is_owned(cached):
             return cached.read_bytes()
-        _log.info("converting %s to ONNX", file)
-        content = ask_child(_PROCESS, f"the conversion of {file}", {"file": str(copy), "name": file})
-    check_network(content, file)
+        _log.info("converting %s to ONNX", name)
+        content = ask_child(_PROCESS, f"the conversion of {name}", {"file": str(copy), "name": name})
+    check_network(content, name)
     write_cached(cached, content)
     return content
 
@@ -82,7 +85,7 @@ def train_keras(file: str, training: Training) -> bytes:
 
     The process uses a GPU if TensorFlow finds one.
     """
-    with _checked_copy(file) as copy:
+    with _checked_copy(file, file) as copy:
         request = {
             "file": str(copy),
             "name": file,
@@ -106,18 +109,18 @@ def keras_identity(file: str) -> str:
 
 
 @contextmanager
-def _checked_copy(file: str) -> Iterator[Path]:
+def _checked_copy(file: str, name: str) -> Iterator[Path]:
     """Yield a copy of a Keras model that nobody else can change, checked."""
     path = Path(file)
     if path.suffix not in SUFFIXES:
-        raise RequestError(f"expected a Keras model, a file {' or '.join(SUFFIXES)}, received {file!r}")
+        raise RequestError(f"expected a Keras model, a file {' or '.join(SUFFIXES)}, received {name!r}")
     if not path.is_file():
-        raise RequestError(f"no such Keras model: {file}")
+        raise RequestError(f"no such Keras model: {name}")
     if path.stat().st_size > hdf5.MAX_BYTES:
-        raise SparkdlError(f"{file}: expected at most {hdf5.MAX_BYTES} bytes, received {path.stat().st_size}")
-    require_extra("keras", f"the conversion of {file}")
+        raise SparkdlError(f"{name}: expected at most {hdf5.MAX_BYTES} bytes, received {path.stat().st_size}")
+    require_extra("keras", f"the conversion of {name}")
     with tempfile.TemporaryDirectory(prefix="sparkdl-keras-") as directory:
         copy = Path(directory) / f"model{path.suffix}"
         shutil.copyfile(path, copy)
-        check_keras_file(copy, file)
+        check_keras_file(copy, name)
         yield copy

@@ -58,16 +58,36 @@ def _convert(model: Any, name: str) -> bytes:
     import tensorflow as tf
     import tf2onnx
 
+    _fix_statistics(model)
     given = model.inputs[0]
     signature = [tf.TensorSpec((None, *given.shape[1:]), given.dtype, name=INPUT)]
     forward = tf.function(lambda value: {OUTPUT: model(value, training=False)}, input_signature=signature)
     try:
         with prompt_garbage_collection():
             converted, _ = tf2onnx.convert.from_function(forward, signature, opset=OPSET)
+        missing = ", ".join(sorted({node.op_type for node in converted.graph.node if not _is_known(node)}))
+        if missing:
+            raise RequestError(f"{name} cannot be converted to ONNX: it has no equivalent of {missing[:200]}")
         content: bytes = tidy(converted, "keras", [OUTPUT]).SerializeToString(deterministic=True)
     except (ValueError, NotImplementedError, RuntimeError, onnx.checker.ValidationError) as error:
         raise RequestError(f"{name} cannot be converted to ONNX: {in_one_line(error)}") from error
     return content
+
+
+def _is_known(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Erfc" or onnx.defs.has(node.op_type, node.domain)  # `tidy` replaces Erfc
+
+
+def _fix_statistics(model: Any) -> None:
+    """Let normalization layers hold arrays: tensors would become inputs of the exported graph."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _fix_statistics(layer)
+        elif isinstance(layer, keras.layers.Normalization):
+            for name in ("mean", "variance"):
+                setattr(layer, name, keras.ops.convert_to_numpy(getattr(layer, name)))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ from sparkdl.errors import RequestError, SparkdlError  # noqa: E402
 from sparkdl.models.importing import prepare_import  # noqa: E402
 from sparkdl.networks.imported.adapter import adapt  # noqa: E402
 from sparkdl.networks.imported.description import NORMALIZATIONS, Described  # noqa: E402
-from sparkdl.networks.imported.keras_conversion import convert  # noqa: E402
 from sparkdl.networks.imported.sources import read_source  # noqa: E402
-from sparkdl.networks.keras_files.child import CHILD_ENVIRONMENT  # noqa: E402
+from sparkdl.networks.keras_files.checks import check_keras_file, scales_pixels  # noqa: E402
+from sparkdl.networks.keras_files.process import answer  # noqa: E402
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
@@ -56,7 +56,7 @@ SIDES = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    os.environ.update(CHILD_ENVIRONMENT)
+    os.environ.update({"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"})
     import keras
 
     return keras
@@ -75,6 +75,11 @@ def small(keras: Any, *, last: str | None = "softmax", scaled: bool = True) -> A
             layers.Dense(len(LABELS), activation=last),
         ]
     )
+
+
+def convert(path: Path) -> bytes:
+    """Convert a model as the separate process does, in this one, which has loaded TensorFlow."""
+    return answer({"file": str(path), "name": path.name})
 
 
 def noise(*shape: int) -> NDArray[np.uint8]:
@@ -125,7 +130,7 @@ def test_an_architecture_of_keras_keeps_its_outputs(name: str, keras: Any, tmp_p
     )
     path = tmp_path / f"{name}.keras"
     model.save(path)
-    content, scales_itself = convert(path, path.name)
+    content, scales_itself = convert(path), scales_pixels(check_keras_file(path, path.name))
     stated = Described(layout="NHWC", channels="RGB", normalization=NORMALIZATIONS["none"][0])
     if not scales_itself:
         stated = Described(normalization=NORMALIZATIONS["symmetric"][0]).over(stated)
@@ -143,7 +148,7 @@ def test_what_onnx_has_no_equivalent_of_is_named(keras: Any, tmp_path: Path) -> 
     path = tmp_path / "grouped.keras"
     model.save(path)
     with pytest.raises(SparkdlError, match=r"grouped\.keras cannot be converted to ONNX: it has no equivalent of"):
-        convert(path, path.name)
+        convert(path)
 
 
 # --- hostile files ----------------------------------------------------------------------------------------------------
@@ -174,7 +179,7 @@ def test_a_lambda_layer_is_refused_and_not_run(suffix: str, keras: Any, tmp_path
     path = tmp_path / f"evil.{suffix}"
     planted_lambda(keras, planted).save(path)
     planted.unlink(missing_ok=True)  # Keras runs it when the layer is built
-    with pytest.raises(SparkdlError, match=r"evil.*'Lambda' is refused, whose function is code"):
+    with pytest.raises(SparkdlError, match=r"evil.* is refused: it holds 'Lambda'"):
         read_source(str(path), Described(labels=LABELS))
     assert not planted.exists()
 
@@ -187,7 +192,7 @@ def test_a_configuration_that_names_a_module_is_refused_and_not_imported(keras: 
         config["config"]["layers"][1].update(module="antigravity", class_name="Rescaling")
 
     with_config(path, change)
-    with pytest.raises(SparkdlError, match="comes from the module 'antigravity'"):
+    with pytest.raises(SparkdlError, match="is of module 'antigravity'"):
         read_source(str(path), Described(labels=LABELS))
 
 
@@ -199,7 +204,7 @@ def test_a_pickled_configuration_is_refused(keras: Any, tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file.attrs["model_config"]
         file.attrs["model_config"] = np.void(pickle.dumps({"class_name": "x"}))
-    with pytest.raises(SparkdlError, match=r"evil\.h5 is refused|its configuration is no JSON"):
+    with pytest.raises(SparkdlError, match=r"evil\.h5 is refused"):
         read_source(str(path), Described(labels=LABELS))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import pickle
 import zipfile
@@ -21,10 +20,10 @@ from onnx_graphs import elsewhere
 from sparkdl.errors import RequestError, SparkdlError
 from sparkdl.models.importing import prepare_import
 from sparkdl.networks.imported.description import NORMALIZATIONS, Described
-from sparkdl.networks.imported.keras_config import parse_config
 from sparkdl.networks.imported.labels import read_labels
 from sparkdl.networks.imported.onnx_file import read_onnx
 from sparkdl.networks.imported.sources import read_source
+from sparkdl.networks.keras_files.checks import check_config
 
 STATED = Described(labels=LABELS, normalization=NORMALIZATIONS["unit"][0])
 
@@ -261,44 +260,19 @@ def model_of(*layers: dict[str, Any]) -> dict[str, Any]:
     return layer("Sequential", "keras", layers=list(layers))
 
 
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
-        (
-            model_of(layer("Lambda", function={"class_name": "__lambda__"})),
-            "'Lambda' is refused, whose function is code",
-        ),
-        (
-            model_of(layer("Dense", activation={"class_name": "function", "config": "get_file"})),
-            "'function' is refused",
-        ),
-        (model_of(layer("Dense", "os")), "its Dense comes from the module 'os'"),
-        (model_of(layer("Dense", "keras.utils")), "keras.utils"),
-        (model_of(layer("Dense", registered="Mine>Dense")), "registered as 'Mine>Dense'"),
-        (model_of(layer("Evil", "mine")), "'Evil' is refused"),
-        (model_of(layer("TFSMLayer", filepath="/tmp/x")), "'TFSMLayer' is refused"),
-        (model_of(layer("TextVectorization", vocabulary="/etc/passwd")), "'TextVectorization' is refused"),
-        (model_of(layer("Dense", kernel={"__class__": "x"})), "'__class__'"),
-        (model_of(layer("Dense", units=10**12)), "received units 1000000000000"),
-        ({"class_name": "Sequential"}, "weights without a model"),
-    ],
-)
-def test_a_configuration_that_names_code_is_refused(config: dict[str, Any], said: str) -> None:
-    with pytest.raises(SparkdlError) as refused_:
-        parse_config(json.dumps(config), "model.keras")
-    assert str(refused_.value).startswith("model.keras: ")
-    assert said in str(refused_.value)
+def test_a_size_that_no_layer_has_is_refused() -> None:
+    with pytest.raises(SparkdlError, match=r"model\.keras is refused: .* received units 1000000000000"):
+        check_config(model_of(layer("Dense", units=10**12)), "model.keras")
 
 
 def test_what_a_model_was_compiled_with_is_dropped() -> None:
     config = model_of(layer("Dense", units=3)) | {"compile_config": {"loss": {"class_name": "Evil"}}}
-    assert "compile_config" not in parse_config(json.dumps(config), "model.keras")
+    assert "compile_config" not in check_config(config, "model.keras")
 
 
-def test_a_configuration_that_is_a_bomb_is_refused() -> None:
-    for content, said in ((b"[" * 100_000, "no JSON"), (b'{"config":{"a":[' + b"1," * 2_000_001 + b"1]}}", "values")):
-        with pytest.raises(SparkdlError, match=said):
-            parse_config(content, "model.keras")
+def test_a_configuration_of_millions_of_values_is_refused() -> None:
+    with pytest.raises(SparkdlError, match="more than 2000000 values"):
+        check_config(model_of(layer("Dense", units=[1] * 2_000_001)), "model.keras")
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------
