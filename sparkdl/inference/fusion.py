@@ -25,6 +25,7 @@ from sparkdl.inference.fused_worker import RESULT_TYPE, FusedInference
 from sparkdl.inference.heads import Head, OutputHead
 from sparkdl.networks.framing import STRETCH, Framing
 from sparkdl.networks.imported.description import Activation
+from sparkdl.networks.imported.settings import ImportedSettings
 from sparkdl.networks.runtime import CHUNK, Network
 from sparkdl.networks.spec import SCALE_HINTS, NetworkSpec
 from sparkdl.spark.private import map_in_arrow
@@ -109,6 +110,24 @@ class Imported:
     activation: Activation
     threshold: float | None
     load: Callable[[], bytes]
+
+    @staticmethod
+    def of(
+        settings: ImportedSettings, input_column: str, probability_column: str, load: Callable[[], bytes]
+    ) -> Imported:
+        """Return the stage with these settings and columns."""
+        return Imported(
+            input_column=input_column,
+            probability_column=probability_column,
+            class_count=settings.class_count,
+            input_shape=settings.input_shape,
+            framing=settings.framing,
+            resample=settings.resample,
+            batch_size=settings.batch_size,
+            activation=settings.activation,
+            threshold=settings.threshold,
+            load=load,
+        )
 
     @cached_property
     def network(self) -> bytes:

@@ -113,18 +113,7 @@ def _imported(metadata: Metadata, directory: Path) -> Imported:
     check_digest(content, metadata["network"]["sha256"], str(path))
     check_network(content, str(path))
     settings = ImportedSettings.from_params(params)
-    return Imported(
-        input_column=params["inputCol"],
-        probability_column=params["probabilityCol"],
-        class_count=settings.class_count,
-        input_shape=settings.input_shape,
-        framing=settings.framing,
-        resample=settings.resample,
-        batch_size=settings.batch_size,
-        activation=settings.activation,
-        threshold=settings.threshold,
-        load=lambda: content,
-    )
+    return Imported.of(settings, params["inputCol"], params["probabilityCol"], lambda: content)
 
 
 def _temperature(metadata: Metadata, directory: Path) -> Temperature:

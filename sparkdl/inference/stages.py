@@ -91,19 +91,7 @@ def describe(pipeline: PipelineModel) -> list[Stage] | None:
 
 
 def _imported(stage: ImportedClassifier) -> Imported:
-    settings = stage.settings()
-    return Imported(
-        input_column=stage.getInputCol(),
-        probability_column=stage.getProbabilityCol(),
-        class_count=settings.class_count,
-        input_shape=settings.input_shape,
-        framing=settings.framing,
-        resample=settings.resample,
-        batch_size=settings.batch_size,
-        activation=settings.activation,
-        threshold=settings.threshold,
-        load=stage.network,
-    )
+    return Imported.of(stage.settings(), stage.getInputCol(), stage.getProbabilityCol(), stage.network)
 
 
 def _regression(model: LogisticRegressionModel) -> Regression:
