@@ -107,6 +107,7 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._log: FileLog | None = None
         self._listed: list[WatchedFile] = []  # listed but not chosen yet, oldest last
         self._listed_until = 0.0
+        self._chosen_at = 0.0
         self._lister: ThreadPoolExecutor | None = None  # not made here: Spark copies readers to its workers
         self._listing_ahead: Future[set[str]] | None = None
         self._until: set[str] | None = None
@@ -140,7 +141,9 @@ class _DirectoryReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         if not chosen:
             return start
         number = log.append(chosen)
-        if self._listed:  # so there is a next micro-batch: list its files while this one is computed
+        before, self._chosen_at = self._chosen_at, time.monotonic()
+        # A full micro-batch is waiting. If the listing expires by then, list again while this one is computed.
+        if len(self._listed) >= max_files and 2 * self._chosen_at - before > self._listed_until:
             self._lister = self._lister or ThreadPoolExecutor(1)
             self._listing_ahead = self._lister.submit(self._list_again, log)
         return {"logs": number}
